@@ -1,0 +1,6 @@
+namespace Loom.Bench;
+
+internal static class Program
+{
+    public static int Main() => 0;
+}

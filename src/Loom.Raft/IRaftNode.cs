@@ -1,0 +1,94 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Replica;
+
+namespace Loom.Raft;
+
+/// <summary>
+/// A replica of a replicated state machine: what Loom.Store builds on. Implemented by <c>RaftNode</c>; tests may put a simpler one in its place.
+/// All members are safe from any thread; callers' continuations never run on the node's threads (N1).
+/// </summary>
+public interface IRaftNode : IAsyncDisposable
+{
+    /// <summary>
+    /// Proposes a payload and completes when THIS replica has applied it (D4), so the caller reads its own write here. It is then flushed on a majority.
+    /// Exactly once: retries across leader changes are deduplicated by the node's session (P1).
+    /// Cancelling stops the waiting, not the write.
+    /// </summary>
+    /// <exception cref="RaftException">Outcome says NotApplied or Unknown (P3).</exception>
+    ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default);
+
+    /// <summary>Linearizable barrier: completes once this replica has applied everything that was committed before the call (R1). Returns the read index.</summary>
+    /// <exception cref="RaftException">NoQuorum, DeadlineExceeded, Stopped, Failed.</exception>
+    ValueTask<long> ReadBarrierAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Hands leadership to a voter: the named one, or the best one when none is named. Completes when another member leads.</summary>
+    ValueTask TransferLeadershipAsync(MemberId target = default, CancellationToken cancellationToken = default);
+
+    /// <summary>A consistent picture of this replica, cheap to read.</summary>
+    RaftNodeStatus Status { get; }
+
+    /// <summary>The configuration in force here.</summary>
+    Configuration Configuration { get; }
+}
+
+/// <summary>Answer to a proposal.</summary>
+/// <param name="Index">Index of its entry.</param>
+/// <param name="Outcome">The replicated outcome.</param>
+/// <param name="Result">The machine's full answer, or null when <paramref name="Deduplicated"/>.</param>
+/// <param name="Deduplicated">A retry met its own first application: reads of the transaction are gone (P2).</param>
+public readonly record struct ProposalResult(long Index, Outcome Outcome, object? Result, bool Deduplicated);
+
+/// <summary>State of a replica.</summary>
+public sealed record RaftNodeStatus
+{
+    /// <summary>Hash of the initial configuration and the token; zero before formation.</summary>
+    public ulong ClusterId { get; init; }
+
+    /// <summary>This member.</summary>
+    public MemberId MemberId { get; init; }
+
+    /// <summary>"leader", "follower", "candidate", "standby", "learner", "forming", "failed" or "stopped".</summary>
+    public string Role { get; init; } = "forming";
+
+    /// <summary>Current term.</summary>
+    public long Term { get; init; }
+
+    /// <summary>Known leader, or none.</summary>
+    public MemberId Leader { get; init; }
+
+    /// <summary>Last index in the log here.</summary>
+    public long LastIndex { get; init; }
+
+    /// <summary>Commit index known here.</summary>
+    public long CommitIndex { get; init; }
+
+    /// <summary>Applied index here.</summary>
+    public long AppliedIndex { get; init; }
+
+    /// <summary>Cluster time of the last applied entry, ns (T5).</summary>
+    public long ClusterTime { get; init; }
+
+    /// <summary>Rolling 128-bit hash over everything applied (S5): equal on all replicas at one applied index.</summary>
+    public UInt128 ApplyHash { get; init; }
+
+    /// <summary>No leader with a quorum was heard for three election timeouts (N5).</summary>
+    public bool NoQuorum { get; init; }
+
+    /// <summary>Why the replica failed, or null.</summary>
+    public string? Failure { get; init; }
+
+    /// <summary>Bytes of the log on disk.</summary>
+    public long LogBytes { get; init; }
+
+    /// <summary>One row per other member.</summary>
+    public IReadOnlyList<PeerStatus> Peers { get; init; } = [];
+}
+
+/// <summary>What this replica knows of a peer.</summary>
+/// <param name="Id">The peer.</param>
+/// <param name="Connected">Its control lane is up.</param>
+/// <param name="Match">On the leader: index known durable there; elsewhere 0.</param>
+/// <param name="RttMilliseconds">Smoothed round-trip time, or NaN.</param>
+/// <param name="Suspicion">Phi of the accrual failure detector; 0 when never heard.</param>
+public sealed record PeerStatus(MemberId Id, bool Connected, long Match, double RttMilliseconds, double Suspicion);

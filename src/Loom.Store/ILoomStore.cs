@@ -1,0 +1,95 @@
+using Loom.Raft;
+using Loom.Store.Model;
+
+namespace Loom.Store;
+
+/// <summary>
+/// A replica of one consistent, replicated key-value store. Every member of the cluster, standbys too, takes writes and serves reads in every mode.
+/// Safe from any thread. Cancelling a call stops the waiting, not the write. Keys and values are not copied on the way in: do not change them while a call is under way.
+/// </summary>
+/// <remarks>
+/// Durability: a write that returned is flushed on a majority of voters and applied here. Visibility: it is seen by every later linearizable read on every replica,
+/// and by every read on this one. Errors: <see cref="LoomException"/>; its <see cref="LoomException.Outcome"/> says what is known of the write.
+/// </remarks>
+public interface ILoomStore : IAsyncDisposable
+{
+    /// <summary>Puts a value; returns its revision.</summary>
+    ValueTask<Revision> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long lease = 0, CancellationToken cancellationToken = default);
+
+    /// <summary>Put with every option; the answer may hold the previous pair.</summary>
+    ValueTask<PutResult> PutAsync(PutOperation put, CancellationToken cancellationToken = default);
+
+    /// <summary>Deletes a key or range; the answer says how many and, if asked, which.</summary>
+    ValueTask<DeleteResult> DeleteAsync(DeleteOperation delete, CancellationToken cancellationToken = default);
+
+    /// <summary>Deletes a key or range.</summary>
+    ValueTask<DeleteResult> DeleteAsync(KeyRange range, CancellationToken cancellationToken = default);
+
+    /// <summary>Runs a transaction. A read-only one takes no log entry and reads with the given consistency (default Linearizable).</summary>
+    ValueTask<TransactionResult> TransactAsync(Transaction transaction, ReadConsistency? readOnlyConsistency = null, CancellationToken cancellationToken = default);
+
+    /// <summary>Builds and runs a transaction: <c>t => t.When(Version(key) == 3).Put(key, v2).Otherwise().Get(key)</c>.</summary>
+    ValueTask<TransactionResult> TransactAsync(Action<TransactionBuilder> build, CancellationToken cancellationToken = default);
+
+    /// <summary>Reads this replica, now. Synchronous; a cold record costs a disk read.</summary>
+    KeyValue? Get(ReadOnlyMemory<byte> key);
+
+    /// <summary>Reads with the given consistency.</summary>
+    ValueTask<KeyValue?> GetAsync(ReadOnlyMemory<byte> key, ReadConsistency consistency, CancellationToken cancellationToken = default);
+
+    /// <summary>Range over this replica's applied state, now.</summary>
+    RangeResult Range(RangeQuery query);
+
+    /// <summary>Range with the given consistency.</summary>
+    ValueTask<RangeResult> RangeAsync(RangeQuery query, ReadConsistency consistency, CancellationToken cancellationToken = default);
+
+    /// <summary>Discards history up to a revision, as etcd's Compact; with <paramref name="physical"/> waits until the records are gone here. Returns the current revision.</summary>
+    ValueTask<Revision> CompactAsync(Revision revision, bool physical = false, CancellationToken cancellationToken = default);
+
+    /// <summary>etcd's HashKV over the history at a revision (0 = current), bit-identical to etcd's for the same history.</summary>
+    ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default);
+
+    /// <summary>Hands leadership to another voter (E6).</summary>
+    ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default);
+
+    /// <summary>Completes once this replica has applied everything committed before the call.</summary>
+    ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>A consistent picture of this replica.</summary>
+    LoomStatus Status { get; }
+}
+
+/// <summary>Answer to a hash.</summary>
+/// <param name="Hash">crc32c as etcd computes it.</param>
+/// <param name="CompactRevision">Compacted revision, -1 when never compacted.</param>
+/// <param name="Revision">Current revision.</param>
+/// <param name="HashRevision">The revision that was hashed.</param>
+public sealed record HashResult(uint Hash, long CompactRevision, Revision Revision, long HashRevision);
+
+/// <summary>State of a replica of the store.</summary>
+public sealed record LoomStatus
+{
+    /// <summary>The consensus part.</summary>
+    public required RaftNodeStatus Raft { get; init; }
+
+    /// <summary>The configuration in force here: members, datacenters, roles.</summary>
+    public required Raft.Membership.Configuration Configuration { get; init; }
+
+    /// <summary>Current revision of this replica.</summary>
+    public required Revision Revision { get; init; }
+
+    /// <summary>Compacted revision, -1 when never compacted.</summary>
+    public long CompactRevision { get; init; } = -1;
+
+    /// <summary>Live keys.</summary>
+    public long Keys { get; init; }
+
+    /// <summary>Bytes held by records.</summary>
+    public long SizeBytes { get; init; }
+
+    /// <summary>Bytes of live records.</summary>
+    public long SizeInUseBytes { get; init; }
+
+    /// <summary>What may be lost: "You can lose any one datacenter." (PlacementProof).</summary>
+    public string Placement { get; init; } = "";
+}

@@ -1,0 +1,104 @@
+using Loom.Raft;
+
+namespace Loom.Store;
+
+/// <summary>What went wrong. Numbers are stable: LOOM1007 is <see cref="NoQuorum"/> for ever.</summary>
+public enum LoomErrorCode
+{
+    /// <summary>A request that can never work; the message says what is wrong.</summary>
+    InvalidRequest = 1001,
+
+    /// <summary>The key is empty.</summary>
+    EmptyKey = 1002,
+
+    /// <summary>The key does not exist and the request needs it (ignore value or lease).</summary>
+    KeyNotFound = 1003,
+
+    /// <summary>A value was given together with ignore value.</summary>
+    ValueProvided = 1004,
+
+    /// <summary>A lease was given together with ignore lease.</summary>
+    LeaseProvided = 1005,
+
+    /// <summary>The request is too large.</summary>
+    RequestTooLarge = 1006,
+
+    /// <summary>No quorum of voters can be reached.</summary>
+    NoQuorum = 1007,
+
+    /// <summary>A bounded queue is full.</summary>
+    Overloaded = 1008,
+
+    /// <summary>The deadline passed; of a write the outcome is unknown.</summary>
+    DeadlineExceeded = 1009,
+
+    /// <summary>The store is stopping.</summary>
+    Stopped = 1010,
+
+    /// <summary>This replica failed and serves nothing more.</summary>
+    Failed = 1011,
+
+    /// <summary>The revision has been compacted.</summary>
+    Compacted = 1012,
+
+    /// <summary>The revision has not been written yet.</summary>
+    FutureRevision = 1013,
+
+    /// <summary>The lease does not exist.</summary>
+    LeaseNotFound = 1014,
+
+    /// <summary>Too many operations in a transaction.</summary>
+    TooManyOperations = 1015,
+
+    /// <summary>A key is put twice in a transaction.</summary>
+    DuplicateKey = 1016,
+
+    /// <summary>Leadership changed; nothing was applied.</summary>
+    LeaderChanged = 1017,
+
+    /// <summary>The named member does not exist or cannot take leadership.</summary>
+    BadMember = 1018,
+
+    /// <summary>The store could not be opened; the message says what to do.</summary>
+    CannotOpen = 1019,
+
+    /// <summary>A file is damaged.</summary>
+    Corruption = 1020,
+
+    /// <summary>This member does not lead.</summary>
+    NotLeader = 1021,
+
+    /// <summary>An unknown sort order or target.</summary>
+    InvalidSort = 1022,
+}
+
+/// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>
+public class LoomException : Exception
+{
+    /// <summary>Creates it.</summary>
+    public LoomException(LoomErrorCode code, string message, WriteOutcome outcome = WriteOutcome.NotApplied, Exception? inner = null)
+        : base(message, inner)
+    {
+        Code = code;
+        Outcome = outcome;
+    }
+
+    /// <summary>What went wrong.</summary>
+    public LoomErrorCode Code { get; }
+
+    /// <summary>For a write: NotApplied (safe to retry) or Unknown.</summary>
+    public WriteOutcome Outcome { get; }
+
+    /// <summary>Trying the same call again later can work.</summary>
+    public bool IsTransient => Code is LoomErrorCode.NoQuorum or LoomErrorCode.Overloaded or LoomErrorCode.DeadlineExceeded or LoomErrorCode.LeaderChanged or LoomErrorCode.Stopped;
+}
+
+/// <summary>The outcome of a write is not known: it may have been applied, or may still be.</summary>
+public sealed class OutcomeUnknownException : LoomException
+{
+    /// <summary>Creates it.</summary>
+    public OutcomeUnknownException(LoomErrorCode code, string message, Exception? inner = null)
+        : base(code, message, WriteOutcome.Unknown, inner)
+    {
+    }
+}

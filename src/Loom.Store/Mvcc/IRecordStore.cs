@@ -1,0 +1,33 @@
+namespace Loom.Store.Mvcc;
+
+/// <summary>Key of a record: a revision (S1). Sub counts the changes inside one transaction from 0.</summary>
+internal readonly record struct RecordKey(long Main, int Sub) : IComparable<RecordKey>
+{
+    public int CompareTo(RecordKey other) => Main != other.Main ? Main.CompareTo(other.Main) : Sub.CompareTo(other.Sub);
+}
+
+/// <summary>
+/// The append-only store of records by revision: FASTER in production (Records/), a dictionary in the simulator. Each record is written once.
+/// One writer (the applier); readers from any thread. A record carries a checksum seeded with its key and is verified at every read:
+/// damage throws, it is never served.
+/// </summary>
+internal interface IRecordStore : IDisposable
+{
+    /// <summary>Appends a record. Visible to <see cref="TryRead"/> at once; the writer publishes the revision afterwards. <paramref name="appliedIndex"/> is the log index of the entry.</summary>
+    void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
+
+    /// <summary>Reads one record into a fresh or shared array that the caller must not change. Synchronous; a cold one costs a disk read.</summary>
+    bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record);
+
+    /// <summary>Reads many, pipelined; results[i] is empty where keys[i] is absent.</summary>
+    void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results);
+
+    /// <summary>All records, in no promised order; used by rebuild and hashing.</summary>
+    void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit);
+
+    /// <summary>Bytes held (memory and disk together) for status.</summary>
+    long SizeBytes { get; }
+
+    /// <summary>Removes a record that compaction made unreachable. May be lazy.</summary>
+    void Remove(RecordKey key);
+}
