@@ -1,0 +1,60 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+
+namespace Loom.Raft.Replica;
+
+/// <summary>
+/// What one Step asks its driver to do, in any order. Owned by the replica and overwritten by its next Step: take what you need before it.
+/// Everything in it is permitted now: messages that wait for a flush (L8) and entries that are not durable here (L9) are held inside.
+/// </summary>
+internal sealed class ReplicaEffects
+{
+    /// <summary>Consensus messages for the control lanes, in order per peer.</summary>
+    public List<Message> Control { get; } = [];
+
+    /// <summary>Proposals and receipts for the forward lanes. A message for a peer without a connection is dropped: say <see cref="PeerDisconnected"/> once.</summary>
+    public List<ForwardMessage> Forward { get; } = [];
+
+    /// <summary>The log has something to write: take a batch, if none is being written.</summary>
+    public bool LogWork { get; set; }
+
+    /// <summary>Hand these to the applier, in order.</summary>
+    public List<ApplyWork> Apply { get; } = [];
+
+    public List<ProposalCompletion> Proposals { get; } = [];
+
+    public List<ReadCompletion> Reads { get; } = [];
+
+    public List<TransferCompletion> Transfers { get; } = [];
+
+    public List<ConfigurationCompletion> Configurations { get; } = [];
+
+    /// <summary>Absolute time (ns) of the next <see cref="Awake"/> at the latest.</summary>
+    public long NextWake { get; set; }
+
+    /// <summary>Role, term, leader or quorum changed: publish a new status.</summary>
+    public bool StatusChanged { get; set; }
+
+    /// <summary>Not null from the step on in which this replica failed (L1, D8, L10): it sends, writes and acknowledges nothing more.</summary>
+    public Exception? Failure { get; set; }
+
+    public void Clear()
+    {
+        Control.Clear();
+        Forward.Clear();
+        LogWork = false;
+        Apply.Clear();
+        Proposals.Clear();
+        Reads.Clear();
+        Transfers.Clear();
+        Configurations.Clear();
+        StatusChanged = false;
+    }
+}
+
+/// <summary>A transfer ended: <paramref name="Error"/> is 0 when another member leads.</summary>
+internal readonly record struct TransferCompletion(TransferRequest Request, RaftErrorCode Error);
+
+/// <summary>A configuration was appended here, or refused (not leader, or another change is pending).</summary>
+internal readonly record struct ConfigurationCompletion(ConfigurationRequest Request, bool Accepted);

@@ -1,0 +1,94 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+
+namespace Loom.Raft.Replica;
+
+/// <summary>
+/// What can happen to a <see cref="ReplicaCore"/>. A driver (ReplicaHost's loop thread, or the simulator's heap) collects events and hands them over
+/// in batches: one Step over many events makes one proposal batch, one read round and one set of effects of them.
+/// </summary>
+internal abstract record ReplicaEvent;
+
+/// <summary>The time of <see cref="ReplicaEffects.NextWake"/> has come, or the loop woke for another reason (T1: the clock is Step's argument).</summary>
+internal sealed record Awake : ReplicaEvent
+{
+    public static readonly Awake Instance = new();
+}
+
+/// <summary>A consensus message arrived on a peer's control lane.</summary>
+internal sealed record PeerMessage(Message Message) : ReplicaEvent;
+
+/// <summary>A message arrived on a peer's forward lane.</summary>
+internal sealed record PeerForward(ForwardMessage Message) : ReplicaEvent;
+
+/// <summary>A chunk of a large frame arrived: the peer lives (P5).</summary>
+internal sealed record PeerHeard(MemberId Peer) : ReplicaEvent;
+
+/// <summary>The peer's connection was reset and its port refuses: its process died (E2).</summary>
+internal sealed record PeerDied(MemberId Peer) : ReplicaEvent;
+
+/// <summary>A lane to a peer came up (both directions are usable).</summary>
+internal sealed record PeerConnected(MemberId Peer, PeerLane Lane) : ReplicaEvent;
+
+/// <summary>A lane to a peer went down: what was in flight on it may or may not have arrived.</summary>
+internal sealed record PeerDisconnected(MemberId Peer, PeerLane Lane) : ReplicaEvent;
+
+/// <summary>The log batch with this sequence was written and flushed, or the disk failed (L1: then the member's life ends).</summary>
+internal sealed record LogBatchCompleted(long Sequence, Exception? Error) : ReplicaEvent;
+
+/// <summary>The applier finished an <see cref="ApplyWork"/>; works complete in the order in which they were handed out.</summary>
+internal sealed record BatchApplied(AppliedBatch Batch) : ReplicaEvent;
+
+/// <summary>The applier threw: this replica is broken and stops (D8).</summary>
+internal sealed record ApplyFailed(Exception Error) : ReplicaEvent;
+
+/// <summary>Something else that this replica cannot live without failed (a thread, a watchdog).</summary>
+internal sealed record HostFailed(Exception Error) : ReplicaEvent;
+
+/// <summary>A caller on this member proposes. Completed exactly once in <see cref="ReplicaEffects.Proposals"/>.</summary>
+internal sealed record ProposalRequested(ProposalRequest Request) : ReplicaEvent;
+
+/// <summary>The caller no longer waits: completes it now with what is known (P3); the write itself goes on (P1).</summary>
+internal sealed record ProposalAbandoned(ProposalRequest Request) : ReplicaEvent;
+
+/// <summary>A caller on this member wants a linearizable barrier. Completed exactly once in <see cref="ReplicaEffects.Reads"/>.</summary>
+internal sealed record ReadRequested(ReadRequest Request) : ReplicaEvent;
+
+/// <summary>The reader no longer waits.</summary>
+internal sealed record ReadAbandoned(ReadRequest Request) : ReplicaEvent;
+
+/// <summary>Hand leadership over. Completed exactly once in <see cref="ReplicaEffects.Transfers"/>.</summary>
+internal sealed record TransferRequested(TransferRequest Request) : ReplicaEvent;
+
+/// <summary>Append a configuration (pins a standby's incarnation, tells client URLs). Answered at once in <see cref="ReplicaEffects.Configurations"/>.</summary>
+internal sealed record ConfigurationRequested(ConfigurationRequest Request) : ReplicaEvent;
+
+/// <summary>The member is closing: new calls are refused with Stopped, running ones go on.</summary>
+internal sealed record IntakeStopped : ReplicaEvent
+{
+    public static readonly IntakeStopped Instance = new();
+}
+
+/// <summary>The member closes now: every caller still waiting is completed with Stopped and what is known of its write (P3).</summary>
+internal sealed record Closing : ReplicaEvent
+{
+    public static readonly Closing Instance = new();
+}
+
+/// <summary>The connections to a peer that the replica distinguishes (N2).</summary>
+internal enum PeerLane : byte
+{
+    Control = 1,
+    Forward = 2,
+}
+
+/// <summary>A wish to hand leadership over.</summary>
+/// <param name="Target">The voter to lead, or None for the best one.</param>
+/// <param name="Deadline">Absolute, ns.</param>
+/// <param name="Caller">The driver's own; comes back with the completion.</param>
+internal sealed record TransferRequest(MemberId Target, long Deadline, object? Caller);
+
+/// <summary>A configuration to append if this member leads.</summary>
+internal sealed record ConfigurationRequest(Configuration Configuration, object? Caller);
