@@ -38,7 +38,7 @@ internal sealed record Message
     /// <summary>Append only; never null, consecutive from Index + 1.</summary>
     public IReadOnlyList<Entry> Entries { get; init; } = [];
 
-    /// <summary>Append, Heartbeat: leader's commit index (a heartbeat's is capped by the peer's match).</summary>
+    /// <summary>Append, Heartbeat: leader's commit index; the receiver takes it only as far as its log was verified against this leader in this term.</summary>
     public long Commit { get; init; }
 
     /// <summary>Responses: refused.</summary>
@@ -47,13 +47,13 @@ internal sealed record Message
     /// <summary>AppendResponse with Reject: where the leader should probe next (fast conflict back-up, thesis 5.3).</summary>
     public long RejectHint { get; init; }
 
-    /// <summary>Heartbeat and its response, Append and its response: number of the leader's confirmation round (ReadIndex, check-quorum, cluster time).</summary>
+    /// <summary>Heartbeat and its response, Append and its response: number of the leader's confirmation round (ReadIndex, check-quorum, cluster time). A Heartbeat with round 0 is a commit notice and gets no answer (D4).</summary>
     public long Round { get; init; }
 
     /// <summary>ReadIndex and its response: the asking replica's counter; with its incarnation it names the request (R1).</summary>
     public ulong Context { get; init; }
 
-    /// <summary>ReadIndex: incarnation of the asking process (R1).</summary>
+    /// <summary>ReadIndex and its response: incarnation of the asking process (R1).</summary>
     public ulong Incarnation { get; init; }
 
     /// <summary>Vote, PreVote: campaign ordered by the leader (TimeoutNow), so stickiness does not apply (thesis 3.10).</summary>

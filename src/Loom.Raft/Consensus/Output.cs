@@ -3,7 +3,7 @@ namespace Loom.Raft.Consensus;
 internal enum RaftRole : byte { Follower, PreCandidate, Candidate, Leader }
 
 /// <summary>Why a proposal was not appended. Refused before append: safe to say NotApplied (P3).</summary>
-internal enum ProposalRefusal : byte { None, NotLeader, Overloaded, Transferring }
+internal enum ProposalRefusal : byte { None, NotLeader, Overloaded, Transferring, Invalid }
 
 /// <summary>Where a proposal went: (index, term) of its entry, or why it was refused.</summary>
 internal readonly record struct ProposalAnswer(ulong Tag, ProposalRefusal Refusal, long Index, long Term);
