@@ -1,0 +1,81 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Loom.Raft.Log;
+
+/// <summary>The few calls of libc that .NET does not offer, or offers without their errors.</summary>
+internal static partial class Posix
+{
+    private const int Interrupted = 4;
+    private const int WouldBlock = 11;
+    private const int ReadOnly = 0;
+    private const int ReadWrite = 2;
+    private const int Create = 0x40;
+    private const int DirectoryOnly = 0x10000;
+    private const int CloseOnExec = 0x80000;
+    private const int LockExclusiveNonBlocking = 2 | 4;
+
+    /// <summary>fdatasync: the data, and as much of the metadata as reading it back needs (a changed length, not the times).</summary>
+    public static void FlushData(string path, SafeFileHandle handle)
+    {
+        // EINTR alone is tried again: it says that the call did not happen. Any other error may already have dropped the dirty pages (L1).
+        while (FDataSync(handle) != 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Interrupted)
+                throw Failure("flush", path, errno);
+        }
+    }
+
+    public static void FlushDirectory(string path)
+    {
+        using SafeFileHandle directory = OpenFile("open directory", path, ReadOnly | DirectoryOnly | CloseOnExec, 0);
+        while (FSync(directory) != 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Interrupted)
+                throw Failure("flush directory", path, errno);
+        }
+    }
+
+    /// <summary>Opens (or makes) a lock file and takes its lock; null when another process holds it.</summary>
+    public static SafeFileHandle? TryLock(string path)
+    {
+        SafeFileHandle file = OpenFile("open lock file", path, ReadWrite | Create | CloseOnExec, 0x1A4 /* 0644 */);
+        if (FLock(file, LockExclusiveNonBlocking) == 0)
+            return file;
+        int errno = Marshal.GetLastPInvokeError();
+        file.Dispose();
+        return errno == WouldBlock ? null : throw Failure("lock", path, errno);
+    }
+
+    private static SafeFileHandle OpenFile(string act, string path, int flags, int mode)
+    {
+        SafeFileHandle file = OpenPath(path, flags, mode);
+        if (!file.IsInvalid)
+            return file;
+        int errno = Marshal.GetLastPInvokeError();
+        file.Dispose();
+        throw Failure(act, path, errno);
+    }
+
+    private static IOException Failure(string act, string path, int errno) =>
+        new($"Cannot {act} {path}: {Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})", errno);
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FDataSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FLock(SafeFileHandle file, int operation);
+
+    // open(2) is variadic; on x86-64 and arm64 Linux a third integer argument is passed like a fixed one.
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial SafeFileHandle OpenPath(string path, int flags, int mode);
+}

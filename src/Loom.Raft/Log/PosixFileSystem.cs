@@ -1,0 +1,105 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace Loom.Raft.Log;
+
+/// <summary>
+/// The machine's own files. Flushing is our own fdatasync and fsync: in .NET 10.0.12 <c>RandomAccess.FlushToDisk</c> and <c>FileStream.Flush(true)</c> return
+/// normally when fsync fails with EIO or ENOSPC, and a log that trusts them acknowledges writes that are nowhere (L1, docs/decisions/0003-durable-log.md).
+/// </summary>
+internal sealed class PosixFileSystem : IFileSystem
+{
+    public static readonly PosixFileSystem Instance = new();
+
+    public bool FileExists(string path) => File.Exists(path);
+
+    public void CreateDirectory(string path) => Checked("create directory", path, () => Directory.CreateDirectory(path));
+
+    public IReadOnlyList<string> ListFiles(string directory)
+    {
+        string[] names = [];
+        Checked("list", directory, () => names = Directory.Exists(directory) ? [.. Directory.GetFiles(directory).Select(path => Path.GetFileName(path))] : []);
+        Array.Sort(names, StringComparer.Ordinal);
+        return names;
+    }
+
+    public IFile Open(string path, bool create)
+    {
+        SafeFileHandle? handle = null;
+        Checked("open", path, () => handle = File.OpenHandle(
+            path, create ? FileMode.OpenOrCreate : FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete));
+        return new PosixFile(path, handle!);
+    }
+
+    public void Rename(string from, string to) => Checked("rename", from, () => File.Move(from, to, overwrite: true));
+
+    public void Delete(string path) => Checked("delete", path, () => File.Delete(path));
+
+    public void FlushDirectory(string path) => Posix.FlushDirectory(path);
+
+    /// <summary>Turns what .NET throws for a refused operation into the one exception of the contract.</summary>
+    private static void Checked(string act, string path, Action operation)
+    {
+        try
+        {
+            operation();
+        }
+        catch (Exception e) when (e is UnauthorizedAccessException or IOException or ArgumentException or NotSupportedException)
+        {
+            throw new IOException($"Cannot {act} {path}: {e.Message}", e);
+        }
+    }
+
+    private sealed class PosixFile(string path, SafeFileHandle handle) : IFile
+    {
+        public long Length => RandomAccess.GetLength(handle);
+
+        public int Read(long offset, Span<byte> buffer)
+        {
+            int total = 0;
+            try
+            {
+                while (total < buffer.Length)
+                {
+                    int count = RandomAccess.Read(handle, buffer[total..], offset + total);
+                    if (count == 0)
+                        break;
+                    total += count;
+                }
+            }
+            catch (IOException e)
+            {
+                throw new IOException($"Cannot read {path} at {offset}: {e.Message}", e);
+            }
+
+            return total;
+        }
+
+        public void Write(long offset, ReadOnlySpan<byte> bytes)
+        {
+            try
+            {
+                RandomAccess.Write(handle, bytes, offset);
+            }
+            catch (IOException e)
+            {
+                throw new IOException($"Cannot write {path} at {offset}: {e.Message}", e);
+            }
+        }
+
+        public void SetLength(long length)
+        {
+            try
+            {
+                RandomAccess.SetLength(handle, length);
+            }
+            catch (IOException e)
+            {
+                throw new IOException($"Cannot set the length of {path} to {length}: {e.Message}", e);
+            }
+        }
+
+        public void Flush() => Posix.FlushData(path, handle);
+
+        public void Dispose() => handle.Dispose();
+    }
+}
