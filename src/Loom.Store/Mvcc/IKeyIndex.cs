@@ -44,9 +44,15 @@ internal interface IKeyIndex
     /// <summary>Any thread: the record of the version that is live at a revision (newest ≤ <paramref name="revision"/>; false when none or a tombstone).</summary>
     bool TryFind(ReadOnlySpan<byte> key, long revision, out RecordKey at);
 
-    /// <summary>Any thread: the live keys in [start, end) at a revision, in order; an empty <paramref name="end"/> = no upper bound. The writer uses it with long.MaxValue and sees unpublished versions.</summary>
+    /// <summary>
+    /// Any thread: the live keys in [start, end) at a revision, in order; an empty <paramref name="end"/> = no upper bound. The writer uses it with long.MaxValue and sees unpublished versions.
+    /// A visitor must not wait or read from a disk: what the writer frees is not reused meanwhile. Collect a page of keys, then read their records.
+    /// </summary>
     void Visit<TVisitor>(ReadOnlySpan<byte> start, ReadOnlySpan<byte> end, long revision, ref TVisitor visitor)
         where TVisitor : struct, IKeyVisitor;
+
+    /// <summary>Any thread: how many keys in [start, end) are live at a revision. At the newest revision it costs O(log n), at older ones a walk.</summary>
+    long Count(ReadOnlySpan<byte> start, ReadOnlySpan<byte> end, long revision);
 
     /// <summary>Any thread: keys that are live now.</summary>
     long LiveKeys { get; }

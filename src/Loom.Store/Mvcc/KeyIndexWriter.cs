@@ -1,0 +1,311 @@
+using System.Diagnostics;
+
+namespace Loom.Store.Mvcc;
+
+// The writer's side: one path from the top to a leaf, changed bottom-up, then published.
+internal sealed partial class KeyIndex
+{
+    // 64-wide, at least half full after splits in random order, and two children per branch at the very least: far beyond any number of keys that fits in memory.
+    private const int MaxDepth = 32;
+
+    private readonly KeyBranch[] pathBranches = new KeyBranch[MaxDepth];
+    private readonly int[] pathChildren = new int[MaxDepth];
+    private readonly Queue<(long Generation, int Entry)> retiredEntries = new();
+    private readonly Queue<(long Generation, int Block, int Count)> retiredBlocks = new();
+    private readonly Queue<(long Generation, ulong Key)> retiredKeys = new();
+
+    private KeyNode top = new KeyLeaf(0);
+    private long building = 2;
+    private RecordKey newest = new(0, -1);
+    private bool changed;
+    private int pathDepth;
+    private KeyLeaf pathLeaf = null!;
+    private int pathPosition;
+
+    /// <inheritdoc/>
+    public bool TryGetNewest(ReadOnlySpan<byte> key, out KeyHead head)
+    {
+        if (!Descend(key))
+        {
+            head = default;
+            return false;
+        }
+
+        ref KeyEntry entry = ref entries[pathLeaf.Entries[pathPosition]];
+        head = new(entry.Head.At, entry.Head.IsDeleted, entry.Create, entry.Version);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Put(ReadOnlySpan<byte> key, RecordKey at, long create, long version)
+    {
+        Debug.Assert(create > 0 && create <= at.Main && version > 0, "a live version has a create revision and a version");
+        Advance(at);
+        KeyChange change = new(at, isDeleted: false);
+        if (Descend(key))
+        {
+            Change(change, create, version);
+        }
+        else
+        {
+            ulong stored = keys.Add(key);
+            InsertIntoLeaf(entries.Add(new KeyEntry { Key = stored, Head = change, Create = create, Version = version }), stored);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Delete(ReadOnlySpan<byte> key, RecordKey at)
+    {
+        Advance(at);
+        if (!Descend(key) || entries[pathLeaf.Entries[pathPosition]].Head.IsDeleted)
+        {
+            throw new InvalidOperationException("a key that is not live cannot be deleted");
+        }
+
+        Change(new(at, isDeleted: true), 0, 0);
+    }
+
+    /// <inheritdoc/>
+    public void Publish()
+    {
+        if (changed)
+        {
+            Volatile.Write(ref root, new(top, building, newest.Main));
+            building++;
+            changed = false;
+        }
+
+        Reclaim();
+    }
+
+    /// <summary>Slots that wait for readers of older generations.</summary>
+    internal int Retired => retiredEntries.Count + retiredBlocks.Count + retiredKeys.Count;
+
+    private void Advance(RecordKey at)
+    {
+        Debug.Assert(at.CompareTo(newest) > 0, "revisions grow");
+        newest = at;
+        changed = true;
+    }
+
+    /// <summary>Remembers the way to a key. True when it is there; else the position is where it belongs.</summary>
+    private bool Descend(ReadOnlySpan<byte> key)
+    {
+        KeyNode node = top;
+        pathDepth = 0;
+        while (node is KeyBranch branch)
+        {
+            int child = ChildOf(branch, key);
+            pathBranches[pathDepth] = branch;
+            pathChildren[pathDepth++] = child;
+            node = branch.Children[child]!;
+        }
+
+        pathLeaf = (KeyLeaf)node;
+        return Locate(pathLeaf, key, out pathPosition);
+    }
+
+    /// <summary>Adds a change to the key at the path.</summary>
+    private void Change(KeyChange change, long create, long version)
+    {
+        int id = pathLeaf.Entries[pathPosition];
+        KeyEntry old = entries[id];
+        KeyEntry entry = old with { Head = change, Create = create, Version = version, OlderCount = old.OlderCount + 1 };
+        if (old.OlderCount > 0 && old.OlderCount < ChangeSlab.Capacity(old.OlderCount))
+        {
+            // Readers of the old entry look at its first OlderCount changes only.
+            changes.Append(old.Older, old.OlderCount, old.Head);
+        }
+        else
+        {
+            entry.Older = changes.Add(changes.Get(old.Older, old.OlderCount), old.Head);
+            RetireBlock(old);
+        }
+
+        Replace(id, old, entry);
+    }
+
+    private void Replace(int id, in KeyEntry old, in KeyEntry entry)
+    {
+        retiredEntries.Enqueue((building, id));
+        OwnPath();
+        pathLeaf.Entries[pathPosition] = entries.Add(entry);
+        AddToSums((entry.Head.IsDeleted ? 0 : 1) - (old.Head.IsDeleted ? 0 : 1), (entry.HasHistory ? 1 : 0) - (old.HasHistory ? 1 : 0));
+    }
+
+    private void RetireBlock(in KeyEntry entry)
+    {
+        if (entry.OlderCount > 0)
+        {
+            retiredBlocks.Enqueue((building, entry.Older, entry.OlderCount));
+        }
+    }
+
+    /// <summary>Makes every node of the path the writer's.</summary>
+    private void OwnPath()
+    {
+        if (pathLeaf.Generation == building)
+        {
+            return;
+        }
+
+        pathLeaf = pathLeaf.Own(building);
+        KeyNode child = pathLeaf;
+        for (int level = pathDepth - 1; level >= 0; level--)
+        {
+            KeyBranch branch = pathBranches[level].Own(building);
+            branch.Children[pathChildren[level]] = child;
+            pathBranches[level] = branch;
+            child = branch;
+        }
+
+        top = child;
+    }
+
+    private void AddToSums(int live, int histories)
+    {
+        pathLeaf.Live += live;
+        pathLeaf.Histories += histories;
+        for (int level = 0; level < pathDepth; level++)
+        {
+            pathBranches[level].Live += live;
+            pathBranches[level].Histories += histories;
+        }
+    }
+
+    /// <summary>Inserts a new live key at the path, splitting what is full.</summary>
+    private void InsertIntoLeaf(int entry, ulong key)
+    {
+        OwnPath();
+        AddToSums(1, 0);
+        if (pathPosition == 0)
+        {
+            LowerFirstKeys(key);
+        }
+
+        if (pathLeaf.Count < KeyNode.Width)
+        {
+            pathLeaf.Insert(pathPosition, entry);
+            return;
+        }
+
+        KeyLeaf right = new(building);
+        pathLeaf.MoveTo(right, SplitPoint(pathPosition));
+        bool goesRight = pathPosition >= pathLeaf.Count && (right.Count == 0 || pathPosition > pathLeaf.Count);
+        if (goesRight)
+        {
+            right.Insert(pathPosition - pathLeaf.Count, entry);
+        }
+        else
+        {
+            pathLeaf.Insert(pathPosition, entry);
+        }
+
+        Sum(pathLeaf);
+        Sum(right);
+        InsertIntoBranch(pathDepth - 1, pathLeaf, FirstKey(right), right);
+    }
+
+    private void InsertIntoBranch(int level, KeyNode left, ulong firstKey, KeyNode right)
+    {
+        if (level < 0)
+        {
+            KeyBranch grown = new(building);
+            grown.Insert(0, FirstKey(left), left);
+            grown.Insert(1, firstKey, right);
+            Sum(grown);
+            top = grown;
+            return;
+        }
+
+        KeyBranch branch = pathBranches[level];
+        int position = pathChildren[level] + 1;
+        if (branch.Count < KeyNode.Width)
+        {
+            branch.Insert(position, firstKey, right);
+            return;
+        }
+
+        KeyBranch other = new(building);
+        branch.MoveTo(other, SplitPoint(position));
+        if (position > branch.Count || other.Count == 0)
+        {
+            other.Insert(position - branch.Count, firstKey, right);
+        }
+        else
+        {
+            branch.Insert(position, firstKey, right);
+        }
+
+        Sum(branch);
+        Sum(other);
+        InsertIntoBranch(level - 1, branch, FirstKey(other), other);
+    }
+
+    // Keys that come in ascending order fill the left node to the brim instead of leaving it half empty for ever.
+    private static int SplitPoint(int position) => position == KeyNode.Width ? KeyNode.Width : KeyNode.Width / 2;
+
+    /// <summary>Keeps the invariant of <see cref="KeyBranch.FirstKeys"/> after a leaf got a new first key.</summary>
+    private void LowerFirstKeys(ulong key)
+    {
+        for (int level = pathDepth - 1; level >= 0; level--)
+        {
+            pathBranches[level].FirstKeys[pathChildren[level]] = key;
+            if (pathChildren[level] > 0)
+            {
+                return;
+            }
+        }
+    }
+
+    private ulong FirstKey(KeyNode node) => node is KeyBranch branch ? branch.FirstKeys[0] : entries[((KeyLeaf)node).Entries[0]].Key;
+
+    private void Sum(KeyLeaf leaf)
+    {
+        leaf.Live = 0;
+        leaf.Histories = 0;
+        for (int i = 0; i < leaf.Count; i++)
+        {
+            ref KeyEntry entry = ref entries[leaf.Entries[i]];
+            leaf.Live += entry.Head.IsDeleted ? 0 : 1;
+            leaf.Histories += entry.HasHistory ? 1 : 0;
+        }
+    }
+
+    private static void Sum(KeyBranch branch)
+    {
+        branch.Live = 0;
+        branch.Histories = 0;
+        for (int i = 0; i < branch.Count; i++)
+        {
+            branch.Live += branch.Children[i]!.Live;
+            branch.Histories += branch.Children[i]!.Histories;
+        }
+    }
+
+    /// <summary>Reuses what no reader can reach any more. What readers still hold waits here; they leave within microseconds, unless the machine has stopped them.</summary>
+    private void Reclaim()
+    {
+        if (Retired == 0)
+        {
+            return;
+        }
+
+        long oldest = readers.Oldest(root.Generation);
+        while (retiredEntries.TryPeek(out var entry) && entry.Generation <= oldest)
+        {
+            entries.Free(retiredEntries.Dequeue().Entry);
+        }
+
+        while (retiredBlocks.TryPeek(out var block) && block.Generation <= oldest)
+        {
+            retiredBlocks.Dequeue();
+            changes.Free(block.Block, block.Count);
+        }
+
+        while (retiredKeys.TryPeek(out var key) && key.Generation <= oldest)
+        {
+            keys.Free(retiredKeys.Dequeue().Key);
+        }
+    }
+}

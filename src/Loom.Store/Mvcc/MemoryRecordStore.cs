@@ -1,0 +1,98 @@
+namespace Loom.Store.Mvcc;
+
+/// <summary>
+/// The twin of the FASTER store for the simulator and for tests: same contract, nothing on a disk. A crash is a new, empty one, as the records directory is emptied at every start.
+/// Scans in revision order, so that nothing depends on an order that is not replicated (T3).
+/// </summary>
+internal sealed class MemoryRecordStore : IRecordStore
+{
+    private readonly Lock gate = new();
+    private readonly SortedDictionary<RecordKey, byte[]> records = [];
+    private long size;
+
+    /// <inheritdoc/>
+    public long SizeBytes
+    {
+        get
+        {
+            lock (gate)
+            {
+                return size;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex)
+    {
+        byte[] copy = record.ToArray();
+        lock (gate)
+        {
+            if (records.TryGetValue(key, out byte[]? existing))
+            {
+                // The same record again is a replay; another one under the same revision means that apply is not a function of the log (T4).
+                if (!existing.AsSpan().SequenceEqual(copy))
+                {
+                    throw new InvalidOperationException($"record {key.Main}.{key.Sub} was written before with other bytes");
+                }
+
+                return;
+            }
+
+            records.Add(key, copy);
+            size += copy.Length;
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record)
+    {
+        lock (gate)
+        {
+            bool found = records.TryGetValue(key, out byte[]? bytes);
+            record = bytes;
+            return found;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results)
+    {
+        for (int i = 0; i < keys.Length; i++)
+        {
+            TryRead(keys[i], out results[i]);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
+    {
+        KeyValuePair<RecordKey, byte[]>[] all;
+        lock (gate)
+        {
+            all = [.. records];
+        }
+
+        foreach ((RecordKey key, byte[] bytes) in all)
+        {
+            visit(key, bytes);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Remove(RecordKey key)
+    {
+        lock (gate)
+        {
+            if (records.Remove(key, out byte[]? bytes))
+            {
+                size -= bytes.Length;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+}
