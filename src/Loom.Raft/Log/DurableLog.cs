@@ -1,10 +1,11 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
+using Loom.Raft.Replica;
 
 namespace Loom.Raft.Log;
 
 /// <summary>The durable log (L1 to L7).</summary>
-internal sealed class DurableLog : IRaftLog, IDisposable
+internal sealed class DurableLog : IReplicaLog, IDisposable
 {
     public long BaseIndex { get; }
     public long LastIndex { get; }

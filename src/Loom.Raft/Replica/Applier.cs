@@ -1,17 +1,224 @@
+using System.Buffers.Binary;
+using System.IO.Hashing;
+using Loom.Raft.Consensus;
+using Loom.Raft.Proposals;
+using Loom.Raft.Sessions;
+
 namespace Loom.Raft.Replica;
 
 /// <summary>
-/// Applies committed entries in order: verifies, lets the sessions decide, hands the rest to the machine, folds the hash (S5).
+/// Applies committed entries in order: verifies each body (L10), lets the sessions decide (P1), hands the rest to the machine, folds the hash (S5).
 /// Runs on the applier's thread in production and inline in the simulator; it shares nothing with the loop but the values it takes and gives.
+/// A pure function of (state, entries): how the entries are cut into works changes nothing (T4).
 /// </summary>
-internal sealed class Applier(IReplicatedStateMachine machine)
+internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sessions)
 {
-    /// <summary>Opens the machine; call once, before everything else.</summary>
-    public void Open() => AppliedIndex = machine.Open();
+    private Decided[] decided = new Decided[256];
+    private CommittedEntry[] batch = new CommittedEntry[256];
+    private ApplyResult[] results = new ApplyResult[256];
+    private int[] positions = new int[256];
+    private int gathered;
 
     /// <summary>Index of the last applied entry.</summary>
     public long AppliedIndex { get; private set; }
 
+    /// <summary>Rolling hash over everything applied (S5).</summary>
+    public UInt128 ApplyHash { get; private set; }
+
+    /// <summary>Told (index, hash) of every entry, in order: what a checker compares between replicas. Null in production.</summary>
+    public Action<long, UInt128>? Observer { get; set; }
+
+    /// <summary>Opens the machine; call once, before everything else.</summary>
+    public void Open()
+    {
+        AppliedIndex = machine.Open();
+        if (AppliedIndex != 0)
+        {
+            // The sessions up to there would have to come from the same place: they are part of the snapshot manifest, which does not exist yet.
+            throw new RaftException(RaftErrorCode.CannotOpen, $"the state machine holds state up to entry {AppliedIndex}, but this version replays the log from its start");
+        }
+    }
+
+    /// <summary>Closes the machine; call once, last.</summary>
+    public void Close() => machine.Close();
+
     /// <summary>Applies one work. An exception means that this replica is broken: report <see cref="ApplyFailed"/> (D8).</summary>
-    public AppliedBatch ApplyBatch(ApplyWork work) => throw new NotSupportedException(work.ToString());
+    public AppliedBatch ApplyBatch(ApplyWork work)
+    {
+        var entries = work.Entries;
+        Reserve(entries.Count);
+        gathered = 0;
+        var local = 0;
+        for (var i = 0; i < entries.Count; i++)
+        {
+            var entry = entries[i];
+            if (entry.Index != AppliedIndex + 1 + i)
+            {
+                throw new InvalidOperationException($"entry {entry.Index} cannot be applied after entry {AppliedIndex + i}");
+            }
+
+            while (local < work.Local.Count && work.Local[local].Position < i)
+            {
+                local++;
+            }
+
+            Decide(i, entry, local < work.Local.Count && work.Local[local] is { WantsResult: true } mine && mine.Position == i);
+        }
+
+        ApplyGathered();
+        for (var i = 0; i < entries.Count; i++)
+        {
+            Fold(entries[i].Index, decided[i]);
+        }
+
+        return Report(work);
+    }
+
+    private void Decide(int position, in Entry entry, bool wantsResult)
+    {
+        sessions.Advance(entry.ClusterTime);
+        ref var decision = ref decided[position];
+        decision = new Decided { Verdict = ApplyVerdict.Applied };
+        switch (entry.Kind)
+        {
+            case EntryKind.NoOp or EntryKind.Configuration:
+                return;
+            case EntryKind.OpenSession or EntryKind.Duty or EntryKind.Command:
+                break;
+            default:
+                throw new RaftException(RaftErrorCode.Failed, $"entry {entry.Index} is of kind {(byte)entry.Kind}, which this version does not know: it was written by a newer one");
+        }
+
+        var header = Verified(entry);
+        decision.Id = header.Id;
+        if (entry.Kind == EntryKind.OpenSession)
+        {
+            var member = new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(Envelope.Payload(entry.Body).Span));
+            sessions.Open(entry.Index, entry.ClusterTime, new SessionOwner(member, (ulong)header.Floor, (ulong)header.Id.Sequence));
+        }
+        else if (entry.Kind == EntryKind.Duty || MustApply(entry, header, ref decision))
+        {
+            positions[gathered] = position;
+            batch[gathered++] = new CommittedEntry(entry.Index, entry.Term, entry.ClusterTime, entry.Kind, Envelope.Payload(entry.Body), wantsResult);
+        }
+    }
+
+    private bool MustApply(in Entry entry, in EnvelopeHeader header, ref Decided decision)
+    {
+        var answer = sessions.Decide(entry.Index, entry.ClusterTime, header.Id, header.Floor);
+        if (answer.Verdict == SessionVerdict.Wait)
+        {
+            // The first application stands earlier in this very batch: its outcome must be there before the repeat can be answered.
+            ApplyGathered();
+            answer = sessions.Decide(entry.Index, entry.ClusterTime, header.Id, header.Floor);
+        }
+
+        decision.Outcome = answer.Outcome;
+        decision.Verdict = answer.Verdict switch
+        {
+            SessionVerdict.Apply => ApplyVerdict.Applied,
+            SessionVerdict.Repeat => ApplyVerdict.Deduplicated,
+            SessionVerdict.StaleSequence => ApplyVerdict.StaleSequence,
+            SessionVerdict.SessionExpired => ApplyVerdict.SessionExpired,
+            SessionVerdict.BeyondWindow => ApplyVerdict.BeyondWindow,
+            _ => throw new InvalidOperationException($"session of entry {entry.Index} still waits for an outcome that was recorded"),
+        };
+        return decision.Verdict == ApplyVerdict.Applied;
+    }
+
+    private static EnvelopeHeader Verified(in Entry entry)
+    {
+        if (!Envelope.Verify(entry.Kind, entry.Body.Span, out var problem))
+        {
+            throw new RaftException(
+                RaftErrorCode.Corruption,
+                $"entry {entry.Index} of term {entry.Term} is damaged ({problem}): this replica cannot apply it; move its data directory away and let it rejoin as a new member");
+        }
+
+        return Envelope.ReadHeader(entry.Body.Span);
+    }
+
+    private void ApplyGathered()
+    {
+        if (gathered == 0)
+        {
+            return;
+        }
+
+        var entries = batch.AsSpan(0, gathered);
+        var answers = results.AsSpan(0, gathered);
+        answers.Clear();
+        machine.ApplyBatch(entries, answers);
+        for (var i = 0; i < gathered; i++)
+        {
+            ref var decision = ref decided[positions[i]];
+            decision.Outcome = answers[i].Outcome;
+            decision.Hash = answers[i].Hash;
+            decision.Result = answers[i].Result;
+            if (entries[i].Kind == EntryKind.Command)
+            {
+                sessions.Record(decision.Id, decision.Outcome);
+            }
+        }
+
+        gathered = 0;
+    }
+
+    /// <summary>applyHash(i) = H(applyHash(i-1), index, batch hash, verdict, outcome): defined at every index, also where the machine saw nothing (S5).</summary>
+    private void Fold(long index, in Decided decision)
+    {
+        Span<byte> bytes = stackalloc byte[72];
+        bytes.Clear();
+        BinaryPrimitives.WriteUInt128LittleEndian(bytes, ApplyHash);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes[16..], index);
+        BinaryPrimitives.WriteUInt128LittleEndian(bytes[24..], decision.Hash);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes[40..], decision.Outcome.Code);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes[44..], decision.Outcome.Branch);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes[48..], decision.Outcome.Revision);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes[56..], decision.Outcome.Extra);
+        bytes[64] = (byte)decision.Verdict;
+        ApplyHash = XxHash128.HashToUInt128(bytes);
+        AppliedIndex = index;
+        Observer?.Invoke(index, ApplyHash);
+    }
+
+    private AppliedBatch Report(ApplyWork work)
+    {
+        var last = work.Entries[^1];
+        var mine = work.Local.Count == 0 ? [] : new LocalOutcome[work.Local.Count];
+        for (var i = 0; i < mine.Length; i++)
+        {
+            var position = work.Local[i].Position;
+            var entry = work.Entries[position];
+            ref var decision = ref decided[position];
+            mine[i] = new LocalOutcome(entry.Index, entry.Term, entry.Kind, decision.Id, decision.Verdict, decision.Outcome, decision.Result);
+        }
+
+        // Answers and payloads must not live on in the scratch arrays.
+        Array.Clear(decided, 0, work.Entries.Count);
+        Array.Clear(batch, 0, work.Entries.Count);
+        Array.Clear(results, 0, work.Entries.Count);
+        return new AppliedBatch(last.Index, last.Term, last.ClusterTime, ApplyHash, mine);
+    }
+
+    private void Reserve(int count)
+    {
+        if (count > decided.Length)
+        {
+            var size = Math.Max(count, decided.Length * 2);
+            decided = new Decided[size];
+            batch = new CommittedEntry[size];
+            results = new ApplyResult[size];
+            positions = new int[size];
+        }
+    }
+
+    private struct Decided
+    {
+        public ProposalId Id;
+        public ApplyVerdict Verdict;
+        public Outcome Outcome;
+        public UInt128 Hash;
+        public object? Result;
+    }
 }

@@ -1,26 +1,468 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+
 namespace Loom.Raft.Replica;
 
 /// <summary>
 /// One replica without threads, tasks or sockets (T2): joins the consensus core, the durable log, the applier's hand-over, proposals and reads.
-/// Single-threaded: its driver calls <see cref="Step(long, ReadOnlySpan{ReplicaEvent})"/> and carries out the effects.
+/// Single-threaded: its driver calls <see cref="Step(long, ReadOnlySpan{ReplicaEvent})"/>, carries out the effects, and gives the log writer its batches
+/// (TakeBatch on this thread when <see cref="ReplicaEffects.LogWork"/>; write and flush elsewhere; <see cref="LogBatchCompleted"/> brings it back).
+/// Invariant (L9): applied ≤ handed over ≤ min(commit, durable here). Any exception in here means that the replica is broken: it stops (D8).
 /// </summary>
-internal sealed class ReplicaCore(ReplicaOptions options)
+internal sealed class ReplicaCore
 {
+    private readonly RaftCore core;
+    private readonly IReplicaLog log;
     private readonly ReplicaEffects effects = new();
+    private readonly HeldMessages held = new();
+    private readonly Forwarder forwarder;
+    private readonly Proposer proposer;
+    private readonly LeaderIntake intake;
+    private readonly ReadBarrier reads;
+    private readonly Transfers transfers;
+    private readonly List<PeerView> peers = [];
+    private long coreDeadline;
+    private long handedOver;
+    private long applied;
+    private int worksOut;
+    private long clusterTime;
+    private UInt128 applyHash;
+    private (MemberId Leader, long Term) lastLeader;
+    private bool noQuorum;
+    private bool stopped;
 
-    public ReplicaOptions Options { get; } = options;
+    /// <param name="options">Settings and bounds.</param>
+    /// <param name="core">Built from the recovered log.</param>
+    /// <param name="log">The same log.</param>
+    /// <param name="appliedIndex">What <see cref="Applier.Open"/> found.</param>
+    public ReplicaCore(ReplicaOptions options, RaftCore core, IReplicaLog log, long appliedIndex)
+    {
+        Options = options;
+        this.core = core;
+        this.log = log;
+        handedOver = applied = appliedIndex;
+        var random = new SeededRandom(options.Seed ^ options.Incarnation);
+        forwarder = new Forwarder(options, log, effects.Forward, random.Next());
+        proposer = new Proposer(options, forwarder, effects.Proposals, random.Next());
+        intake = new LeaderIntake(options.Id, proposer, effects.Forward);
+        reads = new ReadBarrier(options, effects.Reads);
+        transfers = new Transfers(options.Id, effects.Transfers);
+    }
+
+    public ReplicaOptions Options { get; }
+
+    /// <summary>Everything up to here is applied here.</summary>
+    public long Applied => applied;
+
+    /// <summary>Everything up to here was handed to the applier.</summary>
+    public long HandedOver => handedOver;
+
+    /// <summary>The consensus core, for status and for <see cref="RaftCore.MayVote"/> (E1); its Step belongs to this replica.</summary>
+    public RaftCore Core => core;
+
+    /// <summary>Why this replica failed, or null.</summary>
+    public Exception? Failure => effects.Failure;
+
+    /// <summary>Proposals of this process that are not settled; zero when it may close without leaving an Unknown behind.</summary>
+    public long UnsettledProposals => proposer.Unsettled;
+
+    /// <summary>How a proposal of this process ended, while it is among the last settled (P1).</summary>
+    public SettledProposal? FindSettled(ProposalId id) => proposer.FindSettled(id);
 
     /// <summary>Takes events in order and returns what to do about them; valid until the next call.</summary>
     public ReplicaEffects Step(long now, ReadOnlySpan<ReplicaEvent> events)
     {
         effects.Clear();
-        effects.NextWake = now;
+        try
+        {
+            foreach (var one in events)
+            {
+                Take(now, one);
+            }
+
+            if (effects.Failure is null)
+            {
+                Advance(now);
+            }
+        }
+        catch (Exception error)
+        {
+            Fail(error);
+        }
+
         return effects;
     }
 
     /// <summary>One event.</summary>
     public ReplicaEffects Step(long now, ReplicaEvent one) => Step(now, new ReadOnlySpan<ReplicaEvent>(in one));
 
-    /// <summary>A picture of this replica; host adds what the connections know.</summary>
-    public RaftNodeStatus CaptureStatus() => new() { ClusterId = Options.ClusterId, MemberId = Options.Id };
+    private void Take(long now, ReplicaEvent one)
+    {
+        switch (one)
+        {
+            // A failed or closed replica still answers its callers, and does nothing else.
+            case ProposalRequested e:
+                proposer.Submit(now, e.Request, Gate(now, isWrite: true));
+                break;
+            case ReadRequested e:
+                reads.Submit(now, e.Request, Gate(now, isWrite: false));
+                break;
+            case TransferRequested e:
+                TakeTransfer(now, e.Request);
+                break;
+            case ConfigurationRequested e:
+                TakeConfiguration(now, e.Request);
+                break;
+            case ProposalAbandoned e:
+                proposer.Abandon(e.Request);
+                break;
+            case ReadAbandoned e:
+                reads.Abandon(e.Request);
+                break;
+            case IntakeStopped:
+                stopped = true;
+                break;
+            case Closing:
+                stopped = true;
+                AnswerAll(RaftErrorCode.Stopped);
+                break;
+            default:
+                if (effects.Failure is null)
+                {
+                    TakeInternal(now, one);
+                }
+
+                break;
+        }
+    }
+
+    private void TakeInternal(long now, ReplicaEvent one)
+    {
+        switch (one)
+        {
+            case PeerMessage e:
+                StepCore(now, new MessageReceived(e.Message));
+                break;
+            case PeerForward { Message: ForwardProposals proposals }:
+                intake.Add(proposals);
+                break;
+            case PeerForward { Message: ForwardReceipts receipts }:
+                foreach (var answer in receipts.Answers)
+                {
+                    proposer.OnReceipt(now, answer);
+                }
+
+                break;
+            case LogBatchCompleted e:
+                OnLogCompleted(now, e);
+                break;
+            case BatchApplied e:
+                OnApplied(now, e.Batch);
+                break;
+            case PeerHeard e:
+                StepCore(now, new Heard(e.Peer));
+                break;
+            case PeerDied e:
+                StepCore(now, new PeerProcessDied(e.Peer));
+                break;
+            case PeerConnected { Lane: PeerLane.Forward } e:
+                forwarder.Connected(e.Peer);
+                break;
+            case PeerDisconnected { Lane: PeerLane.Forward } e:
+                proposer.OnDisconnected(e.Peer);
+                break;
+            case ApplyFailed e:
+                Fail(e.Error);
+                break;
+            case HostFailed e:
+                Fail(e.Error);
+                break;
+        }
+    }
+
+    /// <summary>Everything that events made possible, once for all of them.</summary>
+    private void Advance(long now)
+    {
+        if (now >= coreDeadline)
+        {
+            StepCore(now, Wake.Instance);
+        }
+
+        NoticeLeader(now);
+        if (now >= proposer.SweepAt)
+        {
+            proposer.Sweep(now, Expired);
+        }
+
+        if (now >= reads.SweepAt)
+        {
+            reads.Sweep(now, Expired);
+        }
+
+        var forwardedBefore = effects.Forward.Count;
+        proposer.Pump();
+        forwarder.Flush(now, core.Leader, intake.Local);
+        if (effects.Forward.Count > forwardedBefore)
+        {
+            proposer.NoticeSent(now);
+        }
+
+        Propose(now);
+        if (reads.NextRound(now) is var context && context != 0)
+        {
+            StepCore(now, new ReadIndexRequested(context));
+        }
+
+        transfers.Check(now, core);
+        HandOver();
+        effects.LogWork = log.HasWork;
+        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(proposer.SweepAt, reads.SweepAt));
+    }
+
+    /// <summary>Notices a new leader, and that there is none for too long (N5).</summary>
+    private void NoticeLeader(long now)
+    {
+        if (!core.Leader.IsNone && (core.Leader, core.Term) != lastLeader)
+        {
+            lastLeader = (core.Leader, core.Term);
+            proposer.OnLeaderChanged();
+            reads.OnLeaderChanged(now);
+        }
+
+        if (core.NoQuorum(now) != noQuorum)
+        {
+            noQuorum = !noQuorum;
+            effects.StatusChanged = true;
+        }
+    }
+
+    private RaftErrorCode Expired => noQuorum ? RaftErrorCode.NoQuorum : RaftErrorCode.DeadlineExceeded;
+
+    /// <summary>Why a new call is refused now, or 0.</summary>
+    private RaftErrorCode Gate(long now, bool isWrite) =>
+        effects.Failure is not null ? RaftErrorCode.Failed
+        : stopped ? RaftErrorCode.Stopped
+        : core.NoQuorum(now) ? RaftErrorCode.NoQuorum
+        : isWrite && core.Commit - applied > Options.MaxForwardLag ? RaftErrorCode.Overloaded
+        : 0;
+
+    private void StepCore(long now, RaftEvent @event) => Absorb(now, core.Step(now, @event));
+
+    private void Absorb(long now, Output output)
+    {
+        coreDeadline = output.NextDeadline;
+        effects.StatusChanged |= output.StateChanged;
+        effects.Control.AddRange(output.Now);
+        if (output.AfterFlush.Count > 0)
+        {
+            var sequence = log.WriteSequence;
+            foreach (var message in output.AfterFlush)
+            {
+                if (sequence <= log.DurableSequence || LeavesUnflushed())
+                {
+                    effects.Control.Add(message);
+                }
+                else
+                {
+                    held.Hold(sequence, message);
+                }
+            }
+        }
+
+        foreach (var answer in output.Reads)
+        {
+            reads.OnAnswer(now, answer, applied);
+        }
+    }
+
+    private static bool LeavesUnflushed()
+    {
+#if LOOM_MUTATIONS
+        return Diagnostics.Mutations.On("L8-send-before-flush");
+#else
+        return false;
+#endif
+    }
+
+    private void Propose(long now)
+    {
+        if (intake.IsEmpty)
+        {
+            return;
+        }
+
+        var propose = intake.Gather(out var receipts);
+        if (propose is not null)
+        {
+            var output = core.Step(now, propose);
+            foreach (var answer in output.Proposals)
+            {
+                intake.Answer(now, answer, receipts);
+            }
+
+            Absorb(now, output);
+        }
+
+        intake.Finish(receipts);
+    }
+
+    private void OnLogCompleted(long now, LogBatchCompleted completed)
+    {
+        var error = completed.Error;
+#if LOOM_MUTATIONS
+        error = Diagnostics.Mutations.On("L1-ignore-flush-error") ? null : error;
+#endif
+        log.Completed(completed.Sequence, error);
+        if (error is not null)
+        {
+            Fail(error);
+            return;
+        }
+
+        held.Release(log.DurableSequence, core.Term, effects.Control);
+        StepCore(now, LogFlushed.Instance);
+    }
+
+    private void OnApplied(long now, AppliedBatch batch)
+    {
+        worksOut--;
+        applied = batch.LastIndex;
+        clusterTime = batch.ClusterTime;
+        applyHash = batch.ApplyHash;
+        log.AdvanceApplied(applied);
+        foreach (var outcome in batch.Local)
+        {
+            proposer.OnOutcome(outcome);
+        }
+
+        reads.OnApplied(applied);
+        StepCore(now, new Applied(applied));
+    }
+
+    /// <summary>Hands committed and locally durable entries to the applier (L9), in works of bounded size.</summary>
+    private void HandOver()
+    {
+        var limit = Math.Min(core.Commit, log.DurableIndex);
+#if LOOM_MUTATIONS
+        limit = Diagnostics.Mutations.On("L9-apply-before-durable") ? core.Commit : limit;
+        limit = Diagnostics.Mutations.On("L9-apply-before-commit") ? log.DurableIndex : limit;
+#endif
+        while (handedOver < limit && worksOut < Options.MaxApplyWorks)
+        {
+            var entries = log.Read(handedOver + 1, Math.Min(limit, handedOver + Options.MaxApplyEntries), Options.MaxApplyBytes);
+            List<LocalEntry>? local = null;
+            for (var i = 0; i < entries.Count; i++)
+            {
+                if (proposer.OnCommitted(entries[i], out var wantsResult))
+                {
+                    local ??= new List<LocalEntry>(entries.Count - i);
+                    local.Add(new LocalEntry(i, wantsResult));
+                }
+            }
+
+            handedOver = entries[^1].Index;
+            worksOut++;
+            effects.Apply.Add(new ApplyWork(entries, local is null ? [] : local));
+        }
+    }
+
+    private void TakeTransfer(long now, TransferRequest request)
+    {
+        if (effects.Failure is not null)
+        {
+            effects.Transfers.Add(new TransferCompletion(request, RaftErrorCode.Failed));
+            return;
+        }
+
+        var target = transfers.Begin(now, request, core, Options.ElectionTimeout);
+        if (!target.IsNone)
+        {
+            StepCore(now, new TransferLeadership(target));
+        }
+    }
+
+    private void TakeConfiguration(long now, ConfigurationRequest request)
+    {
+        var accepted = false;
+        if (effects.Failure is null && !stopped)
+        {
+            var output = core.Step(now, new ProposeConfiguration(request.Configuration));
+            accepted = output.ConfigurationAccepted == true;
+            Absorb(now, output);
+        }
+
+        effects.Configurations.Add(new ConfigurationCompletion(request, accepted));
+    }
+
+    /// <summary>The end (L1, D8, L10): nothing more is sent, written, applied or acknowledged; callers learn what is known.</summary>
+    private void Fail(Exception error)
+    {
+        if (effects.Failure is not null)
+        {
+            return;
+        }
+
+        effects.Failure = error;
+        effects.StatusChanged = true;
+        effects.Control.Clear();
+        effects.Forward.Clear();
+        effects.Apply.Clear();
+        effects.LogWork = false;
+        effects.NextWake = long.MaxValue;
+        held.Clear();
+        AnswerAll(RaftErrorCode.Failed);
+    }
+
+    private void AnswerAll(RaftErrorCode code)
+    {
+        proposer.ConcludeAll(code);
+        reads.FailAll(code);
+        transfers.FailAll(code);
+    }
+
+    /// <summary>A picture of this replica; the host adds what the connections know.</summary>
+    public RaftNodeStatus CaptureStatus()
+    {
+        core.Peers(peers);
+        var rows = new PeerStatus[peers.Count];
+        for (var i = 0; i < rows.Length; i++)
+        {
+            var rtt = peers[i].RoundTripNanoseconds;
+            rows[i] = new PeerStatus(peers[i].Id, false, peers[i].Match, rtt == 0 ? double.NaN : rtt / 1e6, 0);
+        }
+
+        return new RaftNodeStatus
+        {
+            ClusterId = Options.ClusterId,
+            MemberId = Options.Id,
+            Role = Role(),
+            Term = core.Term,
+            Leader = core.Leader,
+            LastIndex = log.LastIndex,
+            CommitIndex = core.Commit,
+            AppliedIndex = applied,
+            ClusterTime = clusterTime,
+            ApplyHash = applyHash,
+            NoQuorum = noQuorum,
+            Failure = effects.Failure?.Message,
+            LogBytes = log.SizeBytes,
+            Peers = rows,
+        };
+    }
+
+    private string Role() =>
+        effects.Failure is not null ? "failed"
+        : stopped && core.Role != RaftRole.Leader ? "stopped"
+        : core.Role switch
+        {
+            RaftRole.Leader => "leader",
+            RaftRole.Candidate or RaftRole.PreCandidate => "candidate",
+            _ => core.Configuration.Find(Options.Id)?.Role switch
+            {
+                Membership.MemberRole.Standby => "standby",
+                Membership.MemberRole.Learner => "learner",
+                _ => "follower",
+            },
+        };
 }

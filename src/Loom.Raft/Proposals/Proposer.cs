@@ -1,0 +1,552 @@
+using System.Buffers.Binary;
+using Loom.Raft.Consensus;
+using Loom.Raft.Replica;
+
+namespace Loom.Raft.Proposals;
+
+/// <summary>
+/// The one door for writes of this process (D4). A proposal waits for its place in the session's window, gets an id for ever, goes to the leader as
+/// often as needed, and is settled by this replica's own apply, found by that id; or it is certain never to be applied (P3).
+/// The caller may leave earlier (deadline, cancel); the proposal is settled all the same, or 1,024 abandoned writes would wedge the process (P1).
+/// Bounds (P5): <see cref="ReplicaOptions.MaxWaitingProposals"/>, <see cref="ReplicaOptions.MaxProposalQueueBytes"/> → NotApplied(Overloaded).
+/// </summary>
+internal sealed class Proposer
+{
+    /// <summary>Sequences in flight per session (P1).</summary>
+    public const int Window = 1024;
+
+    private const int DutyWindow = 256;
+
+    private readonly ReplicaOptions options;
+    private readonly Forwarder forwarder;
+    private readonly List<ProposalCompletion> completions;
+    private readonly PendingProposals commands = new(Window);
+    private readonly PendingProposals duties = new(DutyWindow);
+    private readonly Queue<Pending> waiting = new();
+    private readonly Queue<Pending> waitingDuties = new();
+    private readonly Queue<Pending> restarted = new();
+    private readonly List<Pending> scratch = [];
+    private ulong nonce;
+    private long session;
+    private Pending? opening;
+    private long bytes;
+
+    // Arguments of the walks over all unsettled proposals: static walkers keep the frequent ones free of allocations.
+    private MemberId lostPeer;
+    private (long Index, long Term) supersededAt;
+    private (long Now, RaftErrorCode Expired) sweep;
+
+    public Proposer(ReplicaOptions options, Forwarder forwarder, List<ProposalCompletion> completions, ulong firstNonce)
+    {
+        this.options = options;
+        this.forwarder = forwarder;
+        this.completions = completions;
+        nonce = firstNonce;
+    }
+
+    /// <summary>When <see cref="Sweep(long, RaftErrorCode)"/> is due.</summary>
+    public long SweepAt { get; private set; } = long.MaxValue;
+
+    /// <summary>The session of this process, or 0.</summary>
+    public long Session => session;
+
+    /// <summary>Proposals that are not settled, waiting ones included.</summary>
+    public long Unsettled => waiting.Count + waitingDuties.Count + restarted.Count + (commands.Next - commands.Floor) + (duties.Next - duties.Floor);
+
+    /// <summary>How a proposal of this session ended, while it is among the last 1,024 settled (P1).</summary>
+    public SettledProposal? FindSettled(ProposalId id) => commands.FindSettled(id);
+
+    /// <summary>Takes a request, or refuses it at once with <paramref name="gate"/> (0: open) or because a bound is reached.</summary>
+    public void Submit(long now, ProposalRequest request, RaftErrorCode gate)
+    {
+        var refusal = gate != 0 ? gate
+            : request.Payload.Length > options.MaxProposalBytes ? RaftErrorCode.TooLarge
+            : request.Deadline <= now ? RaftErrorCode.DeadlineExceeded
+            : IsFull(request) ? RaftErrorCode.Overloaded
+            : 0;
+        if (refusal != 0)
+        {
+            completions.Add(new ProposalCompletion(request, default, refusal, WriteOutcome.NotApplied, default));
+            return;
+        }
+
+        var pending = new Pending { Kind = request.Kind, Payload = request.Payload, Request = request };
+        request.Pending = pending;
+        bytes += request.Payload.Length;
+        (request.Kind == EntryKind.Command ? waiting : waitingDuties).Enqueue(pending);
+        SweepAt = Math.Min(SweepAt, request.Deadline);
+    }
+
+    private bool IsFull(ProposalRequest request)
+    {
+        // The reserve lets a full system still delete, compact and change members (S6).
+        var reserve = request.Priority == ProposalPriority.Reserved ? 8 : 0;
+        var queue = request.Kind == EntryKind.Command ? waiting : waitingDuties;
+        return queue.Count >= options.MaxWaitingProposals + (options.MaxWaitingProposals / 8 * reserve / 8)
+            || bytes + request.Payload.Length > options.MaxProposalQueueBytes + (options.MaxProposalQueueBytes / 8 * reserve / 8);
+    }
+
+    /// <summary>The caller leaves: it learns what is known now.</summary>
+    public void Abandon(ProposalRequest request)
+    {
+        if (request.Pending is { } pending && ReferenceEquals(pending.Request, request))
+        {
+            Conclude(pending, RaftErrorCode.DeadlineExceeded);
+        }
+    }
+
+    /// <summary>Gives ids to those that wait, as far as the window allows, and queues them for the leader.</summary>
+    public void Pump()
+    {
+        while (!duties.IsFull && TakeWaiting(waitingDuties) is { } duty)
+        {
+            Start(duty, new ProposalId(0, duties.Add(duty)), (long)options.Incarnation);
+        }
+
+        if (waiting.Count + restarted.Count == 0)
+        {
+            return;
+        }
+
+        if (session == 0)
+        {
+            OpenSession();
+            return;
+        }
+
+        while (!commands.IsFull && (TakeWaiting(restarted) ?? TakeWaiting(waiting)) is { } command)
+        {
+            var sequence = commands.Add(command);
+            Start(command, new ProposalId(session, sequence), commands.Floor);
+        }
+    }
+
+    private static Pending? TakeWaiting(Queue<Pending> queue)
+    {
+        while (queue.TryDequeue(out var pending))
+        {
+            if (pending.State == PendingState.Waiting)
+            {
+                return pending;
+            }
+        }
+
+        return null;
+    }
+
+    private void Start(Pending pending, ProposalId id, long floor)
+    {
+        pending.Id = id;
+        pending.Body = Envelope.Encode(pending.Kind, id, floor, pending.Payload.Span);
+        forwarder.Enqueue(pending);
+    }
+
+    /// <summary>One session per process: opened by an entry with our nonce; a repeat of that entry opens one more, which nobody uses and which expires (P2).</summary>
+    private void OpenSession()
+    {
+        if (opening is not null)
+        {
+            return;
+        }
+
+        var member = new byte[Envelope.OpenSessionPayloadBytes];
+        BinaryPrimitives.WriteUInt64LittleEndian(member, options.Id.Value);
+        nonce = unchecked((nonce * 6364136223846793005UL) + 1442695040888963407UL);
+        var id = new ProposalId(0, (long)nonce);
+        opening = new Pending
+        {
+            Kind = EntryKind.OpenSession,
+            Payload = member,
+            Id = id,
+            Body = Envelope.Encode(EntryKind.OpenSession, id, (long)options.Incarnation, member),
+        };
+        forwarder.Enqueue(opening);
+    }
+
+    /// <summary>A receipt of a leader elsewhere, or a refusal.</summary>
+    public void OnReceipt(long now, in ProposalAnswer answer)
+    {
+        if (forwarder.Receipt(answer) is { } pending)
+        {
+            if (answer.Refusal == ProposalRefusal.None)
+            {
+                Again(pending);
+            }
+            else
+            {
+                OnRefused(now, pending, answer.Refusal);
+            }
+        }
+    }
+
+    /// <summary>The answer of the core here.</summary>
+    public void OnAnswerHere(long now, Pending pending, in ProposalAnswer answer)
+    {
+        if (forwarder.AnsweredHere(pending, answer))
+        {
+            OnRefused(now, pending, answer.Refusal);
+        }
+    }
+
+    private void OnRefused(long now, Pending pending, ProposalRefusal refusal)
+    {
+        if (pending.NoOpenAttempt && pending.Kind != EntryKind.OpenSession)
+        {
+            if (pending.Request is null)
+            {
+                Settle(pending, applied: false, default);
+                return;
+            }
+
+            if (refusal == ProposalRefusal.Overloaded)
+            {
+                Conclude(pending, RaftErrorCode.Overloaded);
+                return;
+            }
+        }
+
+        forwarder.BackOff(pending, now);
+        SweepAt = Math.Min(SweepAt, pending.RetryAt);
+    }
+
+    /// <summary>Its newest attempt is over: the next one, unless nobody waits and it is certain that none applies (P3).</summary>
+    private void Again(Pending pending)
+    {
+        if (pending.NoOpenAttempt && pending.Request is null && pending.Kind != EntryKind.OpenSession)
+        {
+            Settle(pending, applied: false, default);
+            return;
+        }
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("P1-retry-with-new-sequence") && pending.Kind == EntryKind.Command && !commands.IsFull)
+        {
+            var retry = new Pending { Kind = pending.Kind, Payload = pending.Payload, Request = pending.Request };
+            if (pending.Request is { } asked)
+            {
+                pending.Request = null;
+                asked.Pending = retry;
+                restarted.Enqueue(retry);
+            }
+
+            return;
+        }
+#endif
+        forwarder.Enqueue(pending);
+    }
+
+    /// <summary>Another leader or term: what has no receipt is sent again; what has one waits for the log. Nobody fails by this alone (P3).</summary>
+    public void OnLeaderChanged()
+    {
+        ForEachUnsettled(static (self, pending) =>
+        {
+#if LOOM_MUTATIONS
+            if (Diagnostics.Mutations.On("P3-fail-on-step-down") && pending.Request is not null)
+            {
+                self.Complete(pending, RaftErrorCode.LeaderChanged, WriteOutcome.NotApplied, default);
+            }
+
+            if (Diagnostics.Mutations.On("P3-superseded-by-new-leader") && pending.State == PendingState.Appended)
+            {
+                pending.Restart();
+                self.Again(pending);
+            }
+#endif
+            if (pending.State is PendingState.Forwarded or PendingState.Backoff)
+            {
+                self.Again(pending);
+            }
+        });
+    }
+
+    /// <summary>The forward lane to a peer broke: what was sent on it may have arrived or not.</summary>
+    public void OnDisconnected(MemberId peer)
+    {
+        forwarder.Disconnected(peer);
+        lostPeer = peer;
+        ForEachUnsettled(static (self, pending) =>
+        {
+            if (pending.State == PendingState.Forwarded && pending.SentTo == self.lostPeer)
+            {
+#if LOOM_MUTATIONS
+                if (Diagnostics.Mutations.On("P3-lost-connection-is-refusal"))
+                {
+                    pending.Restart();
+                }
+#endif
+                self.Again(pending);
+            }
+        });
+    }
+
+    /// <summary>
+    /// Called for every committed entry in order, before it is handed to the applier: supersedes attempts (P3), and finds out whether this process proposed it.
+    /// </summary>
+    public bool OnCommitted(in Entry entry, out bool wantsResult)
+    {
+        if (forwarder.Committed(entry.Index, entry.Term))
+        {
+            Supersede(entry.Index, entry.Term);
+        }
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("D4-complete-by-index") && FindAt(entry.Index) is not null)
+        {
+            wantsResult = true;
+            return true;
+        }
+#endif
+        wantsResult = false;
+        if (!Envelope.Has(entry.Kind) || entry.Body.Length < Envelope.HeaderBytes)
+        {
+            return false;
+        }
+
+        var header = Envelope.ReadHeader(entry.Body.Span);
+        if (entry.Kind == EntryKind.OpenSession)
+        {
+            return opening is not null && header.Id == opening.Id && (ulong)header.Floor == options.Incarnation;
+        }
+
+        var pending = Find(entry.Kind, header);
+        wantsResult = pending?.Request is not null;
+        return pending is not null;
+    }
+
+    private Pending? Find(EntryKind kind, in EnvelopeHeader header) => kind switch
+    {
+        EntryKind.Command => session != 0 && header.Id.Session == session ? commands.Find(header.Id.Sequence) : null,
+        EntryKind.Duty => (ulong)header.Floor == options.Incarnation ? duties.Find(header.Id.Sequence) : null,
+        _ => null,
+    };
+
+    private void Supersede(long index, long term)
+    {
+        supersededAt = (index, term);
+        ForEachUnsettled(static (self, pending) =>
+        {
+            if (pending.Supersede(self.supersededAt.Index, self.supersededAt.Term) && pending.State == PendingState.Appended)
+            {
+                self.Again(pending);
+            }
+        });
+    }
+
+    /// <summary>An entry of ours was applied here: the only way in which a caller learns success (D4).</summary>
+    public void OnOutcome(in LocalOutcome outcome)
+    {
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("D4-complete-by-index") && FindAt(outcome.Index) is { Kind: not EntryKind.OpenSession } taken)
+        {
+            Finish(taken, outcome);
+            return;
+        }
+#endif
+        switch (outcome.Kind)
+        {
+            case EntryKind.OpenSession when opening is not null && outcome.Id == opening.Id:
+                session = outcome.Index;
+                forwarder.Forget(opening, PendingState.Settled);
+                opening = null;
+                break;
+            case EntryKind.Duty when duties.Find(outcome.Id.Sequence) is { } duty:
+                Finish(duty, outcome);
+                break;
+            case EntryKind.Command when outcome.Id.Session == session && commands.Find(outcome.Id.Sequence) is { } command:
+                Finish(command, outcome);
+                break;
+        }
+    }
+
+    private void Finish(Pending pending, in LocalOutcome outcome)
+    {
+        switch (outcome.Verdict)
+        {
+            case ApplyVerdict.Applied or ApplyVerdict.Deduplicated:
+                var deduplicated = outcome.Verdict == ApplyVerdict.Deduplicated;
+                var result = new ProposalResult(outcome.Index, outcome.Outcome, deduplicated ? null : outcome.Result, deduplicated);
+                Complete(pending, 0, default, result);
+                Settle(pending, applied: true, result with { Result = null });
+                break;
+            case ApplyVerdict.SessionExpired:
+                RestartSession();
+                break;
+            default:
+                // The window and the floor are ours: a refusal by them means that this sequence was settled without us. Success is never said of it (P1).
+                Complete(pending, RaftErrorCode.Failed, WriteOutcome.Unknown, default);
+                Settle(pending, applied: false, default);
+                break;
+        }
+    }
+
+    /// <summary>
+    /// Our session ended at an entry that we applied just now. Everything of it that was applied came earlier in the log and was completed;
+    /// everything that comes later is refused on every replica. So what is unsettled was not applied and never will be under its old id:
+    /// it starts again under a new session, without a chance of applying twice (P1).
+    /// </summary>
+    private void RestartSession()
+    {
+        session = 0;
+        scratch.Clear();
+        commands.DrainTo(scratch);
+        foreach (var pending in scratch)
+        {
+            forwarder.Forget(pending, PendingState.Settled);
+            if (pending.Request is { } request)
+            {
+                var again = new Pending { Kind = pending.Kind, Payload = pending.Payload, Request = request };
+                pending.Request = null;
+                request.Pending = again;
+                restarted.Enqueue(again);
+            }
+            else
+            {
+                bytes -= pending.Payload.Length;
+            }
+        }
+    }
+
+    /// <summary>Looks at deadlines, pauses and silences. <paramref name="expired"/> says why a deadline passed: DeadlineExceeded or NoQuorum.</summary>
+    public void Sweep(long now, RaftErrorCode expired)
+    {
+        sweep = (now, expired);
+        SweepAt = long.MaxValue;
+        ForEachUnsettled(static (self, pending) => self.Sweep(pending));
+        SweepQueue(waiting);
+        SweepQueue(waitingDuties);
+        SweepQueue(restarted);
+    }
+
+    private void Sweep(Pending pending)
+    {
+        if (pending.Request is { } request)
+        {
+            if (request.Deadline <= sweep.Now)
+            {
+                Conclude(pending, sweep.Expired);
+            }
+            else
+            {
+                SweepAt = Math.Min(SweepAt, request.Deadline);
+            }
+        }
+
+        var due = forwarder.DueAt(pending);
+        if (due <= sweep.Now)
+        {
+            Again(pending);
+        }
+        else
+        {
+            SweepAt = Math.Min(SweepAt, due);
+        }
+    }
+
+    private void SweepQueue(Queue<Pending> queue)
+    {
+        foreach (var pending in queue)
+        {
+            if (pending.Request is not { } request)
+            {
+                continue;
+            }
+
+            if (request.Deadline <= sweep.Now)
+            {
+                Conclude(pending, sweep.Expired);
+            }
+            else
+            {
+                SweepAt = Math.Min(SweepAt, request.Deadline);
+            }
+        }
+    }
+
+    /// <summary>Something was sent: its silence must be noticed.</summary>
+    public void NoticeSent(long now) => SweepAt = Math.Min(SweepAt, now + forwarder.ResendAfter);
+
+    /// <summary>Every caller is answered with what is known; for a replica that failed or closes.</summary>
+    public void ConcludeAll(RaftErrorCode code)
+    {
+        ForEachUnsettled((self, pending) => self.ConcludeIfAsked(pending, code));
+        foreach (var queue in (Queue<Pending>[])[waiting, waitingDuties, restarted])
+        {
+            foreach (var pending in queue)
+            {
+                ConcludeIfAsked(pending, code);
+            }
+        }
+    }
+
+    private void ConcludeIfAsked(Pending pending, RaftErrorCode code)
+    {
+        if (pending.Request is not null)
+        {
+            Conclude(pending, code);
+        }
+    }
+
+    /// <summary>The caller stops waiting. NotApplied only if no attempt is open (P3); then the sequence is settled: it will not be sent again.</summary>
+    private void Conclude(Pending pending, RaftErrorCode code)
+    {
+        var certain = pending.NoOpenAttempt;
+#if LOOM_MUTATIONS
+        certain |= Diagnostics.Mutations.On("P3-not-applied-too-early");
+#endif
+        Complete(pending, code, certain ? WriteOutcome.NotApplied : WriteOutcome.Unknown, default);
+        if (pending.State == PendingState.Waiting)
+        {
+            pending.State = PendingState.Settled;
+            bytes -= pending.Payload.Length;
+        }
+        else if (pending.NoOpenAttempt || pending.Kind == EntryKind.Duty)
+        {
+            Settle(pending, applied: false, default);
+        }
+    }
+
+    private void Complete(Pending pending, RaftErrorCode error, WriteOutcome known, in ProposalResult result)
+    {
+        if (pending.Request is { } request)
+        {
+            request.Pending = null;
+            pending.Request = null;
+            completions.Add(new ProposalCompletion(request, pending.Id, error, known, result));
+        }
+    }
+
+    private void Settle(Pending pending, bool applied, in ProposalResult result)
+    {
+        forwarder.Forget(pending, PendingState.Settled);
+        (pending.Kind == EntryKind.Duty ? duties : commands).Settle(pending, pending.Id.Sequence, applied, result);
+        bytes -= pending.Payload.Length;
+    }
+
+    private void ForEachUnsettled(Action<Proposer, Pending> act)
+    {
+        ForEachUnsettled(commands, act);
+        ForEachUnsettled(duties, act);
+        if (opening is not null)
+        {
+            act(this, opening);
+        }
+    }
+
+    private void ForEachUnsettled(PendingProposals window, Action<Proposer, Pending> act)
+    {
+        for (var number = window.Floor; number < window.Next; number++)
+        {
+            if (window.Find(number) is { } pending)
+            {
+                act(this, pending);
+            }
+        }
+    }
+
+#if LOOM_MUTATIONS
+    private Pending? FindAt(long index)
+    {
+        Pending? found = null;
+        ForEachUnsettled((_, pending) => found = pending.SitsAt(index) ? pending : found);
+        return found;
+    }
+#endif
+}
