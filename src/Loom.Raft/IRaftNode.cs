@@ -78,6 +78,9 @@ public sealed record RaftNodeStatus
     /// <summary>Why the replica failed, or null.</summary>
     public string? Failure { get; init; }
 
+    /// <summary>One sentence on what the configuration in force may lose, e.g. "You can lose any one datacenter." (PlacementProof); empty before formation.</summary>
+    public string Placement { get; init; } = "";
+
     /// <summary>Bytes of the log on disk.</summary>
     public long LogBytes { get; init; }
 

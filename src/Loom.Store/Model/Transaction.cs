@@ -96,13 +96,15 @@ public abstract record OperationResult;
 /// <summary>Answer to a put.</summary>
 /// <param name="Revision">Revision inside the transaction after this operation.</param>
 /// <param name="Previous">The previous pair if asked for and there was one.</param>
-public sealed record PutResult(Revision Revision, KeyValue? Previous) : OperationResult;
+/// <param name="Deduplicated">This answer settles a retry: the revision is that of the first application, the previous pair is not known any more.</param>
+public sealed record PutResult(Revision Revision, KeyValue? Previous, bool Deduplicated = false) : OperationResult;
 
 /// <summary>Answer to a delete.</summary>
 /// <param name="Revision">Revision inside the transaction after this operation.</param>
 /// <param name="Deleted">Number of keys deleted.</param>
 /// <param name="Previous">The previous pairs if asked for.</param>
-public sealed record DeleteResult(Revision Revision, long Deleted, IReadOnlyList<KeyValue> Previous) : OperationResult;
+/// <param name="Deduplicated">This answer settles a retry: revision and count are those of the first application, the previous pairs are not known any more.</param>
+public sealed record DeleteResult(Revision Revision, long Deleted, IReadOnlyList<KeyValue> Previous, bool Deduplicated = false) : OperationResult;
 
 /// <summary>Answer to a range inside a transaction.</summary>
 /// <param name="Result">It.</param>

@@ -1,0 +1,209 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Replica;
+using Loom.Store.Commands;
+using Loom.Store.Machine;
+using Loom.Store.Mvcc;
+using Loom.Store.Reads;
+
+namespace Loom.Store.Applying;
+
+/// <summary>
+/// The store's side of the port between consensus and meaning: decode, decide, install, publish, for each batch of entries.
+/// The only writer of index and records. Order inside a batch of entries: records and index of every entry first, then the index is published, then the revision;
+/// a reader that sees revision R therefore finds all of R and nothing above it (R3).
+/// </summary>
+internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
+{
+    // Keys that one batch of entries may trim on the way, so that compaction advances under load without a driver of its own.
+    private const int TrimPerBatch = 256;
+
+    // Taken per batch by the applier and per step by whoever drives compaction; nobody holds it for more than one of these.
+    private readonly Lock writer = new();
+    private readonly StagedView staged;
+    private readonly BatchHash hash = new();
+    private readonly Compaction compaction;
+    private byte[] scratch = new byte[4096];
+    private long appliedRevision = 1;
+    private long appliedCompact = -1;
+    private long publishedRevision = 1;
+    private long publishedCompact = -1;
+    private long appendedRecords;
+
+    public LoomStateMachine(IKeyIndex index, IRecordStore records)
+    {
+        Index = index;
+        Records = records;
+        staged = new StagedView(index, records);
+        compaction = new Compaction(index, records);
+    }
+
+    public IKeyIndex Index { get; }
+
+    public IRecordStore Records { get; }
+
+    public RevisionWaiters Waiters { get; } = new();
+
+    /// <summary>Called on the applier's thread when a compaction begins; must only signal.</summary>
+    public Action? CompactionBegan { get; set; }
+
+    public long Revision => Volatile.Read(ref publishedRevision);
+
+    public long CompactRevision => Volatile.Read(ref publishedCompact);
+
+    /// <summary>What readers see now. The compacted revision is read second: it may be the younger, never the older of the two.</summary>
+    public ReadView View
+    {
+        get
+        {
+            long revision = Revision;
+            return new ReadView(Index, Records, revision, CompactRevision);
+        }
+    }
+
+    /// <summary>Sizes for status: what is in use is the share of records that compaction has not removed.</summary>
+    public StoreSizes Sizes
+    {
+        get
+        {
+            long appended = Volatile.Read(ref appendedRecords);
+            long total = Records.SizeBytes;
+            return new StoreSizes(total, appended == 0 ? 0 : (long)(total * ((double)(appended - compaction.RemovedRecords) / appended)));
+        }
+    }
+
+    /// <summary>State is rebuilt by replaying the log: records start empty.</summary>
+    public long Open() => 0;
+
+    public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
+    {
+        lock (writer)
+        {
+#if LOOM_MUTATIONS
+            if (Raft.Diagnostics.Mutations.On("R3-torn-publish"))
+            {
+                Index.Publish();
+            }
+#endif
+            for (int i = 0; i < entries.Length; i++)
+            {
+                results[i] = Apply(entries[i]);
+            }
+
+            Publish();
+            compaction.Step(TrimPerBatch);
+        }
+    }
+
+    public IStateSnapshot CaptureSnapshot() => throw new NotSupportedException("Snapshots come with checkpoints.");
+
+    public void InstallSnapshot(IStateSnapshot snapshot) => throw new NotSupportedException("Snapshots come with checkpoints.");
+
+    public void Close() => Waiters.Close();
+
+    public void Dispose()
+    {
+        Waiters.Close();
+        Records.Dispose();
+    }
+
+    /// <summary>Trims up to <paramref name="budget"/> keys of the newest compaction. False: nothing is left to do.</summary>
+    public bool TrimStep(int budget)
+    {
+        lock (writer)
+        {
+            return compaction.Step(budget);
+        }
+    }
+
+    /// <summary>The last compaction whose records are gone.</summary>
+    public long TrimmedRevision => compaction.Done;
+
+    private ApplyResult Apply(in CommittedEntry entry)
+    {
+        if (entry.Kind is not (EntryKind.Command or EntryKind.Duty))
+        {
+            throw new InvalidOperationException($"Entry {entry.Index} has kind {entry.Kind}: it is none of the store's.");
+        }
+
+        staged.Begin(appliedRevision, appliedCompact);
+        Decision decision = Decide(entry);
+        hash.Begin();
+        Install(entry.Index);
+        return new ApplyResult
+        {
+            Outcome = decision.Outcome,
+            Hash = hash.End(staged.Batch.CompactTo ?? -1, decision.Outcome),
+            Result = decision.Result,
+        };
+    }
+
+    private Decision Decide(in CommittedEntry entry)
+    {
+        Command command;
+        try
+        {
+            command = CommandReader.Decode(entry.Payload);
+        }
+        catch (CommandFormatException exception) when (!exception.IsUnknownVersion)
+        {
+            // Every replica refuses the same bytes alike. An unknown version is another matter: a newer member may understand it, so this one must stop (D9).
+            return Decision.Refuse(LoomErrorCode.InvalidRequest, appliedRevision);
+        }
+
+        return StoreMachine.Decide(command, staged, entry.WantsResult);
+    }
+
+    private void Install(long index)
+    {
+        WriteBatch batch = staged.Batch;
+        foreach (ref readonly Change change in batch.Span)
+        {
+            int size = RecordCodec.Size(change);
+            if (size > scratch.Length)
+            {
+                scratch = new byte[Math.Max(size, scratch.Length * 2)];
+            }
+
+            Span<byte> record = scratch.AsSpan(0, size);
+            RecordCodec.Write(change, record);
+            Records.Append(change.At, record, index);
+            hash.Add(change.At, record);
+            if (change.IsTombstone)
+            {
+                Index.Delete(change.Key.Span, change.At);
+            }
+            else
+            {
+                Index.Put(change.Key.Span, change.At, change.Create, change.Version);
+            }
+        }
+
+        Volatile.Write(ref appendedRecords, appendedRecords + batch.Changes.Count);
+        appliedRevision = batch.Revision;
+        if (batch.CompactTo is { } revision)
+        {
+            appliedCompact = revision;
+        }
+    }
+
+    private void Publish()
+    {
+#if LOOM_MUTATIONS
+        if (!Raft.Diagnostics.Mutations.On("R3-torn-publish"))
+#endif
+        Index.Publish();
+        Volatile.Write(ref publishedRevision, appliedRevision);
+        if (appliedCompact != publishedCompact)
+        {
+            // Before the first key is trimmed: a reader that misses something asks for this afterwards (Reads/LocalReads).
+            Volatile.Write(ref publishedCompact, appliedCompact);
+            compaction.Begin(appliedCompact);
+            CompactionBegan?.Invoke();
+        }
+
+        Waiters.Release(appliedRevision);
+    }
+}
+
+/// <summary>Bytes of all records, and of those that are still needed (an estimate).</summary>
+internal readonly record struct StoreSizes(long TotalBytes, long InUseBytes);

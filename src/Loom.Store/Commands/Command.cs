@@ -1,0 +1,47 @@
+using Loom.Store.Model;
+
+namespace Loom.Store.Commands;
+
+/// <summary>What a client asks the replicated state to do. Values of the enum are in the log: never renumber.</summary>
+internal enum CommandKind : byte
+{
+    Put = 1,
+    Delete = 2,
+    Transaction = 3,
+    Compact = 4,
+
+    // 5 to 9 are kept for leases, 10 to 19 for users, roles and alarms.
+}
+
+/// <summary>One write, as the log carries it.</summary>
+internal abstract record Command;
+
+internal sealed record PutCommand(PutOperation Put) : Command;
+
+internal sealed record DeleteCommand(DeleteOperation Delete) : Command;
+
+internal sealed record TransactionCommand(Transaction Transaction) : Command;
+
+internal sealed record CompactCommand(long Revision) : Command;
+
+/// <summary>
+/// A payload that no version of Loom's encoder writes. <see cref="IsUnknownVersion"/> tells a newer writer from damage:
+/// the first must stop this member (another one may understand the entry, D9), the second is refused by every replica alike.
+/// </summary>
+internal sealed class CommandFormatException(string message, bool isUnknownVersion = false, Exception? inner = null) : Exception(message, inner)
+{
+    public bool IsUnknownVersion { get; } = isUnknownVersion;
+}
+
+/// <summary>Bounds that hold on decode as well as before a proposal, so that no payload makes a replica allocate more than it was sent.</summary>
+internal static class CommandLimits
+{
+    /// <summary>etcd's --max-txn-ops: the largest of the three lists of a transaction; nested ones share the rest.</summary>
+    public const int MaxOperations = 128;
+
+    /// <summary>No payload is decoded beyond this; the facade's own limit (LoomOptions.MaxRequestBytes) is lower.</summary>
+    public const int MaxPayloadBytes = 16 * 1024 * 1024;
+
+    /// <summary>Longest key: the key index packs its length in 16 bits.</summary>
+    public const int MaxKeyBytes = 65_535;
+}

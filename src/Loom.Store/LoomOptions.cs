@@ -1,0 +1,173 @@
+using Loom.Raft;
+using Loom.Raft.Membership;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Store;
+
+/// <summary>
+/// Settings of a store. Nothing is required: without any, it is a cluster of one member with its data in <c>./loom-data</c>.
+/// Copied and validated once at open; all faults come in one message.
+/// </summary>
+public sealed class LoomOptions
+{
+    /// <summary>This member's name, unique in the cluster. Default "default".</summary>
+    public string Name { get; set; } = "default";
+
+    /// <summary>This member's datacenter. Default null: what <see cref="InitialCluster"/> says, else the name. A value that differs from the list is an error.</summary>
+    public string? Datacenter { get; set; }
+
+    /// <summary>Directory of everything this member keeps; locked while the store is open. Default "loom-data".</summary>
+    public string DataDirectory { get; set; } = "loom-data";
+
+    /// <summary>All members at formation, this one included. Default empty: a cluster of this one member, which opens no peer port. Ignored when the directory belongs to a cluster already.</summary>
+    public IReadOnlyList<InitialMember> InitialCluster { get; set; } = [];
+
+    /// <summary>Token that keeps clusters apart. Default "loom-cluster".</summary>
+    public string ClusterToken { get; set; } = "loom-cluster";
+
+    /// <summary>Where to listen for peers (<c>http://host:port</c>). Default empty: this member's own addresses in <see cref="InitialCluster"/>.</summary>
+    public IReadOnlyList<string> ListenPeerUrls { get; set; } = [];
+
+    /// <summary>Where clients reach this member; told to the other members. Default empty.</summary>
+    public IReadOnlyList<string> AdvertiseClientUrls { get; set; } = [];
+
+    /// <summary>Time between heartbeats. Default 100 ms.</summary>
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>A follower campaigns after one to two of these without a leader. Default 1 s; at least 5 heartbeats.</summary>
+    public TimeSpan ElectionTimeout { get; set; } = TimeSpan.FromMilliseconds(1000);
+
+    /// <summary>What a commit must survive; set at formation. Default Majority.</summary>
+    public PlacementGoal PlacementGoal { get; set; } = PlacementGoal.Majority;
+
+    /// <summary>How long a write, a linearizable read or a wait for a revision may take. Default 7 s: 5 s and two election timeouts.</summary>
+    public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(7);
+
+    /// <summary>Largest write in bytes, as encoded for the log. Default 1.5 MiB (1,572,864); at most 3 MiB.</summary>
+    public int MaxRequestBytes { get; set; } = 1536 * 1024;
+
+    /// <summary>Memory for records in bytes; older ones are read from disk. Rounded down to a power of two. Default 64 MiB; at least 16 MiB.</summary>
+    public long RecordMemoryBytes { get; set; } = 64L << 20;
+
+    /// <summary>Memory for the hash index of records in bytes, 16 per record to be comfortable. Rounded down to a power of two. Default 32 MiB; at least 1 MiB.</summary>
+    public long RecordIndexBytes { get; set; } = 32L << 20;
+
+    /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
+    public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
+
+    /// <summary>The clock of deadlines. Default: the system's.</summary>
+    public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>Where logs go. Default null: nowhere.</summary>
+    public ILoggerFactory? LoggerFactory { get; set; }
+
+    internal LoomOptions Copy() => (LoomOptions)MemberwiseClone();
+
+    internal RaftNodeOptions ToRaft() => new()
+    {
+        Name = Name,
+        Datacenter = Datacenter,
+        DataDirectory = DataDirectory,
+        InitialCluster = InitialCluster,
+        ClusterToken = ClusterToken,
+        ListenPeerUrls = ListenPeerUrls,
+        AdvertiseClientUrls = AdvertiseClientUrls,
+        HeartbeatInterval = HeartbeatInterval,
+        ElectionTimeout = ElectionTimeout,
+        PlacementGoal = PlacementGoal,
+        MaxProposalBytes = MaxRequestBytes + (512 * 1024),
+        RequestTimeout = RequestTimeout,
+        TestPeerDelays = TestPeerDelays,
+        LoggerFactory = LoggerFactory,
+    };
+
+    /// <summary>Every fault, as sentences that name the property and the fix; empty when all is well.</summary>
+    internal List<string> Faults()
+    {
+        List<string> faults = [];
+        if (string.IsNullOrWhiteSpace(Name))
+        {
+            faults.Add("Name is empty: give this member a name that no other member has.");
+        }
+
+        if (string.IsNullOrWhiteSpace(DataDirectory))
+        {
+            faults.Add("DataDirectory is empty: name a directory on a local disk.");
+        }
+
+        if (Datacenter is not null && string.IsNullOrWhiteSpace(Datacenter))
+        {
+            faults.Add("Datacenter is blank: leave it null or name one.");
+        }
+
+        if (HeartbeatInterval <= TimeSpan.Zero)
+        {
+            faults.Add($"HeartbeatInterval is {HeartbeatInterval.TotalMilliseconds} ms: use more than zero, such as 100 ms.");
+        }
+
+        if (ElectionTimeout < 5 * HeartbeatInterval)
+        {
+            faults.Add($"ElectionTimeout is {ElectionTimeout.TotalMilliseconds} ms: use at least 5 heartbeats ({5 * HeartbeatInterval.TotalMilliseconds} ms).");
+        }
+
+        if (RequestTimeout <= TimeSpan.Zero)
+        {
+            faults.Add($"RequestTimeout is {RequestTimeout.TotalMilliseconds} ms: use more than zero, such as 7 s.");
+        }
+
+        if (MaxRequestBytes is < 1024 or > 3 * 1024 * 1024)
+        {
+            faults.Add($"MaxRequestBytes is {MaxRequestBytes}: use 1,024 to 3,145,728 (a record must fit a page of the record store).");
+        }
+
+        if (RecordMemoryBytes < 16L << 20)
+        {
+            faults.Add($"RecordMemoryBytes is {RecordMemoryBytes}: use at least 16,777,216.");
+        }
+
+        if (RecordIndexBytes < 1L << 20)
+        {
+            faults.Add($"RecordIndexBytes is {RecordIndexBytes}: use at least 1,048,576.");
+        }
+
+        AddClusterFaults(faults);
+        return faults;
+    }
+
+    private void AddClusterFaults(List<string> faults)
+    {
+        if (InitialCluster.Count == 0)
+        {
+            return;
+        }
+
+        var names = new SortedSet<string>(StringComparer.Ordinal);
+        foreach (InitialMember member in InitialCluster)
+        {
+            if (!names.Add(member.Name))
+            {
+                faults.Add($"InitialCluster names '{member.Name}' twice: names are unique.");
+            }
+
+            if (member.PeerUrls.Count == 0)
+            {
+                faults.Add($"InitialCluster gives '{member.Name}' no peer URL: add one such as http://10.0.0.1:2380.");
+            }
+        }
+
+        InitialMember? self = InitialCluster.FirstOrDefault(member => member.Name == Name);
+        if (self is null)
+        {
+            faults.Add($"InitialCluster does not name this member '{Name}': add it, or set Name to one of {string.Join(", ", names)}.");
+        }
+        else if (Datacenter is not null && Datacenter != self.Datacenter)
+        {
+            faults.Add($"Datacenter is '{Datacenter}', but InitialCluster says '{self.Datacenter}' for '{Name}': make them agree.");
+        }
+
+        if (!InitialCluster.Any(member => member.Role == MemberRole.Voter))
+        {
+            faults.Add("InitialCluster holds no voter: at least one member must vote.");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+using Loom.Raft;
+using Loom.Raft.Consensus;
+using Loom.Store.Applying;
+using Loom.Store.Commands;
+using Loom.Store.Machine;
+using Loom.Store.Model;
+using Loom.Store.Reads;
+
+namespace Loom.Store;
+
+/// <summary>
+/// A replica of the store inside this process. <c>OpenAsync</c> returns it ready; disposing hands leadership over, drains and closes within some seconds.
+/// It only wires: commands become proposals here, answers of the machine become results, faults of the node become exceptions with a fix in the message.
+/// </summary>
+public sealed class LoomStore : ILoomStore
+{
+    private readonly IRaftNode node;
+    private readonly LoomStateMachine machine;
+    private readonly LocalReads reads;
+    private readonly LoomOptions options;
+    private readonly SemaphoreSlim compactionBegan = new(0, 1);
+    private readonly CancellationTokenSource closing = new();
+    private readonly Task compacting;
+    private int disposed;
+
+    internal LoomStore(IRaftNode node, LoomStateMachine machine, LoomOptions options)
+    {
+        this.node = node;
+        this.machine = machine;
+        this.options = options;
+        reads = new LocalReads(machine);
+        machine.CompactionBegan = SignalCompaction;
+        compacting = CompactAsync(closing.Token);
+    }
+
+#if !LOOM_MUTATIONS // the simulator compiles everything but Records/, and puts its stores together itself
+    /// <summary>
+    /// Opens this member's replica. A cluster of one is ready for everything when this returns; a member of a larger cluster serves local reads at once
+    /// and waits for its peers call by call, so members may be started in any order.
+    /// </summary>
+    /// <exception cref="LoomException"><see cref="LoomErrorCode.CannotOpen"/> or <see cref="LoomErrorCode.Corruption"/>; the message names all faults and what to do.</exception>
+    public static ValueTask<LoomStore> OpenAsync(LoomOptions? options = null, CancellationToken cancellationToken = default) =>
+        Records.LoomStoreFactory.OpenAsync(options ?? new LoomOptions(), cancellationToken);
+#endif
+
+    /// <inheritdoc/>
+    public LoomStatus Status
+    {
+        get
+        {
+            RaftNodeStatus raft = node.Status;
+            StoreSizes sizes = machine.Sizes;
+            return new LoomStatus
+            {
+                Raft = raft,
+                Configuration = node.Configuration,
+                Revision = new Revision(machine.Revision),
+                CompactRevision = machine.CompactRevision,
+                Keys = machine.Index.LiveKeys,
+                SizeBytes = sizes.TotalBytes,
+                SizeInUseBytes = sizes.InUseBytes,
+                Placement = raft.Placement,
+            };
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<Revision> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long lease = 0, CancellationToken cancellationToken = default) =>
+        (await PutAsync(new PutOperation(key, value) { Lease = lease }, cancellationToken).ConfigureAwait(false)).Revision;
+
+    /// <inheritdoc/>
+    public async ValueTask<PutResult> PutAsync(PutOperation put, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(put);
+        ProposalResult answer = await ProposeAsync(new PutCommand(put), cancellationToken).ConfigureAwait(false);
+        return answer.Result as PutResult ?? new PutResult(new Revision(answer.Outcome.Revision), null, Deduplicated: true);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<DeleteResult> DeleteAsync(DeleteOperation delete, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(delete);
+        ProposalResult answer = await ProposeAsync(new DeleteCommand(delete), cancellationToken).ConfigureAwait(false);
+        return answer.Result as DeleteResult ?? new DeleteResult(new Revision(answer.Outcome.Revision), answer.Outcome.Extra, [], Deduplicated: true);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<DeleteResult> DeleteAsync(KeyRange range, CancellationToken cancellationToken = default) =>
+        DeleteAsync(new DeleteOperation(range), cancellationToken);
+
+    /// <inheritdoc/>
+    public async ValueTask<TransactionResult> TransactAsync(Transaction transaction, ReadConsistency? readOnlyConsistency = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(transaction);
+        if (transaction.IsReadOnly)
+        {
+            ThrowIf(RequestChecks.Check(transaction));
+            await WaitAsync(readOnlyConsistency ?? ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
+            LoomErrorCode refusal = reads.Transact(transaction, out TransactionResult? result);
+            return refusal == 0 ? result! : throw Refusals.ToException(refusal);
+        }
+
+        ProposalResult answer = await ProposeAsync(new TransactionCommand(transaction), cancellationToken).ConfigureAwait(false);
+        return answer.Result as TransactionResult
+            ?? new TransactionResult(new Revision(answer.Outcome.Revision), answer.Outcome.Branch == 1, [], Deduplicated: true);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<TransactionResult> TransactAsync(Action<TransactionBuilder> build, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(build);
+        var builder = new TransactionBuilder();
+        build(builder);
+        return TransactAsync(builder.Build(), null, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public KeyValue? Get(ReadOnlyMemory<byte> key)
+    {
+        ThrowIfClosed();
+        if (key.IsEmpty || key.Length > CommandLimits.MaxKeyBytes)
+        {
+            ThrowIf(RequestChecks.Check(new RangeQuery(KeyRange.Single(key))));
+        }
+
+        return reads.Get(key);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<KeyValue?> GetAsync(ReadOnlyMemory<byte> key, ReadConsistency consistency, CancellationToken cancellationToken = default)
+    {
+        await WaitAsync(consistency, cancellationToken).ConfigureAwait(false);
+        return Get(key);
+    }
+
+    /// <inheritdoc/>
+    public RangeResult Range(RangeQuery query)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        ThrowIfClosed();
+        ThrowIf(RequestChecks.Check(query));
+        LoomErrorCode refusal = reads.Range(query, out RangeResult? result);
+        return refusal == 0 ? result! : throw Refusals.ToException(refusal);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<RangeResult> RangeAsync(RangeQuery query, ReadConsistency consistency, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        ThrowIf(RequestChecks.Check(query));
+        await WaitAsync(consistency, cancellationToken).ConfigureAwait(false);
+        return Range(query);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<Revision> CompactAsync(Revision revision, bool physical = false, CancellationToken cancellationToken = default)
+    {
+        ProposalResult answer = await ProposeAsync(new CompactCommand(revision.Number), cancellationToken).ConfigureAwait(false);
+        if (physical)
+        {
+            // The pump below trims as well; the steps exclude each other by the machine's lock.
+            while (machine.TrimmedRevision < revision.Number && machine.TrimStep(TrimBudget))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                await Task.Yield();
+            }
+        }
+
+        return new Revision(answer.Outcome.Revision);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default)
+    {
+        ThrowIfClosed();
+
+        // It reads the whole history: on the pool, so that a caller's thread is not held for seconds.
+        return new ValueTask<HashResult>(Task.Run(() => reads.Hash(revision.Number), cancellationToken));
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default)
+    {
+        ThrowIfClosed();
+        try
+        {
+            await node.TransferLeadershipAsync(new MemberId(target), cancellationToken).ConfigureAwait(false);
+        }
+        catch (RaftException exception)
+        {
+            throw Faults.Translate(exception, isWrite: false, cancellationToken);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default)
+    {
+        await WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
+        return new Revision(machine.Revision);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref disposed, 1) != 0)
+        {
+            return;
+        }
+
+        await closing.CancelAsync().ConfigureAwait(false);
+        await compacting.ConfigureAwait(false);
+        await node.DisposeAsync().ConfigureAwait(false);
+        machine.Dispose();
+        closing.Dispose();
+        compactionBegan.Dispose();
+    }
+
+    private const int TrimBudget = 1024;
+
+    private async ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
+    {
+        ThrowIfClosed();
+        ThrowIf(RequestChecks.Check(command));
+        byte[] payload = CommandWriter.Encode(command);
+        if (payload.Length > options.MaxRequestBytes)
+        {
+            throw Faults.TooLarge(payload.Length, options.MaxRequestBytes);
+        }
+
+        ProposalResult answer;
+        try
+        {
+            answer = await node.ProposeAsync(payload, cancellationToken).ConfigureAwait(false);
+        }
+        catch (RaftException exception)
+        {
+            throw Faults.Translate(exception, isWrite: true, cancellationToken);
+        }
+
+        return answer.Outcome.Code == 0 ? answer : throw Refusals.ToException((LoomErrorCode)answer.Outcome.Code);
+    }
+
+    /// <summary>Waits until a local read gives what the consistency promises.</summary>
+    private async ValueTask WaitAsync(ReadConsistency consistency, CancellationToken cancellationToken)
+    {
+        ThrowIfClosed();
+        if (consistency.IsLinearizable)
+        {
+            try
+            {
+                await node.ReadBarrierAsync(cancellationToken).ConfigureAwait(false);
+            }
+            catch (RaftException exception)
+            {
+                throw Faults.Translate(exception, isWrite: false, cancellationToken);
+            }
+        }
+        else if (!consistency.IsLocal && machine.Revision < consistency.MinimumRevision)
+        {
+            await WaitForRevisionAsync(consistency.MinimumRevision, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask WaitForRevisionAsync(long revision, CancellationToken cancellationToken)
+    {
+        Task wait = machine.Waiters.Wait(revision) ?? throw Faults.TooManyWaiters(RevisionWaiters.Limit);
+        if (machine.Revision >= revision)
+        {
+            return; // published between the two looks; the waiter is released by the next write
+        }
+
+        try
+        {
+            await wait.WaitAsync(options.RequestTimeout, options.TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw Faults.RevisionNotReached(revision, machine.Revision, options.RequestTimeout);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw Faults.Closed();
+        }
+    }
+
+    private void SignalCompaction()
+    {
+        // The applier's thread: only a signal. One is enough: the pump runs until nothing is left.
+        try
+        {
+            compactionBegan.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+        }
+    }
+
+    private async Task CompactAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (true)
+            {
+                await compactionBegan.WaitAsync(cancellationToken).ConfigureAwait(false);
+                while (!cancellationToken.IsCancellationRequested && machine.TrimStep(TrimBudget))
+                {
+                    await Task.Yield();
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private static void ThrowIf(Fault? fault)
+    {
+        if (fault is { } found)
+        {
+            throw Refusals.ToException(found);
+        }
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (Volatile.Read(ref disposed) != 0)
+        {
+            throw Faults.Closed();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+using Loom.Store.Commands;
+using Loom.Store.Mvcc;
+
+namespace Loom.Store.Machine;
+
+/// <summary>
+/// Decides what a committed command changes: a pure function of (state, command) (T4). It stages into the view's batch and never touches the store;
+/// a refusal is an answer that leaves the batch empty (D8). Whether an answer is wanted must not influence the batch or the outcome.
+/// </summary>
+internal static class StoreMachine
+{
+    public static Decision Decide(Command command, StagedView state, bool wantsResult)
+    {
+        // Proposers checked the same before; here it protects the state from a proposer that did not (another version, another client).
+        Decision decision = RequestChecks.Check(command) is { } fault
+            ? Decision.Refuse(fault.Code, state.Batch.BeginRevision)
+            : command switch
+            {
+                PutCommand put => PutRule.Decide(put.Put, state, wantsResult),
+                DeleteCommand delete => DeleteRule.Decide(delete.Delete, state, wantsResult),
+                TransactionCommand transaction => TransactionRule.Decide(transaction.Transaction, state, wantsResult),
+                CompactCommand compact => CompactRule.Decide(compact.Revision, state),
+                _ => throw new ArgumentOutOfRangeException(nameof(command)),
+            };
+        if (decision.Outcome.Code != 0)
+        {
+            state.Batch.Discard();
+        }
+
+        return decision;
+    }
+}

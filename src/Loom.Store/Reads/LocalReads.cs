@@ -1,0 +1,145 @@
+using Loom.Store.Applying;
+using Loom.Store.Machine;
+using Loom.Store.Model;
+using Loom.Store.Mvcc;
+
+namespace Loom.Store.Reads;
+
+/// <summary>
+/// Reads of what this replica has published, on the caller's thread, without locks. A read takes the published revision, walks, and then asks whether compaction
+/// has passed the revision that it read: only then can something have been missing from the walk, and it is done again.
+/// </summary>
+internal sealed class LocalReads(LoomStateMachine machine)
+{
+    public KeyValue? Get(ReadOnlyMemory<byte> key)
+    {
+        while (true)
+        {
+            ReadView view = machine.View;
+            try
+            {
+                KeyValue? pair = view.Find(key, 0);
+                if (machine.CompactRevision <= view.Revision)
+                {
+                    return pair;
+                }
+            }
+            catch (RecordGoneException exception)
+            {
+                ThrowUnlessOvertaken(view.Revision, exception);
+            }
+        }
+    }
+
+    /// <summary>Runs a checked query; the code tells a refusal by revision.</summary>
+    public LoomErrorCode Range(RangeQuery query, out RangeResult? result)
+    {
+        while (true)
+        {
+            ReadView view = machine.View;
+            result = null;
+            LoomErrorCode refusal = RangeRule.CheckRevision(query.Revision, view);
+            if (refusal != 0)
+            {
+                return refusal;
+            }
+
+            long read = query.Revision <= 0 ? view.Revision : query.Revision;
+            try
+            {
+                RangeResult answer = RangeRule.Run(query, view);
+                if (machine.CompactRevision <= read)
+                {
+                    result = answer;
+                    return 0;
+                }
+            }
+            catch (RecordGoneException exception)
+            {
+                ThrowUnlessOvertaken(read, exception);
+            }
+        }
+    }
+
+    /// <summary>Runs a checked read-only transaction at one revision.</summary>
+    public LoomErrorCode Transact(Transaction transaction, out TransactionResult? result)
+    {
+        while (true)
+        {
+            ReadView view = machine.View;
+            long oldest = Oldest(transaction, view.Revision);
+            try
+            {
+                LoomErrorCode refusal = TransactionRule.Read(transaction, view, out result);
+                if (refusal != 0 || machine.CompactRevision <= oldest)
+                {
+                    return refusal;
+                }
+            }
+            catch (RecordGoneException exception)
+            {
+                ThrowUnlessOvertaken(oldest, exception);
+            }
+        }
+    }
+
+    public HashResult Hash(long revision)
+    {
+        while (true)
+        {
+            ReadView view = machine.View;
+            LoomErrorCode refusal = RangeRule.CheckRevision(revision, view);
+            if (refusal != 0)
+            {
+                throw Refusals.ToException(refusal);
+            }
+
+            long at = revision <= 0 ? view.Revision : revision;
+            try
+            {
+                uint hash = HistoryHash.Compute(machine.Index, machine.Records, at, view.CompactRevision);
+
+                // Any compaction meanwhile changes which records count, not only one that passed the revision.
+                if (machine.CompactRevision == view.CompactRevision)
+                {
+                    return new HashResult(hash, view.CompactRevision, new Revision(view.Revision), at);
+                }
+            }
+            catch (RecordGoneException exception)
+            {
+                if (machine.CompactRevision == view.CompactRevision)
+                {
+                    throw Corruption(exception);
+                }
+            }
+        }
+    }
+
+    /// <summary>The oldest revision that a read-only transaction looks at.</summary>
+    private static long Oldest(Transaction transaction, long current)
+    {
+        long oldest = current;
+        foreach (Operation operation in transaction.Success.Concat(transaction.Failure))
+        {
+            if (operation is RangeOperation { Query.Revision: > 0 and long revision })
+            {
+                oldest = Math.Min(oldest, revision);
+            }
+        }
+
+        return oldest;
+    }
+
+    private void ThrowUnlessOvertaken(long read, RecordGoneException exception)
+    {
+        if (machine.CompactRevision <= read)
+        {
+            throw Corruption(exception);
+        }
+    }
+
+    private static LoomException Corruption(RecordGoneException exception) => new(
+        LoomErrorCode.Corruption,
+        $"LOOM1020: {exception.Message} Nothing was changed. Restart this member: its records are rebuilt from the log.",
+        inner: exception);
+}

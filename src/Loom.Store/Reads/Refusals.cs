@@ -1,0 +1,20 @@
+using Loom.Store.Machine;
+
+namespace Loom.Store.Reads;
+
+/// <summary>Refusals → exceptions at the public edge: code, cause, outcome, fix, in that order.</summary>
+internal static class Refusals
+{
+    public static LoomException ToException(LoomErrorCode code) => new(code, $"LOOM{(int)code}: {Cause(code)}");
+
+    public static LoomException ToException(Fault fault) => new(fault.Code, $"LOOM{(int)fault.Code}: {fault.Message}. Nothing was applied.");
+
+    private static string Cause(LoomErrorCode code) => code switch
+    {
+        LoomErrorCode.Compacted => "the revision has been compacted. Nothing was applied. Read at a newer revision, or without one.",
+        LoomErrorCode.FutureRevision => "the revision has not been written yet. Nothing was applied. Use a revision that a write or read returned; AtLeast waits for one.",
+        LoomErrorCode.KeyNotFound => "the key does not exist, and the put wants to keep its value or lease. Nothing was applied. Put it with a value first.",
+        LoomErrorCode.LeaseNotFound => "the lease does not exist. Nothing was applied. Grant a lease first, or put without one.",
+        _ => $"refused ({code}). Nothing was applied. See the documentation of this code.",
+    };
+}

@@ -1,0 +1,141 @@
+using Loom.Raft;
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Replica;
+using Loom.Store;
+using Loom.Store.Applying;
+using Loom.Store.Mvcc;
+
+namespace Loom.Testing;
+
+/// <summary>
+/// A node of one member that applies each proposal at once, in memory: for tests of the store and of the server that are not about consensus.
+/// <see cref="Fault"/> makes the next calls fail as a real node would.
+/// </summary>
+public sealed class ImmediateNode : IRaftNode
+{
+    private static readonly MemberId Self = new(0x1001);
+    private readonly Lock gate = new();
+    private readonly IReplicatedStateMachine machine;
+    private readonly CommittedEntry[] entry = new CommittedEntry[1];
+    private readonly ApplyResult[] result = new ApplyResult[1];
+    private long index;
+    private UInt128 applyHash;
+    private bool closed;
+
+    /// <summary>A node over a machine.</summary>
+    public ImmediateNode(IReplicatedStateMachine machine)
+    {
+        ArgumentNullException.ThrowIfNull(machine);
+        this.machine = machine;
+        index = machine.Open();
+    }
+
+    /// <summary>Called before each proposal (true) and barrier (false); what it returns is thrown.</summary>
+    public Func<bool, RaftException?>? Fault { get; set; }
+
+    /// <summary>Answer proposals as a deduplicated retry: the outcome without the result.</summary>
+    public bool Deduplicates { get; set; }
+
+    /// <summary>How many proposals were applied.</summary>
+    public long Proposals => Volatile.Read(ref index);
+
+    /// <inheritdoc/>
+    public Configuration Configuration { get; } = new(
+        PlacementGoal.Majority,
+        [new Member(Self, 1, "default", "default", MemberRole.Voter, [], ["http://127.0.0.1:2379"])],
+        []);
+
+    /// <inheritdoc/>
+    public RaftNodeStatus Status
+    {
+        get
+        {
+            lock (gate)
+            {
+                return new RaftNodeStatus
+                {
+                    ClusterId = 0xC1,
+                    MemberId = Self,
+                    Role = closed ? "stopped" : "leader",
+                    Term = 2,
+                    Leader = Self,
+                    LastIndex = index,
+                    CommitIndex = index,
+                    AppliedIndex = index,
+                    ApplyHash = applyHash,
+                    Placement = "One member: losing it loses the service.",
+                };
+            }
+        }
+    }
+
+    /// <summary>A store of the product over such a node, with records in memory.</summary>
+    public static LoomStore OpenStore() => OpenStore(out _);
+
+    /// <summary>As above, with the node to make it fail.</summary>
+    public static LoomStore OpenStore(out ImmediateNode node, LoomOptions? options = null)
+    {
+        var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
+        node = new ImmediateNode(machine);
+        return new LoomStore(node, machine, options ?? new LoomOptions());
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        lock (gate)
+        {
+            ThrowIfFaulty(write: true);
+            index++;
+            entry[0] = new CommittedEntry(index, 2, index * 1000, EntryKind.Command, payload, WantsResult: true);
+            machine.ApplyBatch(entry, result);
+            applyHash = unchecked((applyHash * 31) + result[0].Hash);
+            return new ValueTask<ProposalResult>(new ProposalResult(index, result[0].Outcome, Deduplicates ? null : result[0].Result, Deduplicates));
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<long> ReadBarrierAsync(CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        lock (gate)
+        {
+            ThrowIfFaulty(write: false);
+            return new ValueTask<long>(index);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask TransferLeadershipAsync(MemberId target = default, CancellationToken cancellationToken = default) =>
+        throw new RaftException(RaftErrorCode.BadTransferTarget, "there is no other member");
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        lock (gate)
+        {
+            if (!closed)
+            {
+                closed = true;
+                machine.Close();
+            }
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    private void ThrowIfFaulty(bool write)
+    {
+        if (closed)
+        {
+            throw new RaftException(RaftErrorCode.Stopped, "the node is stopped");
+        }
+
+        if (Fault?.Invoke(write) is { } fault)
+        {
+            throw fault;
+        }
+    }
+}
