@@ -29,10 +29,10 @@ internal sealed record Message
     /// <summary>Sender's term (of a PreVote: the term it would campaign in).</summary>
     public required long Term { get; init; }
 
-    /// <summary>Append: index before the first entry. Vote, PreVote: candidate's last index. AppendResponse: match, or the rejected index. ReadIndexResponse: the read index.</summary>
+    /// <summary>Append: index before the first entry. Heartbeat: the receiver's match, as far as the leader knows it. Vote, PreVote: candidate's last index. AppendResponse: match, or the rejected index. ReadIndexResponse: the read index.</summary>
     public long Index { get; init; }
 
-    /// <summary>Append: term at <see cref="Index"/>. Vote, PreVote: candidate's last term. AppendResponse with Reject: the follower's term at <see cref="RejectHint"/>.</summary>
+    /// <summary>Append, Heartbeat: term at <see cref="Index"/>. Vote, PreVote: candidate's last term. AppendResponse with Reject: the follower's term at <see cref="RejectHint"/>.</summary>
     public long LogTerm { get; init; }
 
     /// <summary>Append only; never null, consecutive from Index + 1.</summary>

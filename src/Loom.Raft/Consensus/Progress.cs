@@ -1,0 +1,116 @@
+namespace Loom.Raft.Consensus;
+
+/// <summary>
+/// What a leader knows of one member. Invariant: 0 &lt;= Match &lt; Next (L9).
+/// It <i>probes</i> (one append at a time, to find where the logs agree) until an append is accepted, then <i>replicates</i> (pipelined, Next runs ahead of the answers).
+/// </summary>
+internal sealed class Progress(MemberId id, int inflightMessages, long inflightBytes, long next, long now)
+{
+    public MemberId Id { get; } = id;
+
+    /// <summary>Flushed there, and equal to this log: what the member itself said in this term.</summary>
+    public long Match { get; private set; }
+
+    public long Next { get; private set; } = next;
+
+    public bool Replicating { get; private set; }
+
+    /// <summary>Probing: the one append is out. A heartbeat's answer ends the pause, for the append may be lost.</summary>
+    public bool ProbePaused { get; set; }
+
+    public Inflights Inflights { get; } = new(inflightMessages, inflightBytes);
+
+    public long LastHeard { get; set; } = now;
+
+    /// <summary>Newest confirmation round that it answered.</summary>
+    public long AckedRound { get; private set; }
+
+    /// <summary>Newest commit index sent to it.</summary>
+    public long CommitSent { get; set; }
+
+    public long RoundTripNanoseconds { get; private set; }
+
+    /// <summary>Match at the previous heartbeat: a window that did not move between two heartbeats may have lost an append.</summary>
+    public long MatchAtHeartbeat { get; set; }
+
+    public bool MaySend => Replicating ? !Inflights.IsFull : !ProbePaused;
+
+    /// <summary>True if the answer raises what is known.</summary>
+    public bool AckRound(long round)
+    {
+        if (round <= AckedRound)
+        {
+            return false;
+        }
+
+        AckedRound = round;
+        return true;
+    }
+
+    public void ObserveRoundTrip(long nanoseconds) =>
+        RoundTripNanoseconds = RoundTripNanoseconds == 0 ? nanoseconds : RoundTripNanoseconds + ((nanoseconds - RoundTripNanoseconds) / 8);
+
+    public void Sent(long lastIndex, long bytes)
+    {
+        if (Replicating)
+        {
+            Next = lastIndex + 1;
+            Inflights.Add(lastIndex, bytes);
+        }
+        else
+        {
+            ProbePaused = true;
+        }
+    }
+
+    /// <summary>The member holds everything up to here. True if that is news.</summary>
+    public bool Accepted(long match)
+    {
+        bool news = match > Match;
+        if (news)
+        {
+            Match = match;
+        }
+
+        Inflights.FreeTo(match);
+        if (!Replicating)
+        {
+            Replicating = true;
+            ProbePaused = false;
+            Inflights.Clear();
+            Next = Match + 1;
+        }
+        else if (Next <= Match)
+        {
+            Next = Match + 1;
+        }
+
+        return news;
+    }
+
+    /// <summary>The member refused the append after <paramref name="previous"/>. False: an old answer, overtaken by what is known since.</summary>
+    /// <param name="previous">Index before the refused append.</param>
+    /// <param name="retry">Where the logs may agree.</param>
+    public bool Refused(long previous, long retry)
+    {
+        bool old = Replicating ? previous <= Match : previous != Next - 1;
+        if (old)
+        {
+            return false;
+        }
+
+        Probe(Math.Max(Match + 1, Math.Min(previous, retry + 1)));
+        return true;
+    }
+
+    /// <summary>Its process died or its connection was lost: what was in flight is gone.</summary>
+    public void ProbeAgain() => Probe(Match + 1);
+
+    private void Probe(long next)
+    {
+        Replicating = false;
+        ProbePaused = false;
+        Inflights.Clear();
+        Next = next;
+    }
+}

@@ -1,0 +1,274 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+
+namespace Loom.Raft.Tests.Consensus;
+
+/// <summary>The network, disks and clocks of <see cref="RandomNetworkTests"/>, and the checks.</summary>
+internal sealed class RandomNetwork
+{
+    private const long Millisecond = 1_000_000;
+
+    private readonly CoreNode[] nodes;
+    private readonly long[] offsets;
+    private readonly SeededRandom random;
+    private readonly List<Message> flying = [];
+    private readonly List<(int Node, int Life, long Sequence)> flushes = [];
+    private readonly SortedDictionary<long, MemberId> leaders = [];
+    private readonly List<Entry> committed = [];
+    private readonly SortedDictionary<(int Node, int Life, ulong Context), long> reads = [];
+    private readonly List<string> trace = [];
+    private long now = 1;
+    private ulong counter;
+
+    public RandomNetwork(int voters, int standbys, ulong seed)
+    {
+        random = new SeededRandom(seed);
+        Configuration configuration = Clusters.Of(voters, standbys);
+        offsets = new long[voters + standbys];
+        nodes = new CoreNode[voters + standbys];
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            offsets[i] = random.Below(100_000) * Millisecond;
+            nodes[i] = new CoreNode(new MemberId((ulong)i + 1), configuration, Options, now + offsets[i]);
+        }
+    }
+
+    public IEnumerable<string> Tail => trace.TakeLast(60);
+
+    public long Committed => committed.Count;
+
+    public int ReadsAnswered { get; private set; }
+
+    private RaftCoreOptions Options(CoreNode node) => new()
+    {
+        Self = node.Id, Incarnation = (node.Id.Value << 32) + (ulong)node.Life, Seed = random.Next(), AppendBytes = 64, InflightMessages = 4,
+    };
+
+    public void Run(int steps)
+    {
+        for (int step = 0; step < steps; step++)
+        {
+            Act();
+        }
+    }
+
+    /// <summary>No more faults: a leader must arise, and everybody must commit everything, within 20 election timeouts.</summary>
+    public void Heal()
+    {
+        long end = now + 20_000 * Millisecond;
+        while (now < end)
+        {
+            for (int i = 0; i < nodes.Length; i++)
+            {
+                FlushAll(i);
+            }
+
+            while (flying.Count > 0)
+            {
+                Deliver(0);
+                for (int i = 0; i < nodes.Length; i++)
+                {
+                    FlushAll(i);
+                }
+            }
+
+            now += 5 * Millisecond;
+            WakeDue();
+        }
+
+        CoreNode leader = nodes.Single(n => n.Core.Role == RaftRole.Leader);
+        foreach (CoreNode node in nodes)
+        {
+            Require(node.Core.Leader == leader.Id && node.Core.Term == leader.Core.Term, $"{node.Id} does not follow {leader.Id}");
+            Require(node.Core.Commit == leader.Log.LastIndex, $"{node.Id} committed {node.Core.Commit} of {leader.Log.LastIndex}");
+            Require(node.Log.LastIndex == leader.Log.LastIndex, $"{node.Id} holds {node.Log.LastIndex} of {leader.Log.LastIndex}");
+        }
+    }
+
+    private void Act()
+    {
+        int node = (int)random.Below(nodes.Length);
+        long dice = random.Below(1000);
+        switch (dice)
+        {
+            case < 420 when flying.Count > 0:
+                Deliver((int)random.Below(Math.Min(flying.Count, 8)));
+                break;
+            case < 440 when flying.Count > 0:
+                flying.RemoveAt((int)random.Below(flying.Count));
+                break;
+            case < 450 when flying.Count > 0:
+                flying.Add(flying[(int)random.Below(flying.Count)]);
+                break;
+            case < 600:
+                now += 1 + random.Below(4 * Millisecond);
+                WakeDue();
+                break;
+            case < 605:
+                now += random.Below(1500 * Millisecond);
+                break;
+            case < 680:
+                flushes.Add((node, nodes[node].Life, nodes[node].Log.Written));
+                break;
+            case < 800 when flushes.Count > 0:
+                CompleteFlush((int)random.Below(flushes.Count));
+                break;
+            case < 900:
+                Propose(node);
+                break;
+            case < 960:
+                Read(node);
+                break;
+            case < 963:
+                Step(node, new TransferLeadership(new MemberId((ulong)random.Below(nodes.Length) + 1)));
+                break;
+            case < 967:
+                Crash(node);
+                break;
+            case < 975:
+                ChangeConfiguration(node);
+                break;
+            default:
+                FlushAll(node);
+                break;
+        }
+    }
+
+    private void WakeDue()
+    {
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            if (now + offsets[i] >= nodes[i].Deadline)
+            {
+                Step(i, Wake.Instance);
+            }
+        }
+    }
+
+    private void Deliver(int at)
+    {
+        Message m = flying[at];
+        flying.RemoveAt(at);
+        Step((int)m.To.Value - 1, new MessageReceived(m));
+    }
+
+    private void Propose(int node)
+    {
+        var body = new byte[8 + random.Below(40)];
+        BinaryPrimitives.WriteUInt64LittleEndian(body, ++counter);
+        Step(node, new Propose([new ProposalItem(counter, EntryKind.Command, body), new ProposalItem(counter, EntryKind.Duty, body)]));
+    }
+
+    private void Read(int node)
+    {
+        ulong context = ++counter;
+        reads.Add((node, nodes[node].Life, context), committed.Count);
+        Step(node, new ReadIndexRequested(context));
+    }
+
+    private void ChangeConfiguration(int node)
+    {
+        Configuration current = nodes[node].Core.Configuration;
+        Member[] members = [.. current.Members.Select(m => m.Id == nodes[node].Id ? m with { ClientUrls = [$"http://c{++counter}"] } : m)];
+        Step(node, new ProposeConfiguration(current with { Members = members }));
+    }
+
+    private void Crash(int node)
+    {
+        Log($"crash {node + 1}");
+        nodes[node].Restart(now + offsets[node]);
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            if (i != node)
+            {
+                Step(i, new PeerProcessDied(nodes[node].Id));
+            }
+        }
+    }
+
+    private void FlushAll(int node)
+    {
+        if (nodes[node].Log.Flushed < nodes[node].Log.Written || nodes[node].Waiting > 0)
+        {
+            flushes.Add((node, nodes[node].Life, nodes[node].Log.Written));
+            CompleteFlush(flushes.Count - 1);
+        }
+    }
+
+    private void CompleteFlush(int at)
+    {
+        (int node, int life, long sequence) = flushes[at];
+        flushes.RemoveAt(at);
+        if (life == nodes[node].Life)
+        {
+            Check(node, nodes[node].Flush(now + offsets[node], sequence, flying.Add));
+        }
+    }
+
+    private void Step(int node, RaftEvent e)
+    {
+        Log($"{now / Millisecond} {node + 1}: {(e is MessageReceived r ? TranscriptFormat.Of(r.Message) : e.GetType().Name)}");
+        Check(node, nodes[node].Step(now + offsets[node], e, flying.Add));
+    }
+
+    private void Check(int at, Output output)
+    {
+        CoreNode node = nodes[at];
+        if (node.Core.Role == RaftRole.Leader && !(leaders.TryGetValue(node.Core.Term, out MemberId known) && known == node.Id))
+        {
+            Require(leaders.TryAdd(node.Core.Term, node.Id), $"two leaders in term {node.Core.Term}");
+            Require(node.Log.LastIndex >= committed.Count, $"leader {node.Id} lacks committed entries");
+            for (int i = 0; i < committed.Count; i++)
+            {
+                Require(Same(node.Log.Entries[i], committed[i]), $"leader {node.Id} has another entry at {i + 1}");
+            }
+        }
+
+        // What this member calls committed now, compared with what others committed there; an older part was compared before.
+        for (long i = Math.Max(1, Math.Min(committed.Count, node.Core.Commit - 50)); i <= node.Core.Commit; i++)
+        {
+            Entry entry = node.Log.Entries[(int)i - 1];
+            if (i > committed.Count)
+            {
+                Require(i == 1 || entry.ClusterTime >= committed[^1].ClusterTime, $"cluster time goes back at {i}");
+                committed.Add(entry);
+            }
+
+            Require(Same(entry, committed[(int)i - 1]), $"{node.Id} commits another entry at {i}");
+        }
+
+        foreach (ReadAnswer answer in output.Reads)
+        {
+            Require(reads.Remove((at, node.Life, answer.Context), out long mustSee), $"read {answer.Context} answered twice");
+            Require(answer.Index < 0 || answer.Index >= mustSee, $"stale read: {answer.Index} < {mustSee}");
+            ReadsAnswered += answer.Index >= 0 ? 1 : 0;
+        }
+
+        if (random.Below(16) == 0)
+        {
+            CheckConfiguration(node);
+        }
+    }
+
+    /// <summary>E4: the history is what the log holds, after every append and every cut (looked at now and then: the mistake would stay).</summary>
+    private static void CheckConfiguration(CoreNode node)
+    {
+        long[] inLog = [0, .. node.Log.Entries.Where(e => e.Kind == EntryKind.Configuration).Select(e => e.Index)];
+        Require(node.Core.Configurations.Select(c => c.Index).SequenceEqual(inLog), $"{node.Id} has configurations that its log lacks");
+    }
+
+    private static bool Same(in Entry a, in Entry b) =>
+        a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && a.ClusterTime == b.ClusterTime && a.Body.Span.SequenceEqual(b.Body.Span);
+
+    private static void Require(bool condition, string what)
+    {
+        if (!condition)
+        {
+            throw new InvalidOperationException(what);
+        }
+    }
+
+    private void Log(string line) => trace.Add(line.ToString(CultureInfo.InvariantCulture));
+}
