@@ -16,13 +16,16 @@ internal interface IRecordStore : IDisposable
     /// <summary>Appends a record. Visible to <see cref="TryRead"/> at once; the writer publishes the revision afterwards. <paramref name="appliedIndex"/> is the log index of the entry.</summary>
     void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
 
-    /// <summary>Reads one record into a fresh or shared array that the caller must not change. Synchronous; a cold one costs a disk read.</summary>
+    /// <summary>
+    /// Reads one record into a fresh or shared array that the caller must not change. Synchronous; a cold one costs a disk read. Not found for a key that the index
+    /// calls live is damage: only the caller knows what is live. A removed record may still be found.
+    /// </summary>
     bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record);
 
     /// <summary>Reads many, pipelined; results[i] is empty where keys[i] is absent.</summary>
     void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results);
 
-    /// <summary>All records, in no promised order; used by rebuild and hashing.</summary>
+    /// <summary>All records, in no promised order, removed ones perhaps among them; used by rebuild and hashing.</summary>
     void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit);
 
     /// <summary>Bytes held (memory and disk together) for status.</summary>

@@ -1,0 +1,206 @@
+using System.Buffers.Binary;
+using FASTER.core;
+using Loom.Store.Mvcc;
+
+namespace Loom.Store.Records;
+
+/// <summary>
+/// Records in FASTER, used only as an append-only log with a hash index: each record is written once under its revision, never updated, never deleted by FASTER,
+/// and order lives in <see cref="KeyIndex"/>. Used otherwise FASTER loses data in silence (docs/decisions).
+/// </summary>
+/// <remarks>
+/// A record on the log, after FASTER's 8-byte header:
+/// <code>
+///   main i64 | sub i32 | zero i32 | length i32 | crc32c u32 (seeded with main and sub) | record
+/// </code>
+/// The directory is emptied at open: the state is rebuilt from the replicated log.
+/// </remarks>
+internal sealed class FasterRecordStore : IRecordStore
+{
+    /// <summary>Largest record. A request is at most 1.5 MiB, and a record must fit into FASTER's page.</summary>
+    public const int MaxRecordBytes = 2 << 20;
+
+    private const string FileName = "hlog.log";
+
+    private readonly RecordFaults faults;
+    private readonly RecordDevice device;
+    private readonly FasterKV<StoredKey, SpanByte> store;
+    private readonly RecordFunctions writerFunctions = new();
+    private readonly ClientSession<StoredKey, SpanByte, long, FoundRecord, int, RecordFunctions> writer;
+    private readonly RecordReaderPool readers;
+    private byte[] buffer = new byte[4096];
+
+    private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault)
+    {
+        faults = new(onFault);
+        device = new(Path.Combine(directory, FileName), faults);
+        store = new(new FasterKVSettings<StoredKey, SpanByte>
+        {
+            LogDevice = device,
+            CheckpointDir = Path.Combine(directory, "checkpoints"),
+            IndexSize = options.IndexBytes,
+            MemorySize = options.MemoryBytes,
+            PageSize = options.PageBytes,
+            SegmentSize = options.SegmentBytes,
+            MutableFraction = 0.1,
+            ConcurrencyControlMode = ConcurrencyControlMode.None,
+            RemoveOutdatedCheckpoints = false,
+            TryRecoverLatest = false,
+        });
+        writer = store.For(writerFunctions).NewSession<RecordFunctions>("applier");
+        readers = new(store, faults);
+    }
+
+    /// <inheritdoc/>
+    public long SizeBytes => store.Log.TailAddress - store.Log.BeginAddress;
+
+    internal RecordDevice Device => device;
+
+    /// <summary>Empties the directory and opens a store in it. <paramref name="onFault"/> is called once, from any thread, when the store fails for good.</summary>
+    public static FasterRecordStore Open(string directory, RecordStoreOptions? options = null, Action<Exception>? onFault = null)
+    {
+        options ??= new();
+        if (options.PageBytes < 2 * MaxRecordBytes)
+        {
+            throw new LoomException(LoomErrorCode.CannotOpen, $"A page of {options.PageBytes} bytes cannot hold a record of {MaxRecordBytes}. Set the page size to {2 * MaxRecordBytes} or more.");
+        }
+
+        Directory.CreateDirectory(directory);
+        foreach (string file in Directory.EnumerateFiles(directory, FileName + ".*"))
+        {
+            File.Delete(file);
+        }
+
+        return new(directory, options, onFault);
+    }
+
+    /// <inheritdoc/>
+    public unsafe void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex)
+    {
+        faults.ThrowIfAny();
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(record.Length, MaxRecordBytes, nameof(record));
+        int length = RecordFunctions.ChecksumBytes + record.Length;
+        if (buffer.Length < length)
+        {
+            buffer = new byte[Math.Min(Math.Max(length, 2 * buffer.Length), MaxRecordBytes + RecordFunctions.ChecksumBytes)];
+        }
+
+        BinaryPrimitives.WriteUInt32LittleEndian(buffer, RecordChecksum.Of(key, record));
+        record.CopyTo(buffer.AsSpan(RecordFunctions.ChecksumBytes));
+        StoredKey stored = new(key);
+        fixed (byte* start = buffer)
+        {
+            SpanByte value = SpanByte.FromFixedSpan(new Span<byte>(start, length));
+            writer.Upsert(ref stored, ref value, 0, appliedIndex);
+        }
+
+        if (writerFunctions.Conflict)
+        {
+            throw new InvalidOperationException($"record {key.Main}.{key.Sub} was written before with other bytes");
+        }
+
+        // Upsert may have given a page away whose write failed.
+        faults.ThrowIfAny();
+    }
+
+    /// <inheritdoc/>
+    public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record)
+    {
+        FoundRecord found = default;
+        ReadMany(new ReadOnlySpan<RecordKey>(in key), new Span<FoundRecord>(ref found));
+        record = found.Bytes;
+        return found.Found;
+    }
+
+    /// <inheritdoc/>
+    public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results)
+    {
+        Span<FoundRecord> found = new FoundRecord[Math.Min(keys.Length, RecordReader.Width)];
+        for (int at = 0; at < keys.Length; at += RecordReader.Width)
+        {
+            ReadOnlySpan<RecordKey> some = keys.Slice(at, Math.Min(RecordReader.Width, keys.Length - at));
+            ReadMany(some, found);
+            for (int i = 0; i < some.Length; i++)
+            {
+                results[at + i] = found[i].Found ? found[i].Bytes : default(ReadOnlyMemory<byte>);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
+    {
+        faults.ThrowIfAny();
+        using IFasterScanIterator<StoredKey, SpanByte> iterator = store.Log.Scan(store.Log.BeginAddress, store.Log.TailAddress, ScanBufferingMode.SinglePageBuffering);
+        while (iterator.GetNext(out _))
+        {
+            RecordKey key = iterator.GetKey().Key;
+            FoundRecord found = default;
+            long none = 0;
+            ReadInfo info = default;
+            writerFunctions.SingleReader(ref iterator.GetKey(), ref none, ref iterator.GetValue(), ref found, ref info);
+            Verify(key, found);
+            visit(key, found.Bytes);
+        }
+
+        faults.ThrowIfAny();
+    }
+
+    /// <inheritdoc/>
+    public void Remove(RecordKey key)
+    {
+        // The index is the only authority on what is live; FASTER's own deletes are not used. The space comes back with physical compaction.
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        readers.Dispose();
+        writer.Dispose();
+        store.Dispose();
+        device.Dispose();
+    }
+
+    private void ReadMany(ReadOnlySpan<RecordKey> keys, Span<FoundRecord> results)
+    {
+        faults.ThrowIfAny();
+        RecordReader reader = readers.Rent();
+        try
+        {
+            reader.Read(keys).CopyTo(results);
+            for (int i = 0; i < keys.Length; i++)
+            {
+                if (!results[i].Found)
+                {
+                    // FASTER may miss a record whose page is just being given away or compacted; a second look finds it.
+                    results[i] = reader.Read(keys.Slice(i, 1))[0];
+                }
+            }
+
+            reader.Clear(keys.Length);
+        }
+        finally
+        {
+            readers.Return(reader);
+        }
+
+        faults.ThrowIfAny();
+        for (int i = 0; i < keys.Length; i++)
+        {
+            if (results[i].Found)
+            {
+                Verify(keys[i], results[i]);
+            }
+        }
+    }
+
+    private void Verify(RecordKey key, in FoundRecord found)
+    {
+        if (RecordChecksum.Of(key, found.Bytes) != found.Checksum)
+        {
+            throw new LoomException(
+                LoomErrorCode.Corruption,
+                $"Record {key.Main}.{key.Sub} in {device.FileName} is damaged: its checksum does not match. Restart this member: it rebuilds its records from the replicated log.");
+        }
+    }
+}

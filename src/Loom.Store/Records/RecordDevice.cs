@@ -1,0 +1,174 @@
+using FASTER.core;
+using Microsoft.Win32.SafeHandles;
+
+namespace Loom.Store.Records;
+
+/// <summary>
+/// FASTER's log as files <c>hlog.log.0, .1, …</c>, read and written by threads of its own (N3): FASTER's managed device completes on the thread pool,
+/// where callers that wait for a completion may have taken every thread.
+/// </summary>
+/// <remarks>
+/// A failed or short write is reported to <see cref="RecordFaults"/> and then, to FASTER, as done: told the truth it would leave Upsert waiting for that page for ever.
+/// It is safe because from the report on the store neither serves nor accepts anything.
+/// Writes are not flushed: while the state is rebuilt from the log at every start, no record needs to survive. A checkpoint must flush the files before it names them.
+/// </remarks>
+internal sealed class RecordDevice : StorageDeviceBase
+{
+    private const uint Sector = 512;
+
+    // The event of the reader whose request or completion this thread is carrying, so that a second read of the same record (FASTER guesses the length first) wakes the right one.
+    [ThreadStatic]
+    private static ManualResetEventSlim? waiter;
+
+    private readonly RecordFaults faults;
+    private readonly RecordThreads readers;
+    private readonly RecordThreads writer;
+    private readonly Lock gate = new();
+    private readonly SortedDictionary<int, SafeFileHandle> files = [];
+
+    public RecordDevice(string path, RecordFaults faults)
+        : base(path, Sector, -1)
+    {
+        this.faults = faults;
+        readers = new("loom-records-read", 16, faults);
+        writer = new("loom-records-write", 1, faults);
+    }
+
+    /// <summary>Woken after each completed read that was issued by this thread.</summary>
+    public static ManualResetEventSlim? Waiter
+    {
+        get => waiter;
+        set => waiter = value;
+    }
+
+    /// <summary>For tests: throws or returns in place of the disk.</summary>
+    internal Action<long, int>? BeforeWrite { get; set; }
+
+    /// <inheritdoc/>
+    public override void WriteAsync(IntPtr sourceAddress, int segmentId, ulong destinationAddress, uint numBytesToWrite, DeviceIOCompletionCallback callback, object context) =>
+        writer.Post(() =>
+        {
+            try
+            {
+                BeforeWrite?.Invoke(((long)segmentId * segmentSize) + (long)destinationAddress, (int)numBytesToWrite);
+                unsafe
+                {
+                    RandomAccess.Write(File(segmentId), new ReadOnlySpan<byte>((void*)sourceAddress, (int)numBytesToWrite), (long)destinationAddress);
+                }
+            }
+#pragma warning disable CA1031 // Whatever it was, the page is lost and the replica ends.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                faults.Report(new IOException($"write {FileName}.{segmentId} @{destinationAddress} +{numBytesToWrite}: {e.Message}", e));
+            }
+
+            callback(0, numBytesToWrite, context);
+        });
+
+    /// <inheritdoc/>
+    public override void ReadAsync(int segmentId, ulong sourceAddress, IntPtr destinationAddress, uint readLength, DeviceIOCompletionCallback callback, object context)
+    {
+        ManualResetEventSlim? issuer = waiter;
+        readers.Post(() =>
+        {
+            waiter = issuer;
+            uint error = 0, got = 0;
+            try
+            {
+                got = Read(segmentId, (long)sourceAddress, destinationAddress, (int)readLength);
+            }
+#pragma warning disable CA1031
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                faults.Report(new IOException($"read {FileName}.{segmentId} @{sourceAddress} +{readLength}: {e.Message}", e));
+                error = 5;
+            }
+
+            try
+            {
+                // A damaged record can make FASTER throw in here; the read then never completes, and its reader finds the fault.
+                callback(error, got, context);
+            }
+            finally
+            {
+                issuer?.Set();
+                waiter = null;
+            }
+        });
+    }
+
+    /// <inheritdoc/>
+    public override void RemoveSegment(int segment)
+    {
+        lock (gate)
+        {
+            if (files.Remove(segment, out SafeFileHandle? file))
+            {
+                file.Dispose();
+            }
+        }
+
+        System.IO.File.Delete($"{FileName}.{segment}");
+    }
+
+    /// <inheritdoc/>
+    public override void RemoveSegmentAsync(int segment, AsyncCallback callback, IAsyncResult result)
+    {
+        RemoveSegment(segment);
+        callback(result);
+    }
+
+    /// <inheritdoc/>
+    public override long GetFileSize(int segment) => segmentSize;
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        writer.Dispose();
+        readers.Dispose();
+        lock (gate)
+        {
+            foreach (SafeFileHandle file in files.Values)
+            {
+                file.Dispose();
+            }
+
+            files.Clear();
+        }
+    }
+
+    // Short reads at the end of the file are normal: FASTER reads to the next sector.
+    private unsafe uint Read(int segment, long at, IntPtr target, int length)
+    {
+        SafeFileHandle file = File(segment);
+        int got = 0;
+        while (got < length)
+        {
+            int read = RandomAccess.Read(file, new Span<byte>((byte*)target + got, length - got), at + got);
+            if (read == 0)
+            {
+                break;
+            }
+
+            got += read;
+        }
+
+        return (uint)got;
+    }
+
+    private SafeFileHandle File(int segment)
+    {
+        lock (gate)
+        {
+            if (!files.TryGetValue(segment, out SafeFileHandle? file))
+            {
+                file = System.IO.File.OpenHandle($"{FileName}.{segment}", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+                files.Add(segment, file);
+            }
+
+            return file;
+        }
+    }
+}

@@ -1,0 +1,28 @@
+namespace Loom.Store.Records;
+
+/// <summary>
+/// The first failure of a device or of FASTER ends the replica: FASTER only logs such errors, never repeats a failed page, and would serve what is not there.
+/// From the first report on every call of the store throws it.
+/// </summary>
+internal sealed class RecordFaults(Action<Exception>? onFault)
+{
+    private Exception? first;
+
+    public bool Any => Volatile.Read(ref first) is not null;
+
+    public void Report(Exception fault)
+    {
+        if (Interlocked.CompareExchange(ref first, fault, null) is null)
+        {
+            onFault?.Invoke(fault);
+        }
+    }
+
+    public void ThrowIfAny()
+    {
+        if (Volatile.Read(ref first) is { } fault)
+        {
+            throw new LoomException(LoomErrorCode.Failed, $"The record store of this replica failed and serves nothing more: {fault.Message}", Raft.WriteOutcome.Unknown, fault);
+        }
+    }
+}

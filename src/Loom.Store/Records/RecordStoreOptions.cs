@@ -1,0 +1,17 @@
+namespace Loom.Store.Records;
+
+/// <summary>Sizes of the record store. All are powers of two, in bytes.</summary>
+internal sealed class RecordStoreOptions
+{
+    /// <summary>FASTER's hash index. 16 bytes per live revision are comfortable: 32 MiB carry two million. Touched as keys come.</summary>
+    public long IndexBytes { get; set; } = 32L << 20;
+
+    /// <summary>The newest records stay in this much memory; older ones are read from the disk (or the page cache). Pages are allocated when first used and never returned.</summary>
+    public long MemoryBytes { get; set; } = 64L << 20;
+
+    /// <summary>Unit of flushing. A record must fit into a page, so it stays above the limit of a request by far.</summary>
+    public long PageBytes { get; set; } = 4L << 20;
+
+    /// <summary>Size of a file. Space is given back by whole files.</summary>
+    public long SegmentBytes { get; set; } = 64L << 20;
+}
