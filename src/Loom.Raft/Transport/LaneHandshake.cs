@@ -1,0 +1,93 @@
+using System.Buffers.Binary;
+using System.Net.Sockets;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>
+/// The first bytes of a lane: the dialling side sends the magic and a Hello frame, the other answers with a HelloAnswer frame. Nothing else is read from a
+/// connection before its hello is accepted, and nothing here waits longer than the deadline, so a port scan or a health check costs one thread for that long (N2).
+/// </summary>
+internal static class LaneHandshake
+{
+    private static ReadOnlySpan<byte> Magic => "LOOMPEER"u8;
+
+    /// <summary>Dialling side.</summary>
+    public static HelloAnswer Ask(Socket socket, PeerHello hello, long deadline, Func<long> now)
+    {
+        var writer = new WireWriter();
+        writer.Bytes(Magic);
+        int start = writer.Length;
+        writer.Reserve(Frame.HeaderSize);
+        hello.Encode(writer);
+        SealAndSend(socket, writer, start, FrameKind.Hello);
+        byte[] body = ReadFrame(socket, FrameKind.HelloAnswer, deadline, now);
+        var reader = new WireReader(body);
+        var verdict = (HelloVerdict)reader.Byte();
+        string reason = reader.Text();
+        PeerHello self = PeerHello.Decode(ref reader);
+        reader.End();
+        return new HelloAnswer(verdict, reason, self);
+    }
+
+    /// <summary>Accepting side, first half.</summary>
+    public static PeerHello Receive(Socket socket, long deadline, Func<long> now)
+    {
+        byte[] magic = ReadExactly(socket, Magic.Length, deadline, now);
+        if (!Magic.SequenceEqual(magic)) throw new WireException("not a Loom peer");
+        byte[] body = ReadFrame(socket, FrameKind.Hello, deadline, now);
+        var reader = new WireReader(body);
+        PeerHello hello = PeerHello.Decode(ref reader);
+        reader.End();
+        return hello;
+    }
+
+    /// <summary>Accepting side, second half.</summary>
+    public static void Answer(Socket socket, HelloAnswer answer)
+    {
+        var writer = new WireWriter();
+        writer.Reserve(Frame.HeaderSize);
+        writer.Byte((byte)answer.Verdict);
+        writer.Text(answer.Reason);
+        answer.Self.Encode(writer);
+        SealAndSend(socket, writer, 0, FrameKind.HelloAnswer);
+    }
+
+    private static void SealAndSend(Socket socket, WireWriter writer, int frameStart, FrameKind kind)
+    {
+        if (writer.Length - frameStart - Frame.HeaderSize > Frame.MaxBody) throw new WireException("the list of members is too long for a hello");
+        Frame.Seal(writer.Patch(frameStart), kind);
+        SendAll(socket, writer.Written);
+    }
+
+    public static void SendAll(Socket socket, ReadOnlySpan<byte> bytes)
+    {
+        while (bytes.Length > 0) bytes = bytes[socket.Send(bytes)..];
+    }
+
+    private static byte[] ReadFrame(Socket socket, FrameKind expected, long deadline, Func<long> now)
+    {
+        byte[] header = ReadExactly(socket, Frame.HeaderSize, deadline, now);
+        uint length = BinaryPrimitives.ReadUInt32LittleEndian(header);
+        if (length > Frame.MaxBody) throw new WireException($"a hello of {length} bytes");
+        byte[] frame = [.. header, .. ReadExactly(socket, (int)length, deadline, now)];
+        if (!Frame.TryRead(frame, out FrameKind kind, out ReadOnlySpan<byte> body) || kind != expected) throw new WireException($"{kind} where {expected} belongs");
+        return body.ToArray();
+    }
+
+    private static byte[] ReadExactly(Socket socket, int count, long deadline, Func<long> now)
+    {
+        var bytes = new byte[count];
+        int filled = 0;
+        while (filled < count)
+        {
+            // The limit is for the whole handshake, so that one byte a second does not keep it alive.
+            long left = deadline - now();
+            if (left <= 0) throw new WireException("the handshake took too long");
+            socket.ReceiveTimeout = (int)Math.Max(1, left / 1_000_000);
+            int read = socket.Receive(bytes.AsSpan(filled));
+            if (read == 0) throw new WireException("closed during the handshake");
+            filled += read;
+        }
+        return bytes;
+    }
+}

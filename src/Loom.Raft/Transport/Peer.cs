@@ -1,0 +1,180 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>
+/// Everything about one peer: its sending lanes, the connections it dialled to us, its health. A lane is up when both directions are.
+/// A peer's death shows first as the end of its incoming connection; then we knock once at its port, and if that refuses, its process is gone (E2).
+/// </summary>
+internal sealed class Peer : IDisposable
+{
+    private readonly TransportContext context;
+    private readonly object gate = new();
+    private readonly SendingLane control;
+    private readonly SendingLane forward;
+    private readonly Socket?[] incoming = new Socket?[4];
+    private readonly bool[] up = new bool[4];
+    private readonly DelayLine? delay;
+    private bool deathSaid;
+    private volatile bool stopping;
+
+    public Peer(PeerTarget target, TransportContext context, TimeSpan testDelay, ulong seed)
+    {
+        Target = target;
+        this.context = context;
+        Health = new PeerHealth(context.Settings.PingInterval);
+        control = new SendingLane(this, LaneKind.Control, context, seed);
+        forward = new SendingLane(this, LaneKind.Forward, context, seed + 1);
+        if (testDelay > TimeSpan.Zero) delay = new DelayLine(target.Name, testDelay, context, Deliver);
+    }
+
+    public PeerTarget Target { get; }
+
+    public PeerHealth Health { get; }
+
+    public bool IsUp(LaneKind lane)
+    {
+        lock (gate) return up[(int)lane];
+    }
+
+    public SendingLane Lane(LaneKind lane) => lane == LaneKind.Control ? control : forward;
+
+    public void Start()
+    {
+        delay?.Start();
+        control.Start();
+        forward.Start();
+    }
+
+    /// <summary>Called by a receiving thread for every frame, chunks included.</summary>
+    public void Arrived(Delivery delivery)
+    {
+        if (delay is null) Deliver(delivery);
+        else delay.Add(delivery);
+    }
+
+    /// <summary>The peer's connection was accepted; an older one of the same lane is dead or about to be.</summary>
+    public void AttachIncoming(LaneKind lane, Socket socket)
+    {
+        lock (gate)
+        {
+            incoming[(int)lane]?.Dispose();
+            incoming[(int)lane] = socket;
+        }
+        Lane(lane).DialNow();
+        Publish(lane);
+    }
+
+    public void DetachIncoming(LaneKind lane, Socket socket)
+    {
+        lock (gate)
+        {
+            // Replaced by a newer connection: the peer is there.
+            if (!ReferenceEquals(incoming[(int)lane], socket)) return;
+            incoming[(int)lane] = null;
+        }
+        Publish(lane);
+        if (lane == LaneKind.Control && !stopping) Knock();
+    }
+
+    public void OnSendingChanged(LaneKind lane) => Publish(lane);
+
+    public void OnProcessDied(LaneKind lane)
+    {
+        if (lane != LaneKind.Control || stopping) return;
+        lock (gate)
+        {
+            if (deathSaid) return;
+            deathSaid = true;
+        }
+        context.Log.LogWarning("Member {Peer}: its connection broke and its port refuses, so its process has ended", Target.Name);
+        context.Events.ProcessDied(Target.Id);
+    }
+
+    public void Dispose()
+    {
+        stopping = true;
+        control.Dispose();
+        forward.Dispose();
+        delay?.Dispose();
+        lock (gate)
+        {
+            foreach (Socket? socket in incoming) Hang(socket);
+        }
+    }
+
+    public void Join(TimeSpan limit)
+    {
+        control.Join(limit);
+        forward.Join(limit);
+    }
+
+    private void Knock()
+    {
+        try
+        {
+            PeerDial.Connect(Target.Urls, context.Settings.HandshakeLimit, static _ => { }).Dispose();
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            OnProcessDied(LaneKind.Control);
+            control.Break();
+            forward.Break();
+        }
+        catch (Exception e) when (e is SocketException or RaftException)
+        {
+            // Unreachable or unresolvable: it may live, so nothing is said of it.
+        }
+    }
+
+    private void Publish(LaneKind lane)
+    {
+        // Under the lock, so that "up" and "down" reach the owner in the order in which they became true. The owner never blocks on this one.
+        lock (gate)
+        {
+            bool now = incoming[(int)lane] is not null && Lane(lane).Connected;
+            if (now == up[(int)lane]) return;
+            up[(int)lane] = now;
+            if (now && lane == LaneKind.Control) deathSaid = false;
+            context.Events.LaneChanged(Target.Id, lane, now);
+        }
+    }
+
+    private void Deliver(Delivery delivery)
+    {
+        switch (delivery.Kind)
+        {
+            case FrameKind.Message:
+                context.Events.Received((Consensus.Message)delivery.Message!, delivery.Bytes);
+                break;
+            case FrameKind.Forward:
+                context.Events.Received((Proposals.ForwardMessage)delivery.Message!, delivery.Bytes);
+                break;
+            case FrameKind.Ping:
+                if (delivery.Lane == LaneKind.Control) Health.PingArrived(context.Now());
+                Lane(delivery.Lane).Pong(delivery.Stamp);
+                break;
+            case FrameKind.Pong:
+                if (delivery.Lane == LaneKind.Control) Health.PongArrived(delivery.Stamp, context.Now());
+                break;
+            default:
+                // A chunk: only a sign of life of the control lane (P5); its message follows when it is whole.
+                if (delivery.Lane == LaneKind.Control) context.Events.Heard(Target.Id);
+                break;
+        }
+    }
+
+    private static void Hang(Socket? socket)
+    {
+        try
+        {
+            socket?.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // Already gone.
+        }
+        socket?.Dispose();
+    }
+}

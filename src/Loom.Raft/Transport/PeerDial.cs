@@ -1,0 +1,44 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>Connects to a peer by its URLs, resolved anew, one after the other.</summary>
+internal static class PeerDial
+{
+    /// <summary>The first connection that works. "Refused" is thrown only if every address refuses: a name that also stands for an address nobody listens at is no death (E2).</summary>
+    /// <exception cref="SocketException">No address could be reached.</exception>
+    public static Socket Connect(IReadOnlyList<string> urls, long limit, Action<Socket> adopt)
+    {
+        SocketException? failure = null;
+        foreach (string url in urls)
+        {
+            foreach (IPEndPoint endPoint in PeerAddress.Parse(url).Resolve())
+            {
+                var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
+                {
+                    NoDelay = true,
+                    // On Linux the send timeout bounds connect too, which has none of its own.
+                    SendTimeout = (int)(limit / 1_000_000),
+                };
+                try
+                {
+                    adopt(socket);
+                    socket.Connect(endPoint);
+                    return socket;
+                }
+                catch (SocketException e)
+                {
+                    if (failure is null || failure.SocketErrorCode == SocketError.ConnectionRefused) failure = e;
+                    socket.Dispose();
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
+            }
+        }
+        throw failure ?? new SocketException((int)SocketError.HostNotFound);
+    }
+}

@@ -1,0 +1,134 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>
+/// How one side of a lane presents itself (N2, N5). It carries what formation needs to know of a member, so that no other protocol is needed before the first election.
+/// </summary>
+internal sealed record PeerHello
+{
+    public required LaneKind Lane { get; init; }
+
+    /// <summary>Keeps clusters apart before they have an id.</summary>
+    public required ulong TokenHash { get; init; }
+
+    /// <summary>Zero: this side has not formed yet.</summary>
+    public required ulong ClusterId { get; init; }
+
+    public required MemberId From { get; init; }
+
+    /// <summary>Whom the sender believes to stand at this address.</summary>
+    public required MemberId To { get; init; }
+
+    public required ulong Incarnation { get; init; }
+
+    public required string Name { get; init; }
+
+    public required string Datacenter { get; init; }
+
+    public required MemberRole Role { get; init; }
+
+    public required IReadOnlyList<string> PeerUrls { get; init; }
+
+    public required IReadOnlyList<string> ClientUrls { get; init; }
+
+    /// <summary>Hash of <see cref="Initial"/> without incarnations: sides whose lists differ refuse each other.</summary>
+    public required ulong ConfigurationHash { get; init; }
+
+    /// <summary>Forming: the members as this side's flags list them. Formed: those of log record 0, voters with their incarnations.</summary>
+    public required IReadOnlyList<Member> Initial { get; init; }
+
+    public void Encode(WireWriter writer)
+    {
+        writer.Byte((byte)Lane);
+        writer.UInt64(TokenHash);
+        writer.UInt64(ClusterId);
+        writer.UInt64(From.Value);
+        writer.UInt64(To.Value);
+        writer.UInt64(Incarnation);
+        writer.Text(Name);
+        writer.Text(Datacenter);
+        writer.Byte((byte)Role);
+        writer.Texts(PeerUrls);
+        writer.Texts(ClientUrls);
+        writer.UInt64(ConfigurationHash);
+        writer.UInt32((uint)Initial.Count);
+        foreach (Member member in Initial)
+        {
+            writer.UInt64(member.Id.Value);
+            writer.UInt64(member.Incarnation);
+            writer.Text(member.Name);
+            writer.Text(member.Datacenter);
+            writer.Byte((byte)member.Role);
+            writer.Texts(member.PeerUrls);
+        }
+    }
+
+    public static PeerHello Decode(ref WireReader reader) => new()
+    {
+        Lane = (LaneKind)reader.Byte(),
+        TokenHash = reader.UInt64(),
+        ClusterId = reader.UInt64(),
+        From = new MemberId(reader.UInt64()),
+        To = new MemberId(reader.UInt64()),
+        Incarnation = reader.UInt64(),
+        Name = reader.Text(),
+        Datacenter = reader.Text(),
+        Role = (MemberRole)reader.Byte(),
+        PeerUrls = reader.Texts(),
+        ClientUrls = reader.Texts(),
+        ConfigurationHash = reader.UInt64(),
+        Initial = DecodeMembers(ref reader),
+    };
+
+    private static Member[] DecodeMembers(ref WireReader reader)
+    {
+        var members = new Member[reader.Count(8 + 8 + 4 + 4 + 1 + 4)];
+        for (int i = 0; i < members.Length; i++)
+        {
+            members[i] = new Member(new MemberId(reader.UInt64()), reader.UInt64(), reader.Text(), reader.Text(), (MemberRole)reader.Byte(), reader.Texts(), []);
+        }
+        return members;
+    }
+}
+
+/// <summary>Why a lane was refused; the text says it in words. Values are on the wire: never renumber.</summary>
+internal enum HelloVerdict : byte
+{
+    Accepted = 1,
+
+    /// <summary>Another cluster's token or id.</summary>
+    WrongCluster = 2,
+
+    /// <summary>Not the member that stands here, or one that is not listed.</summary>
+    WrongMember = 3,
+
+    /// <summary>The two sides list the members differently.</summary>
+    ConfigurationDiffers = 4,
+
+    /// <summary>The cluster knows this name with another data directory (E1), and that one is heard.</summary>
+    AlreadyRunning = 5,
+
+    /// <summary>The cluster knows this name with another data directory (E1): this one was emptied or replaced.</summary>
+    Unpinned = 6,
+
+    /// <summary>This side speaks no such lane, or is closing.</summary>
+    Unavailable = 7,
+}
+
+/// <summary>The answer to a hello; who refuses says why, and the other side logs it.</summary>
+internal sealed record HelloAnswer(HelloVerdict Verdict, string Reason, PeerHello Self);
+
+/// <summary>Who may connect: asked on the transport's threads, so implementations lock. Implemented by Membership/ClusterFormation.</summary>
+internal interface IPeerGate
+{
+    /// <summary>How this member presents itself to a peer.</summary>
+    PeerHello Hello(MemberId to, LaneKind lane);
+
+    /// <summary>Judges who dialled us.</summary>
+    HelloAnswer Judge(PeerHello hello);
+
+    /// <summary>Learns what a peer that we dialled answered; false: its answer does not fit and the connection must be closed.</summary>
+    bool Answered(MemberId peer, HelloAnswer answer);
+}

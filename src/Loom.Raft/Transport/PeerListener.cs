@@ -1,0 +1,138 @@
+using System.Net.Sockets;
+using Loom.Raft.Consensus;
+using Loom.Raft.Host;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>
+/// Accepts peers' connections. Each gets a thread that does the handshake and then becomes the lane's receiving thread. Connections that have not said a valid hello are few
+/// (<see cref="LaneSettings.MaxPendingHandshakes"/>, the oldest is closed when another comes) and short-lived: whoever scans the port disturbs nobody (N2).
+/// </summary>
+internal sealed class PeerListener : IDisposable
+{
+    private readonly Socket listener;
+    private readonly MemberId self;
+    private readonly TransportContext context;
+    private readonly Func<MemberId, Peer?> find;
+    private readonly LinkedList<Socket> pending = new();
+    private readonly Signal pause = new();
+    private readonly Thread thread;
+    private volatile bool stopping;
+
+    public PeerListener(PeerAddress address, MemberId self, TransportContext context, Func<MemberId, Peer?> find)
+    {
+        this.self = self;
+        this.context = context;
+        this.find = find;
+        listener = address.Listen(backlog: 128);
+        thread = context.NewThread("loom accept", Accept);
+    }
+
+    public void Start() => thread.Start();
+
+    public void Dispose()
+    {
+        stopping = true;
+        pause.Set();
+        listener.Dispose();
+        lock (pending)
+        {
+            foreach (Socket socket in pending) socket.Dispose();
+        }
+    }
+
+    private void Accept()
+    {
+        while (!stopping)
+        {
+            try
+            {
+                Socket accepted = listener.Accept();
+                LinkedListNode<Socket> node;
+                lock (pending)
+                {
+                    node = pending.AddLast(accepted);
+                    if (pending.Count > context.Settings.MaxPendingHandshakes)
+                    {
+                        pending.First!.Value.Dispose();
+                        pending.RemoveFirst();
+                    }
+                }
+                context.NewThread("loom peer", () => Serve(node)).Start();
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                if (stopping) return;
+                // Out of descriptors, or the connection was gone before we took it: never a reason to stop listening, and never a busy loop.
+                context.Log.LogWarning("Accepting a member's connection failed: {Error}", e.Message);
+                _ = pause.Wait(100_000_000);
+            }
+        }
+    }
+
+    private void Serve(LinkedListNode<Socket> node)
+    {
+        Socket socket = node.Value;
+        try
+        {
+            Greet(socket, node);
+        }
+        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
+        {
+            context.Log.LogDebug("A connection to the peer port ended: {Reason}", e.Message);
+        }
+        finally
+        {
+            Forget(node);
+            socket.Dispose();
+        }
+    }
+
+    private void Greet(Socket socket, LinkedListNode<Socket> node)
+    {
+        socket.NoDelay = true;
+        socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
+        PeerHello hello = LaneHandshake.Receive(socket, context.Now() + context.Settings.HandshakeLimit, context.Now);
+        HelloAnswer answer = hello.Lane is LaneKind.Control or LaneKind.Forward
+            ? context.Gate.Judge(hello)
+            : new HelloAnswer(HelloVerdict.Unavailable, $"lane {(byte)hello.Lane} is not known here", context.Gate.Hello(hello.From, hello.Lane));
+        Peer? peer = find(hello.From);
+        if (answer.Verdict == HelloVerdict.Accepted && (peer is null || stopping))
+        {
+            answer = answer with { Verdict = HelloVerdict.Unavailable, Reason = "this member is closing or does not know the caller yet" };
+        }
+        LaneHandshake.Answer(socket, answer);
+        if (answer.Verdict != HelloVerdict.Accepted)
+        {
+            context.Log.LogWarning("Refused a connection of {Name} ({Id}): {Reason}", hello.Name, hello.From, answer.Reason);
+            return;
+        }
+        Forget(node);
+        peer!.AttachIncoming(hello.Lane, socket);
+        try
+        {
+            new LaneReceiver(socket, peer, hello.Lane, self, context.Settings).Run();
+        }
+        catch (WireException e)
+        {
+            context.Log.LogError("Member {Peer} sent what no member sends ({Error}); its connection was closed", peer.Target.Name, e.Message);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            context.Log.LogDebug("The {Lane} lane from {Peer} ended: {Error}", hello.Lane, peer.Target.Name, e.Message);
+        }
+        finally
+        {
+            peer.DetachIncoming(hello.Lane, socket);
+        }
+    }
+
+    private void Forget(LinkedListNode<Socket> node)
+    {
+        lock (pending)
+        {
+            if (node.List is not null) pending.Remove(node);
+        }
+    }
+}

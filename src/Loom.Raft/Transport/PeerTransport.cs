@@ -1,0 +1,78 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Proposals;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>All connections of a member to its peers (N1, N2): a listener, and per peer a control and a forward lane. Sends drop rather than wait.</summary>
+internal sealed class PeerTransport : IDisposable
+{
+    private readonly TransportContext context;
+    private readonly Peer[] peers;
+    private readonly List<PeerListener> listeners = [];
+
+    /// <summary>Binds the listening addresses; nothing is accepted or dialled before <see cref="Start"/>.</summary>
+    /// <exception cref="RaftException">CannotOpen: an address cannot be used.</exception>
+    public PeerTransport(
+        MemberId self, IReadOnlyList<PeerTarget> targets, IReadOnlyList<string> listenUrls, IReadOnlyDictionary<string, TimeSpan> testDelays, ulong seed, TransportContext context)
+    {
+        this.context = context;
+        foreach (string url in targets.SelectMany(t => t.Urls)) _ = PeerAddress.Parse(url);
+        peers = new Peer[targets.Count];
+        for (int i = 0; i < peers.Length; i++)
+        {
+            _ = testDelays.TryGetValue(targets[i].Datacenter, out TimeSpan delay);
+            peers[i] = new Peer(targets[i], context, delay, seed + (ulong)i * 2);
+        }
+        try
+        {
+            foreach (string url in listenUrls) listeners.Add(new PeerListener(PeerAddress.Parse(url), self, context, Find));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public void Start()
+    {
+        foreach (PeerListener listener in listeners) listener.Start();
+        foreach (Peer peer in peers) peer.Start();
+    }
+
+    public void Send(Message message) => _ = Find(message.To)?.Lane(LaneKind.Control).Send(message);
+
+    public void Send(ForwardMessage message) => _ = Find(message.To)?.Lane(LaneKind.Forward).Send(message);
+
+    public bool IsUp(MemberId peer, LaneKind lane) => Find(peer)?.IsUp(lane) ?? false;
+
+    /// <summary>Connected, round trip in ms (NaN: unknown), suspicion.</summary>
+    public (bool Connected, double Rtt, double Suspicion) StatusOf(MemberId id) =>
+        Find(id) is { } peer ? (peer.IsUp(LaneKind.Control), peer.Health.RttMilliseconds, peer.Health.Suspicion(context.Now())) : (false, double.NaN, 0);
+
+    /// <summary>Asks every peer's lanes to try again now: what this member has to say has changed.</summary>
+    public void Redial()
+    {
+        foreach (Peer peer in peers)
+        {
+            peer.Lane(LaneKind.Control).DialNow();
+            peer.Lane(LaneKind.Forward).DialNow();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (PeerListener listener in listeners) listener.Dispose();
+        foreach (Peer? peer in peers) peer?.Dispose();
+        foreach (Peer? peer in peers) peer?.Join(TimeSpan.FromMilliseconds(500));
+    }
+
+    private Peer? Find(MemberId id)
+    {
+        foreach (Peer peer in peers)
+        {
+            if (peer.Target.Id == id) return peer;
+        }
+        return null;
+    }
+}

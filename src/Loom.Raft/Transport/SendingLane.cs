@@ -1,0 +1,278 @@
+using System.Net.Sockets;
+using Loom.Raft.Host;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Raft.Transport;
+
+/// <summary>
+/// The sending half of a lane to one peer: a thread that dials, shakes hands, and writes what waits, many messages in one write (N1).
+/// Each side dials its own sending connection and only reads from the other's: no side has to wait for the other to reconnect, there is no rule about who dials,
+/// and a member that restarts is heard as soon as it speaks. The price is a second connection per lane, and that a loss is seen on the incoming one first (see <see cref="Peer"/>).
+/// </summary>
+internal sealed class SendingLane : IDisposable
+{
+    private readonly Peer peer;
+    private readonly LaneKind kind;
+    private readonly TransportContext context;
+    private readonly LaneQueue queue;
+    private readonly Signal signal = new();
+    private readonly Thread thread;
+    private readonly WireWriter output = new(64 * 1024);
+    private readonly WireWriter scratch = new();
+    private readonly object socketGate = new();
+    private Socket? socket;
+    private long pongToSend;
+    private volatile bool stopping;
+    private volatile bool connected;
+    private volatile bool dialNow;
+    private string lastComplaint = "";
+    private Jitter jitter;
+
+    public SendingLane(Peer peer, LaneKind kind, TransportContext context, ulong seed)
+    {
+        this.peer = peer;
+        this.kind = kind;
+        this.context = context;
+        queue = new LaneQueue(context.Settings.QueueBytes);
+        jitter = new Jitter(seed);
+        thread = context.NewThread($"loom {(kind == LaneKind.Control ? "ctl" : "fwd")} to {peer.Target.Name}", Run);
+    }
+
+    public bool Connected => connected;
+
+    public void Start() => thread.Start();
+
+    /// <summary>False: not connected, or the queue is full. The message is dropped; its sender asks again.</summary>
+    public bool Send(object message)
+    {
+        if (!connected || !queue.TryEnqueue(message, LaneQueue.SizeOf(message))) return false;
+        signal.Set();
+        return true;
+    }
+
+    /// <summary>Returns the peer's ping on our own connection; only the newest matters.</summary>
+    public void Pong(long stamp)
+    {
+        Interlocked.Exchange(ref pongToSend, stamp);
+        signal.Set();
+    }
+
+    /// <summary>The peer has just dialled us, so it is there: no more back-off.</summary>
+    public void DialNow()
+    {
+        if (connected) return;
+        dialNow = true;
+        signal.Set();
+    }
+
+    /// <summary>The connection is known to be dead: the sending thread finds out now and not at its next write.</summary>
+    public void Break()
+    {
+        lock (socketGate) Abort(socket);
+        signal.Set();
+    }
+
+    /// <summary>Stops; the thread ends within the handshake limit. <see cref="Join"/> waits for it.</summary>
+    public void Dispose()
+    {
+        stopping = true;
+        Break();
+    }
+
+    public void Join(TimeSpan limit)
+    {
+        if (thread.ThreadState.HasFlag(ThreadState.Unstarted)) return;
+        _ = thread.Join(limit);
+    }
+
+    private void Run()
+    {
+        int failures = 0;
+        bool wasUp = false;
+        while (!stopping)
+        {
+            long upSince = 0;
+            try
+            {
+                Socket dialled = Dial();
+                upSince = context.Now();
+                connected = wasUp = true;
+                peer.OnSendingChanged(kind);
+                Pump(dialled);
+            }
+            catch (SocketException e) when (upSince == 0)
+            {
+                // The connection was there, and now the port refuses: nobody listens, so the process is gone (E2). Said once per loss.
+                if (wasUp && e.SocketErrorCode == SocketError.ConnectionRefused) peer.OnProcessDied(kind);
+                wasUp = false;
+                Complain($"cannot reach it at {string.Join(", ", peer.Target.Urls)}: {e.Message}");
+            }
+            catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
+            {
+                if (upSince == 0) Complain(e.Message);
+            }
+            finally
+            {
+                Hang();
+            }
+            // A refusal shows after connecting, so only a connection that lasted resets the back-off; one that lasted and broke is dialled again at once (E2).
+            failures = upSince != 0 && context.Now() - upSince > 1_000_000_000 ? 0 : failures + 1;
+            if (failures > 0) BackOff(failures);
+        }
+    }
+
+    private Socket Dial()
+    {
+        dialNow = false;
+        Socket dialled = PeerDial.Connect(peer.Target.Urls, context.Settings.HandshakeLimit, Adopt);
+        HelloAnswer answer = LaneHandshake.Ask(dialled, context.Gate.Hello(peer.Target.Id, kind), context.Now() + context.Settings.HandshakeLimit, context.Now);
+        bool fits = context.Gate.Answered(peer.Target.Id, answer);
+        if (answer.Verdict != HelloVerdict.Accepted) throw new WireException($"it refuses this member: {answer.Reason}");
+        if (!fits) throw new WireException("its answer does not fit what this member knows");
+        lastComplaint = "";
+        dialled.SendTimeout = (int)(context.Settings.SilenceLimitOf(kind) / 1_000_000);
+        queue.Clear();
+        return dialled;
+    }
+
+    /// <summary>Makes the socket known before it blocks, so that <see cref="Break"/> can end the wait.</summary>
+    private void Adopt(Socket dialling)
+    {
+        lock (socketGate) socket = dialling;
+        ObjectDisposedException.ThrowIf(stopping, this);
+    }
+
+    private void Pump(Socket dialled)
+    {
+        long nextPing = context.Now();
+        while (!stopping)
+        {
+            output.Clear();
+            long pong = Interlocked.Exchange(ref pongToSend, 0);
+            if (pong != 0) WriteStamp(FrameKind.Pong, pong);
+            long now = context.Now();
+            if (now >= nextPing)
+            {
+                WriteStamp(FrameKind.Ping, now);
+                nextPing = now + context.Settings.PingIntervalOf(kind);
+            }
+            WriteWaiting(dialled, urgentOnly: false);
+            if (output.Length > 0)
+            {
+                LaneHandshake.SendAll(dialled, output.Written);
+                continue;
+            }
+            _ = signal.Wait(nextPing - now);
+            if (dialled.SafeHandle.IsClosed || !ReferenceEquals(Volatile.Read(ref socket), dialled)) throw new WireException("closed");
+        }
+    }
+
+    /// <summary>Collects whole frames up to one write's worth; a message too long for a frame is sent in chunks from here.</summary>
+    private void WriteWaiting(Socket dialled, bool urgentOnly)
+    {
+        while (output.Length < Frame.MaxBody && queue.Dequeue(urgentOnly) is { } message)
+        {
+            int start = output.Length;
+            FrameKind frameKind = message is Consensus.Message ? FrameKind.Message : FrameKind.Forward;
+            if (LaneQueue.SizeOf(message) <= Frame.MaxBody)
+            {
+                output.Reserve(Frame.HeaderSize);
+                Encode(output, message);
+                Frame.Seal(output.Patch(start), frameKind);
+                continue;
+            }
+            scratch.Clear();
+            Encode(scratch, message);
+            SendChunks(dialled, frameKind);
+            return;
+        }
+    }
+
+    private void SendChunks(Socket dialled, FrameKind inner)
+    {
+        const int FirstExtra = 5;
+        ReadOnlySpan<byte> rest = scratch.Written;
+        if (rest.Length > context.Settings.MaxMessageBytes)
+        {
+            // A bound that no proposal passes (MaxProposalBytes); dropping is all that is left, and it must not be silent.
+            context.Log.LogError("A message of {Bytes} bytes to {Peer} is above the limit of {Limit} and was dropped", rest.Length, peer.Target.Name, context.Settings.MaxMessageBytes);
+            return;
+        }
+        bool first = true;
+        while (rest.Length > 0)
+        {
+            int start = output.Length;
+            output.Reserve(Frame.HeaderSize);
+            if (first)
+            {
+                output.UInt32((uint)rest.Length);
+                output.Byte((byte)inner);
+            }
+            int size = Math.Min(rest.Length, Frame.MaxBody - FirstExtra);
+            output.Bytes(rest[..size]);
+            rest = rest[size..];
+            Frame.Seal(output.Patch(start), first ? FrameKind.ChunkFirst : FrameKind.ChunkNext);
+            first = false;
+            LaneHandshake.SendAll(dialled, output.Written);
+            output.Clear();
+            // Between two chunks heartbeats, votes and answers pass (P5). They are small, so this cannot recurse.
+            if (rest.Length > 0) WriteWaiting(dialled, urgentOnly: true);
+        }
+    }
+
+    private static void Encode(WireWriter writer, object message)
+    {
+        if (message is Consensus.Message consensus) MessageCodec.Encode(writer, consensus);
+        else ForwardCodec.Encode(writer, (Proposals.ForwardMessage)message);
+    }
+
+    private void WriteStamp(FrameKind frameKind, long stamp)
+    {
+        int start = output.Length;
+        output.Reserve(Frame.HeaderSize);
+        output.Int64(stamp);
+        Frame.Seal(output.Patch(start), frameKind);
+    }
+
+    private void Hang()
+    {
+        bool was = connected;
+        connected = false;
+        lock (socketGate)
+        {
+            Abort(socket);
+            socket = null;
+        }
+        queue.Clear();
+        if (was) peer.OnSendingChanged(kind);
+    }
+
+    private void BackOff(int failures)
+    {
+        long most = Math.Min(context.Settings.BackOffMost, context.Settings.BackOffFirst << Math.Min(failures, 10));
+        long until = context.Now() + most / 2 + jitter.Below(most / 2 + 1);
+        while (!stopping && !dialNow && context.Now() is var now && now < until) _ = signal.Wait(until - now);
+    }
+
+    /// <summary>Each trouble is logged when it changes, not at every attempt.</summary>
+    private void Complain(string trouble)
+    {
+        if (trouble == lastComplaint || stopping) return;
+        lastComplaint = trouble;
+        context.Log.LogWarning("Member {Peer}: {Trouble}", peer.Target.Name, trouble);
+    }
+
+    private static void Abort(Socket? victim)
+    {
+        if (victim is null) return;
+        try
+        {
+            victim.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It was not connected any more, or never.
+        }
+        victim.Dispose();
+    }
+}
