@@ -78,6 +78,13 @@ internal sealed class Peer : IDisposable
         if (lane == LaneKind.Control && !stopping) Knock();
     }
 
+    /// <summary>The peer is there, or has something new to hear: no more back-off.</summary>
+    public void DialNow()
+    {
+        control.DialNow();
+        forward.DialNow();
+    }
+
     public void OnSendingChanged(LaneKind lane) => Publish(lane);
 
     public void OnProcessDied(LaneKind lane)

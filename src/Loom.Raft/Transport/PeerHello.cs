@@ -33,8 +33,11 @@ internal sealed record PeerHello
 
     public required IReadOnlyList<string> ClientUrls { get; init; }
 
-    /// <summary>Hash of <see cref="Initial"/> without incarnations: sides whose lists differ refuse each other.</summary>
+    /// <summary>Hash of the initial members and goal, without incarnations: sides whose lists differ refuse each other.</summary>
     public required ulong ConfigurationHash { get; init; }
+
+    /// <summary>The incarnation that the sender's configuration pins for <see cref="To"/>; zero: none.</summary>
+    public required ulong PinnedForYou { get; init; }
 
     /// <summary>Forming: the members as this side's flags list them. Formed: those of log record 0, voters with their incarnations.</summary>
     public required IReadOnlyList<Member> Initial { get; init; }
@@ -53,6 +56,7 @@ internal sealed record PeerHello
         writer.Texts(PeerUrls);
         writer.Texts(ClientUrls);
         writer.UInt64(ConfigurationHash);
+        writer.UInt64(PinnedForYou);
         writer.UInt32((uint)Initial.Count);
         foreach (Member member in Initial)
         {
@@ -79,6 +83,7 @@ internal sealed record PeerHello
         PeerUrls = reader.Texts(),
         ClientUrls = reader.Texts(),
         ConfigurationHash = reader.UInt64(),
+        PinnedForYou = reader.UInt64(),
         Initial = DecodeMembers(ref reader),
     };
 
@@ -115,6 +120,9 @@ internal enum HelloVerdict : byte
 
     /// <summary>This side speaks no such lane, or is closing.</summary>
     Unavailable = 7,
+
+    /// <summary>All is well, but one of the two has not formed yet: they know each other now, and a lane comes once both are formed.</summary>
+    Forming = 8,
 }
 
 /// <summary>The answer to a hello; who refuses says why, and the other side logs it.</summary>
@@ -126,9 +134,9 @@ internal interface IPeerGate
     /// <summary>How this member presents itself to a peer.</summary>
     PeerHello Hello(MemberId to, LaneKind lane);
 
-    /// <summary>Judges who dialled us.</summary>
-    HelloAnswer Judge(PeerHello hello);
+    /// <summary>Judges who dialled us. <paramref name="news"/>: it said what we had not heard, so dialling it back is worth while at once.</summary>
+    HelloAnswer Judge(PeerHello hello, out bool news);
 
-    /// <summary>Learns what a peer that we dialled answered; false: its answer does not fit and the connection must be closed.</summary>
-    bool Answered(MemberId peer, HelloAnswer answer);
+    /// <summary>Learns what a peer that we dialled answered. The verdict of both sides together: anything but Accepted and the connection is closed.</summary>
+    HelloAnswer Answered(MemberId peer, HelloAnswer answer);
 }

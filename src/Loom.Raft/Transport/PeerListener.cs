@@ -94,8 +94,9 @@ internal sealed class PeerListener : IDisposable
         socket.NoDelay = true;
         socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
         PeerHello hello = LaneHandshake.Receive(socket, context.Now() + context.Settings.HandshakeLimit, context.Now);
+        bool news = false;
         HelloAnswer answer = hello.Lane is LaneKind.Control or LaneKind.Forward
-            ? context.Gate.Judge(hello)
+            ? context.Gate.Judge(hello, out news)
             : new HelloAnswer(HelloVerdict.Unavailable, $"lane {(byte)hello.Lane} is not known here", context.Gate.Hello(hello.From, hello.Lane));
         Peer? peer = find(hello.From);
         if (answer.Verdict == HelloVerdict.Accepted && (peer is null || stopping))
@@ -103,6 +104,8 @@ internal sealed class PeerListener : IDisposable
             answer = answer with { Verdict = HelloVerdict.Unavailable, Reason = "this member is closing or does not know the caller yet" };
         }
         LaneHandshake.Answer(socket, answer);
+        if (news) peer?.DialNow();
+        if (answer.Verdict == HelloVerdict.Forming) return;
         if (answer.Verdict != HelloVerdict.Accepted)
         {
             context.Log.LogWarning("Refused a connection of {Name} ({Id}): {Reason}", hello.Name, hello.From, answer.Reason);

@@ -53,11 +53,7 @@ internal sealed class PeerTransport : IDisposable
     /// <summary>Asks every peer's lanes to try again now: what this member has to say has changed.</summary>
     public void Redial()
     {
-        foreach (Peer peer in peers)
-        {
-            peer.Lane(LaneKind.Control).DialNow();
-            peer.Lane(LaneKind.Forward).DialNow();
-        }
+        foreach (Peer peer in peers) peer.DialNow();
     }
 
     public void Dispose()

@@ -126,9 +126,10 @@ internal sealed class SendingLane : IDisposable
         dialNow = false;
         Socket dialled = PeerDial.Connect(peer.Target.Urls, context.Settings.HandshakeLimit, Adopt);
         HelloAnswer answer = LaneHandshake.Ask(dialled, context.Gate.Hello(peer.Target.Id, kind), context.Now() + context.Settings.HandshakeLimit, context.Now);
-        bool fits = context.Gate.Answered(peer.Target.Id, answer);
-        if (answer.Verdict != HelloVerdict.Accepted) throw new WireException($"it refuses this member: {answer.Reason}");
-        if (!fits) throw new WireException("its answer does not fit what this member knows");
+        HelloAnswer outcome = context.Gate.Answered(peer.Target.Id, answer);
+        // Who is forming is not in trouble: what it waits for is told by formation itself.
+        if (outcome.Verdict == HelloVerdict.Forming) throw new WireException(lastComplaint);
+        if (outcome.Verdict != HelloVerdict.Accepted) throw new WireException(outcome.Reason);
         lastComplaint = "";
         dialled.SendTimeout = (int)(context.Settings.SilenceLimitOf(kind) / 1_000_000);
         queue.Clear();

@@ -1,0 +1,93 @@
+using System.IO.Hashing;
+using System.Text;
+using Loom.Raft.Consensus;
+
+namespace Loom.Raft.Membership;
+
+/// <summary>
+/// The members as the operator lists them at formation (N5), and what is derived from them alone: ids, hashes. Every member derives the same.
+/// </summary>
+/// <remarks>
+/// An id is a hash of token and name, so that all members know the initial configuration's order and quorums before they have heard each other. E1 asks that an
+/// id belongs to one life of one directory: that is kept by the incarnation, which is random, flushed before the first answer, and pinned in the configuration;
+/// a member that comes back with an emptied directory has the id but not the incarnation and is refused everywhere. Client URLs are not part of it:
+/// they may change between two starts, so the leader adds them by an entry of its own once it has heard them.
+/// </remarks>
+internal static class InitialConfiguration
+{
+    public static MemberId IdOf(string token, string name)
+    {
+        ulong hash = XxHash64.HashToUInt64(Encoding.UTF8.GetBytes($"loom member\n{token}\n{name}"));
+        return new MemberId(hash == 0 ? 1 : hash);
+    }
+
+    public static ulong TokenHash(string token) => XxHash64.HashToUInt64(Encoding.UTF8.GetBytes($"loom token\n{token}"));
+
+    /// <summary>The list as a configuration that pins nobody.</summary>
+    /// <exception cref="RaftException">CannotOpen: the list contradicts itself or the options.</exception>
+    public static Configuration Of(RaftNodeOptions options)
+    {
+        IReadOnlyList<InitialMember> listed = options.InitialCluster.Count > 0
+            ? options.InitialCluster
+            : [new InitialMember(options.Name, options.Datacenter ?? options.Name, MemberRole.Voter, [])];
+        Require(listed, options);
+        Member[] members = [.. listed
+            .Select(m => new Member(IdOf(options.ClusterToken, m.Name), 0, m.Name, m.Datacenter, m.Role, [.. m.PeerUrls], []))
+            .OrderBy(m => m.Id)];
+        if (members.Zip(members.Skip(1)).FirstOrDefault(pair => pair.First.Id == pair.Second.Id) is ({ } first, { } second))
+            throw Cannot($"the names '{first.Name}' and '{second.Name}' hash to one id; rename one of them");
+        return new Configuration(options.PlacementGoal, members, []);
+    }
+
+    /// <summary>Hash of the list alone: the same before and after the incarnations are known.</summary>
+    public static ulong ListHash(Configuration configuration)
+    {
+        Configuration bare = configuration with { Members = [.. configuration.Members.Select(m => m with { Incarnation = 0, ClientUrls = [] })] };
+        return XxHash64.HashToUInt64(ConfigurationCodec.Encode(bare));
+    }
+
+    /// <summary>The cluster id: hash of the initial configuration, incarnations included, and the token.</summary>
+    public static ulong ClusterId(Configuration initial, string token)
+    {
+        ulong hash = XxHash64.HashToUInt64([.. ConfigurationCodec.Encode(initial), .. Encoding.UTF8.GetBytes(token)]);
+        return hash == 0 ? 1 : hash;
+    }
+
+    /// <summary>Names the first member in which two lists differ, in words.</summary>
+    public static string Difference(IReadOnlyList<Member> here, IReadOnlyList<Member> there)
+    {
+        foreach (Member mine in here)
+        {
+            Member? theirs = there.FirstOrDefault(m => m.Name == mine.Name);
+            if (theirs is null) return $"{mine.Name} is listed here and not there";
+            if (Describe(mine) != Describe(theirs)) return $"{Describe(mine)} here, {Describe(theirs)} there";
+        }
+        Member? extra = there.FirstOrDefault(m => here.All(mine => mine.Name != m.Name));
+        return extra is null ? "the placement goal differs" : $"{extra.Name} is listed there and not here";
+    }
+
+    private static string Describe(Member member) =>
+        $"{member.Name}@{member.Datacenter}{(member.Role == MemberRole.Voter ? "" : "/" + member.Role.ToString().ToLowerInvariant())}={string.Join('|', member.PeerUrls)}";
+
+    private static void Require(IReadOnlyList<InitialMember> listed, RaftNodeOptions options)
+    {
+        string names = string.Join(", ", listed.Select(m => m.Name));
+        InitialMember self = listed.FirstOrDefault(m => m.Name == options.Name)
+            ?? throw Cannot($"the name '{options.Name}' is not in the initial cluster, which lists {names}; use one of these names, or add this member to the list on every member");
+        if (options.Datacenter is { } datacenter && datacenter != self.Datacenter)
+            throw Cannot($"the datacenter '{datacenter}' differs from the one listed for {self.Name} in the initial cluster, '{self.Datacenter}'; make them the same");
+        if (listed.GroupBy(m => m.Name, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw Cannot($"the initial cluster lists '{twice.Key}' twice");
+        if (listed.Count > 1 && listed.FirstOrDefault(m => m.PeerUrls.Count == 0) is { } unreachable)
+            throw Cannot($"the initial cluster gives no peer URL for '{unreachable.Name}'");
+        if (listed.SelectMany(m => m.PeerUrls).GroupBy(u => u, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } shared)
+            throw Cannot($"the initial cluster gives the peer URL {shared.Key} to two members");
+        if (listed.FirstOrDefault(m => m.Role is not (MemberRole.Voter or MemberRole.Standby)) is { } odd)
+            throw Cannot($"{odd.Name} is listed as {odd.Role}; the initial cluster has voters and standbys");
+        if (listed.All(m => m.Role != MemberRole.Voter)) throw Cannot("the initial cluster has no voter");
+        if (options.PlacementGoal == PlacementGoal.TwoDatacenters && listed.Where(m => m.Role == MemberRole.Voter).Select(m => m.Datacenter).Distinct(StringComparer.Ordinal).Count() < 2)
+            throw Cannot("the placement goal two-datacenters needs voters in two datacenters, and all stand in one");
+    }
+
+    private static RaftException Cannot(string why) => new(RaftErrorCode.CannotOpen, $"The cluster cannot be formed: {why}.");
+}
