@@ -81,6 +81,9 @@ public sealed record RaftNodeStatus
     /// <summary>One sentence on what the configuration in force may lose, e.g. "You can lose any one datacenter." (PlacementProof); empty before formation.</summary>
     public string Placement { get; init; } = "";
 
+    /// <summary>What keeps this member from taking part: whom formation waits for, or who refuses it and why (wrong token, an emptied directory, …). Null: nothing.</summary>
+    public string? Obstacle { get; init; }
+
     /// <summary>Bytes of the log on disk.</summary>
     public long LogBytes { get; init; }
 

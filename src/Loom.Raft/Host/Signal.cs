@@ -7,7 +7,7 @@ namespace Loom.Raft.Host;
 /// is a bare futex on Linux: its timeout is in nanoseconds (the test delays of the demo's WAN need better than a millisecond), and a set without a sleeper is one
 /// interlocked exchange. Elsewhere a monitor does the same.
 /// </summary>
-internal sealed partial class Signal : IDisposable
+internal sealed partial class Signal
 {
     private const int Idle = 0;
     private const int IsSet = 1;
@@ -48,8 +48,6 @@ internal sealed partial class Signal : IDisposable
         }
         return Interlocked.Exchange(ref state[0], Idle) == IsSet;
     }
-
-    public void Dispose() => Set();
 
     private unsafe void Sleep(long nanoseconds)
     {

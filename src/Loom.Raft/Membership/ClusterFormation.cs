@@ -33,6 +33,7 @@ internal sealed class ClusterFormation : IPeerGate
     private bool decided;
     private ulong clusterId;
     private long version;
+    private string? stuck;
 
     /// <param name="identity">Already flushed (E1): what is said in a hello is kept.</param>
     /// <param name="initial">Forming: the list. Formed: the configuration at the base of the log.</param>
@@ -80,6 +81,7 @@ internal sealed class ClusterFormation : IPeerGate
             {
                 if (troubles.Count > 0) return string.Join("; ", troubles.Values);
                 if (clusterId != 0) return null;
+                if (stuck is not null) return stuck;
                 string missing = string.Join(", ", Missing().Select(m => m.Name));
                 return missing.Length > 0 ? $"waiting to hear {missing}: the cluster forms once every voter was heard" : null;
             }
@@ -140,7 +142,9 @@ internal sealed class ClusterFormation : IPeerGate
                 Trouble(peer, reason);
                 return answer with { Reason = reason };
             }
-            (HelloVerdict verdict, string why) = Consider(answer.Self, out _);
+            (HelloVerdict verdict, string why) = answer.Self.From == peer
+                ? Consider(answer.Self, out _)
+                : (HelloVerdict.WrongMember, $"{answer.Self.Name} ({answer.Self.From}) answers at its address");
             if (verdict is HelloVerdict.Accepted or HelloVerdict.Forming)
             {
                 _ = troubles.Remove(peer);
@@ -217,7 +221,7 @@ internal sealed class ClusterFormation : IPeerGate
         if (self is null || (self.Incarnation != identity.Incarnation && self.Incarnation != 0)) return false;
         if (InitialConfiguration.ClusterId(theirs, token) != formed.ClusterId)
         {
-            Trouble(formed.From, $"{formed.Name} no longer holds the initial configuration; this member needs a snapshot to join");
+            stuck = $"{formed.Name} no longer holds the initial configuration, so this member cannot join by the log alone";
             return false;
         }
         initial = theirs;

@@ -16,6 +16,7 @@ internal sealed class PeerListener : IDisposable
     private readonly TransportContext context;
     private readonly Func<MemberId, Peer?> find;
     private readonly LinkedList<Socket> pending = new();
+    private readonly Queue<string> lastComplaints = new();
     private readonly Signal pause = new();
     private readonly Thread thread;
     private volatile bool stopping;
@@ -108,7 +109,7 @@ internal sealed class PeerListener : IDisposable
         if (answer.Verdict == HelloVerdict.Forming) return;
         if (answer.Verdict != HelloVerdict.Accepted)
         {
-            context.Log.LogWarning("Refused a connection of {Name} ({Id}): {Reason}", hello.Name, hello.From, answer.Reason);
+            Complain(hello, answer.Reason);
             return;
         }
         Forget(node);
@@ -129,6 +130,19 @@ internal sealed class PeerListener : IDisposable
         {
             peer.DetachIncoming(hello.Lane, socket);
         }
+    }
+
+    /// <summary>Who is refused tries again twice a second: each trouble is logged when it changes.</summary>
+    private void Complain(PeerHello hello, string reason)
+    {
+        string complaint = $"{hello.Name} ({hello.From}): {reason}";
+        lock (pending)
+        {
+            if (lastComplaints.Contains(complaint)) return;
+            if (lastComplaints.Count == 8) _ = lastComplaints.Dequeue();
+            lastComplaints.Enqueue(complaint);
+        }
+        context.Log.LogWarning("Refused a connection of {Complaint}", complaint);
     }
 
     private void Forget(LinkedListNode<Socket> node)

@@ -1,0 +1,85 @@
+using Loom.Raft.Log;
+using Loom.Raft.Replica;
+
+namespace Loom.Raft.Host;
+
+/// <summary>
+/// Writes and flushes one batch at a time (N1). The loop takes the batch and lends it here; the completion goes back through the inbox.
+/// A second thread prepares segments ahead, so that zero-filling never stands between an append and its flush (L2).
+/// </summary>
+internal sealed class LogWriterThread
+{
+    private readonly DurableLog log;
+    private readonly Inbox inbox;
+    private readonly Signal work = new();
+    private readonly Signal ahead = new();
+    private readonly Thread writer;
+    private readonly Thread preparer;
+    private LogBatch? next;
+    private volatile bool stopping;
+
+    public LogWriterThread(DurableLog log, Inbox inbox, Func<string, Action, Thread> newThread)
+    {
+        this.log = log;
+        this.inbox = inbox;
+        writer = newThread("loom log", Write);
+        preparer = newThread("loom log ahead", Prepare);
+    }
+
+    public void Start()
+    {
+        writer.Start();
+        preparer.Start();
+    }
+
+    /// <summary>Loop thread; only when no batch is out.</summary>
+    public void Give(LogBatch batch)
+    {
+        Volatile.Write(ref next, batch);
+        work.Set();
+    }
+
+    /// <summary>Finishes the batch that is out and ends.</summary>
+    public bool Stop(TimeSpan limit)
+    {
+        stopping = true;
+        work.Set();
+        ahead.Set();
+        return writer.Join(limit) && preparer.Join(limit);
+    }
+
+    private void Write()
+    {
+        while (true)
+        {
+            LogBatch? batch = Interlocked.Exchange(ref next, null);
+            if (batch is null)
+            {
+                if (stopping) return;
+                _ = work.Wait(1_000_000_000);
+                continue;
+            }
+            Exception? error = null;
+            try
+            {
+                batch.Write();
+                batch.Flush();
+            }
+            catch (IOException e)
+            {
+                // The first one ends this member's life (L1); the replica says so, nobody tries again.
+                error = e;
+            }
+            inbox.Post(new LogBatchCompleted(batch.Sequence, error));
+            ahead.Set();
+        }
+    }
+
+    private void Prepare()
+    {
+        while (!stopping)
+        {
+            if (!log.PrepareAhead()) _ = ahead.Wait(10_000_000_000);
+        }
+    }
+}

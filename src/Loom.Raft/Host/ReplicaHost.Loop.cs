@@ -1,0 +1,168 @@
+using System.Runtime.InteropServices;
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Raft.Replica;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Raft.Host;
+
+/// <content>The loop thread.</content>
+internal sealed partial class ReplicaHost
+{
+    private const long StatusInterval = 100_000_000;
+    private const long ImproveInterval = 250_000_000;
+
+    private long statusAt;
+    private long improveAt;
+    private long improvedVersion = -1;
+    private bool batchOut;
+    private bool failureSeen;
+    private long stallsLoggedAt = long.MinValue;
+
+    private void Run()
+    {
+        try
+        {
+            if (!WaitUntilFormed()) return;
+            writer!.Start();
+            applier!.Start();
+            Turn();
+        }
+        catch (Exception e)
+        {
+            // The replica itself never throws; this is a bug of the host. Nobody else would answer the callers.
+            OnFailure(e);
+            Exception coming = CallErrors.Failed(e, WriteOutcome.NotApplied);
+            ProposalCalls.FailAll(CallErrors.Failed(e, WriteOutcome.Unknown), coming);
+            ReadCalls.FailAll(coming, coming);
+            TransferCalls.FailAll(coming, coming);
+        }
+    }
+
+    private bool WaitUntilFormed()
+    {
+        string? said = null;
+        while (recovered is null)
+        {
+            if (stopping) return false;
+            if (formation.Decided is { } decided)
+            {
+                recovered = Form(decided);
+                BuildReplica(recovered);
+                break;
+            }
+            string? obstacle = formation.Obstacle;
+            if (obstacle != said) log.LogInformation("Forming: {Obstacle}", said = obstacle);
+            _ = wake.Wait(1_000_000_000);
+        }
+        board.Publish(replica!.CaptureStatus(), board.Configuration);
+        return true;
+    }
+
+    private void Turn()
+    {
+        List<ReplicaEvent> events = [], spare = [];
+        ReplicaEffects effects = replica!.Step(now(), Awake.Instance);
+        CarryOut(effects, now());
+        while (!stopping)
+        {
+            long due = Math.Min(effects.NextWake, statusAt + 10 * StatusInterval);
+            long asleep = now();
+            _ = wake.Wait(Math.Min(due - asleep, 1_000_000_000));
+            events = inbox.TakeAll(spare);
+            long woken = now();
+            NoteStall(woken - Math.Max(due, asleep), "woke up late");
+            // The messages that arrived come first, then the look at the clock: a paused process reads its leader's heartbeats before it doubts it.
+            events.Add(Awake.Instance);
+            effects = replica.Step(woken, CollectionsMarshal.AsSpan(events));
+            CarryOut(effects, woken);
+            events.Clear();
+            spare = events;
+            NoteStall(now() - woken, "was busy");
+        }
+    }
+
+    private void CarryOut(ReplicaEffects effects, long at)
+    {
+        // First what others wait for: the disk is the longest way, then the network, then the applier.
+        if (effects.LogWork && recovered!.Log.TakeBatch() is { } batch) writer!.Give(batch);
+        foreach (Message message in effects.Control) transport?.Send(message);
+        foreach (ForwardMessage message in effects.Forward) transport?.Send(message);
+        foreach (ApplyWork work in effects.Apply) applier!.Give(work);
+        if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
+        // Before anyone is answered: a caller that reads the status finds its own write in it.
+        Publish(effects, at);
+        foreach (ProposalCompletion completion in effects.Proposals) Complete(completion);
+        foreach (ReadCompletion completion in effects.Reads) Complete(completion);
+        foreach (TransferCompletion completion in effects.Transfers) Complete(completion);
+        if (at >= improveAt) Improve(at);
+    }
+
+    private void Publish(ReplicaEffects effects, long at)
+    {
+        RaftNodeStatus last = board.Status;
+        ReplicaCore core = replica!;
+        if (!effects.StatusChanged && at < statusAt && core.Applied == last.AppliedIndex && core.Core.Commit == last.CommitIndex) return;
+        statusAt = at + StatusInterval;
+        Configuration configuration = core.Core.Configuration;
+        if (!ReferenceEquals(configuration, board.Configuration)) formation.Adopt(configuration);
+        board.Publish(core.CaptureStatus(), configuration);
+    }
+
+    /// <summary>The leader writes down what was heard of members: a standby's incarnation, changed client URLs (N5). Same voters, so no quorum changes.</summary>
+    private void Improve(long at)
+    {
+        improveAt = at + ImproveInterval;
+        long version = formation.Version;
+        if (replica!.Core.Role != RaftRole.Leader)
+        {
+            improvedVersion = -1;
+            return;
+        }
+        if (version == improvedVersion) return;
+        if (formation.Improved() is { } better) inbox.Post(new ConfigurationRequested(new ConfigurationRequest(better, null)));
+        else improvedVersion = version;
+    }
+
+    private static void Complete(ProposalCompletion completion)
+    {
+        var call = (Call<ProposalResult>)completion.Request.Caller!;
+        if (completion.Succeeded) call.Succeed(completion.Result);
+        else call.Fail(CallErrors.Of(completion.Error, completion.Known, completion.Id.Session == 0 ? null : $"id {completion.Id.Session}/{completion.Id.Sequence}"));
+    }
+
+    private static void Complete(ReadCompletion completion)
+    {
+        var call = (Call<long>)completion.Request.Caller!;
+        if (completion.Succeeded) call.Succeed(completion.Index);
+        else call.Fail(CallErrors.Of(completion.Error, WriteOutcome.NotApplied));
+    }
+
+    private static void Complete(TransferCompletion completion)
+    {
+        var call = (Call<bool>)completion.Request.Caller!;
+        if (completion.Error == 0) call.Succeed(true);
+        else call.Fail(CallErrors.Of(completion.Error, WriteOutcome.NotApplied));
+    }
+
+    private void OnFailure(Exception failure)
+    {
+        failureSeen = true;
+        log.LogCritical(failure, "This member has failed and acknowledges nothing more");
+        board.Publish(board.Status with { Role = "failed", Failure = failure.Message }, board.Configuration);
+        // The others shall not wait for a silent leader: broken connections and a closed port tell them at once (E2).
+        transport?.Dispose();
+    }
+
+    private void NoteStall(long nanoseconds, string how)
+    {
+        if (nanoseconds <= options.ElectionTimeout.Ticks * 100 / 4) return;
+        board.LoopStalls++;
+        if (now() - stallsLoggedAt < 1_000_000_000) return;
+        stallsLoggedAt = now();
+        log.LogWarning("The loop {How} by {Milliseconds} ms, more than a quarter of the election timeout ({Stalls} so far): the machine or the process was held up", how, nanoseconds / 1_000_000, board.LoopStalls);
+    }
+}

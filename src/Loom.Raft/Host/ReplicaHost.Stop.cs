@@ -1,0 +1,94 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Replica;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Raft.Host;
+
+/// <content>Closing (N5): stop intake, hand over, let running calls end, flush, close. Within five seconds, whatever hangs.</content>
+internal sealed partial class ReplicaHost
+{
+    private static readonly TimeSpan HandOverLimit = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ThreadLimit = TimeSpan.FromMilliseconds(700);
+
+    /// <summary>Stops new calls, hands leadership over where there is someone to take it, and waits a moment for the calls that run.</summary>
+    public async Task DrainAsync()
+    {
+        if (!joined || failureSeen) return;
+        Post(IntakeStopped.Instance);
+        if (board.Status.Role == "leader" && board.Configuration.Voters.Count() > 1)
+        {
+            try
+            {
+                Call<bool> call = TransferCalls.Rent();
+                Post(new TransferRequested(new TransferRequest(MemberId.None, now() + HandOverLimit.Ticks * 100, call)));
+                _ = await call.Task.AsTask().WaitAsync(HandOverLimit + DrainLimit).ConfigureAwait(false);
+            }
+            catch (Exception e) when (e is RaftException or TimeoutException)
+            {
+                log.LogInformation("Leadership was not handed over: {Reason}", e.Message);
+            }
+        }
+        long until = now() + DrainLimit.Ticks * 100;
+        while (now() < until && ProposalCalls.Count + ReadCalls.Count > 0) await Task.Delay(5).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends the threads and closes the files. Blocks; safe after a partial open.</summary>
+    public void Dispose()
+    {
+        if (joined) Post(Closing.Instance);
+        // The step that takes Closing answers every caller; the loop looks at the flag after it.
+        stopping = true;
+        wake.Set();
+        bool loopEnded = loop.ThreadState.HasFlag(ThreadState.Unstarted) || loop.Join(ThreadLimit);
+        inbox.Close();
+        Exception closed = CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.NotApplied);
+        ProposalCalls.FailAll(CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.Unknown), closed);
+        ReadCalls.FailAll(closed, closed);
+        TransferCalls.FailAll(closed, closed);
+        board.Publish(board.Status with { Role = board.Status.Failure is null ? "stopped" : "failed" }, board.Configuration);
+        if (!loopEnded) log.LogError("The loop did not end within {Limit}; its files stay open", ThreadLimit);
+        Release();
+    }
+
+    private void Release()
+    {
+        transport?.Dispose();
+        bool written = writer?.Stop(ThreadLimit) ?? true;
+        bool applied = applier?.Stop(ThreadLimit) ?? true;
+        if (!applied) log.LogError("The state machine did not return within {Limit}; it is not closed", ThreadLimit);
+        if (applied && machineOpen) Guarded("state machine", machine.Close);
+        if (written && recovered is not null)
+        {
+            Guarded("log", () =>
+            {
+                FlushRest();
+                recovered.Log.Dispose();
+            });
+        }
+        directory.Dispose();
+    }
+
+    /// <summary>What the last steps appended; nobody was told about it, but a vote or an entry less to repeat is a quicker next start.</summary>
+    private void FlushRest()
+    {
+        while (!failureSeen && recovered!.Log.TakeBatch() is { } batch)
+        {
+            batch.Write();
+            batch.Flush();
+            recovered.Log.Completed(batch.Sequence, null);
+        }
+    }
+
+    private void Guarded(string what, Action close)
+    {
+        try
+        {
+            close();
+        }
+        catch (Exception e)
+        {
+            log.LogError(e, "Closing the {What} failed", what);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+using System.Runtime.InteropServices;
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Raft.Replica;
+using Loom.Raft.Transport;
+using Microsoft.Extensions.Logging;
+
+namespace Loom.Raft.Host;
+
+/// <summary>
+/// Gives a replica its threads (N1): the loop (takes everything that has arrived, steps once over all of it, carries out the effects), the log writer, the applier,
+/// and the transport's own. Before the cluster is formed the loop thread waits for formation and makes the log.
+/// A failure of any thread ends the replica, never the process: it is in <see cref="RaftNodeStatus.Failure"/> and every caller is told.
+/// </summary>
+internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
+{
+    private readonly HostSettings settings;
+    private readonly RaftNodeOptions options;
+    private readonly ILogger log;
+    private readonly Func<long> now;
+    private readonly Signal wake = new();
+    private readonly Inbox inbox;
+    private readonly MemberDirectory directory;
+    private readonly IReplicatedStateMachine machine;
+    private readonly ClusterFormation formation;
+    private readonly PeerTransport? transport;
+    private readonly Thread loop;
+    private readonly StatusBoard board;
+    private RecoveredLog? recovered;
+    private ReplicaCore? replica;
+    private LogWriterThread? writer;
+    private ApplierThread? applier;
+    private bool machineOpen;
+    private volatile bool stopping;
+    private volatile bool joined;
+
+    /// <summary>Opens everything that can be refused now: directory, identity, log, address, machine. Nothing runs before <see cref="Start"/>.</summary>
+    /// <exception cref="RaftException">CannotOpen or Corruption; the message says what to do.</exception>
+    public ReplicaHost(HostSettings settings, IReplicatedStateMachine machine)
+    {
+        this.settings = settings;
+        this.machine = machine;
+        options = settings.Options;
+        log = settings.Log;
+        now = settings.Now;
+        inbox = new Inbox(wake);
+        directory = MemberDirectory.Open(settings.Files, options, settings.Seed, settings.AcquireDirectory);
+        try
+        {
+            if (directory.Identity.IsFormed) recovered = directory.OpenLog();
+            Configuration initial = recovered?.Configurations[0].Configuration ?? InitialConfiguration.Of(options);
+            Configuration current = recovered?.Configurations[^1].Configuration ?? initial;
+            Member self = current.Find(directory.Identity.Id)
+                ?? throw new RaftException(RaftErrorCode.CannotOpen, $"The configuration in {directory.Path} does not hold the member {directory.Identity.Id} that the directory belongs to.");
+            RequireDatacenter(self);
+            board = new StatusBoard(directory.Identity.Id, current);
+            formation = new ClusterFormation(directory.Identity, initial, current, [.. options.AdvertiseClientUrls], IsUp, wake, log);
+            if (current.Members.Count > 1) transport = OpenTransport(current, self);
+            loop = NewThread("loom loop", Run);
+            // A cluster of one is formed at once, and a formed one is opened here: what is wrong with them is the caller's to see, not the log's.
+            if (recovered is null && formation.Decided is { } decided) recovered = Form(decided);
+            if (recovered is not null) BuildReplica(recovered);
+        }
+        catch
+        {
+            Release();
+            throw;
+        }
+    }
+
+    public StatusBoard Board => board;
+
+    public CallRegistry<ProposalResult> ProposalCalls { get; } = new();
+
+    public CallRegistry<long> ReadCalls { get; } = new();
+
+    public CallRegistry<bool> TransferCalls { get; } = new();
+
+    public long Now => now();
+
+    public string? Obstacle => formation.Obstacle;
+
+    public bool IsFormed => joined;
+
+    public void Start()
+    {
+        transport?.Start();
+        loop.Start();
+    }
+
+    /// <summary>Status with what the connections know.</summary>
+    public RaftNodeStatus Status()
+    {
+        RaftNodeStatus status = board.Status;
+        PeerStatus[] peers = [.. board.Configuration.Members.Where(m => m.Id != status.MemberId).Select(m => PeerOf(m.Id, status))];
+        return status with { Peers = peers, Obstacle = formation.Obstacle };
+    }
+
+    /// <summary>False: the inbox is full.</summary>
+    public bool TryPost(ReplicaEvent happened, long bytes) => inbox.TryPost(happened, bytes);
+
+    public void Post(ReplicaEvent happened) => inbox.Post(happened);
+
+    void IPeerEvents.Received(Message message, int bytes) => inbox.PostWaiting(new PeerMessage(message), bytes);
+
+    void IPeerEvents.Received(ForwardMessage message, int bytes) => inbox.PostWaiting(new PeerForward(message), bytes);
+
+    void IPeerEvents.Heard(MemberId peer) => inbox.Post(new PeerHeard(peer));
+
+    void IPeerEvents.ProcessDied(MemberId peer) => inbox.Post(new PeerDied(peer));
+
+    void IPeerEvents.LaneChanged(MemberId peer, LaneKind lane, bool up)
+    {
+        PeerLane kind = lane == LaneKind.Control ? PeerLane.Control : PeerLane.Forward;
+        inbox.Post(up ? new PeerConnected(peer, kind) : new PeerDisconnected(peer, kind));
+    }
+
+    void IPeerEvents.Failed(Exception error) => inbox.Post(new HostFailed(error));
+
+    private PeerStatus PeerOf(MemberId id, RaftNodeStatus status)
+    {
+        (bool connected, double rtt, double suspicion) = transport?.StatusOf(id) ?? (false, double.NaN, 0);
+        PeerStatus? known = status.Peers.FirstOrDefault(p => p.Id == id);
+        return new PeerStatus(id, connected, known?.Match ?? 0, double.IsNaN(rtt) ? known?.RttMilliseconds ?? double.NaN : rtt, suspicion);
+    }
+
+    private bool IsUp(MemberId peer) => transport?.IsUp(peer, LaneKind.Control) ?? false;
+
+    private void RequireDatacenter(Member self)
+    {
+        if (options.Datacenter is { } datacenter && datacenter != self.Datacenter)
+        {
+            throw new RaftException(RaftErrorCode.CannotOpen,
+                $"The datacenter '{datacenter}' differs from the one that the cluster knows for {self.Name}, '{self.Datacenter}'. Start it with that one, or leave the setting out.");
+        }
+    }
+
+    private PeerTransport OpenTransport(Configuration current, Member self)
+    {
+        IReadOnlyList<string> listen = options.ListenPeerUrls.Count > 0 ? options.ListenPeerUrls : self.PeerUrls;
+        PeerTarget[] targets = [.. current.Members.Where(m => m.Id != self.Id).Select(PeerTarget.Of)];
+        return new PeerTransport(self.Id, targets, listen, options.TestPeerDelays, settings.Seed, new TransportContext(settings.Lanes, formation, this, now, log));
+    }
+
+    private Thread NewThread(string name, Action run) => new(() =>
+    {
+        try
+        {
+            run();
+        }
+        catch (Exception e)
+        {
+            inbox.Post(new HostFailed(e));
+        }
+    })
+    {
+        IsBackground = true,
+        Name = name,
+    };
+
+    private RecoveredLog Form(Configuration initial)
+    {
+        RecoveredLog made = directory.Form(initial);
+        formation.Formed(directory.Identity.ClusterId);
+        log.LogInformation("The cluster {Cluster:x} is formed: {Members}", directory.Identity.ClusterId, string.Join(", ", initial.Members.Select(m => m.Name)));
+        transport?.Redial();
+        return made;
+    }
+
+    private void BuildReplica(RecoveredLog from)
+    {
+        ulong incarnation = settings.Seed | 1;
+        MemberIdentity identity = directory.Identity;
+        Configuration current = from.Configurations[^1].Configuration;
+        var core = new RaftCore(
+            new RaftCoreOptions
+            {
+                Self = identity.Id,
+                Incarnation = incarnation,
+                Seed = settings.Seed ^ 0x5DEECE66D,
+                HeartbeatNanoseconds = options.HeartbeatInterval.Ticks * 100,
+                ElectionTimeoutNanoseconds = options.ElectionTimeout.Ticks * 100,
+                // E1: only the directory whose incarnation the configuration pins may vote.
+                MayVote = current.Find(identity.Id)?.Incarnation == identity.Incarnation,
+            },
+            from.Log, from.HardState, from.CommitHint, from.Configurations, from.LastClusterTime, now());
+        var apply = new Applier(machine);
+        apply.Open();
+        machineOpen = true;
+        replica = new ReplicaCore(
+            new ReplicaOptions
+            {
+                Id = identity.Id,
+                Incarnation = incarnation,
+                Seed = settings.Seed ^ 0xB5026F5AA96619E9,
+                ClusterId = identity.ClusterId,
+                HeartbeatInterval = options.HeartbeatInterval.Ticks * 100,
+                ElectionTimeout = options.ElectionTimeout.Ticks * 100,
+                MaxProposalBytes = options.MaxProposalBytes,
+            },
+            core, from.Log, apply.AppliedIndex);
+        writer = new LogWriterThread(from.Log, inbox, NewThread);
+        applier = new ApplierThread(apply, inbox, NewThread);
+        board.Publish(replica.CaptureStatus(), current);
+        joined = true;
+    }
+}

@@ -1,0 +1,45 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+
+namespace Loom.Raft.Host;
+
+/// <summary>The latest picture of the replica: written by the loop, read by anyone without a lock. Whoever waits for a state is woken when it changes.</summary>
+internal sealed class StatusBoard(MemberId self, Configuration configuration)
+{
+    private readonly object gate = new();
+    private volatile RaftNodeStatus status = new() { MemberId = self };
+    private volatile Configuration inForce = configuration;
+    private volatile TaskCompletionSource? changed;
+    private long loopStalls;
+
+    public RaftNodeStatus Status => status;
+
+    public Configuration Configuration => inForce;
+
+    /// <summary>Times the loop was more than E/4 late (N4).</summary>
+    public long LoopStalls
+    {
+        get => Interlocked.Read(ref loopStalls);
+        set => Interlocked.Exchange(ref loopStalls, value);
+    }
+
+    public void Publish(RaftNodeStatus next, Configuration configuration)
+    {
+        status = next;
+        inForce = configuration;
+        if (changed is null) return;
+        TaskCompletionSource? waiting;
+        lock (gate)
+        {
+            waiting = changed;
+            changed = null;
+        }
+        _ = waiting?.TrySetResult();
+    }
+
+    /// <summary>Completes at the next publication. Ask before looking at the status, or the change may come between.</summary>
+    public Task Changed()
+    {
+        lock (gate) return (changed ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+    }
+}

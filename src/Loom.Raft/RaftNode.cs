@@ -1,0 +1,186 @@
+using System.Security.Cryptography;
+using Loom.Raft.Consensus;
+using Loom.Raft.Host;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Raft.Replica;
+using Loom.Raft.Transport;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Loom.Raft;
+
+/// <summary>
+/// A replica of a replicated state machine in this process: the facade over consensus, log and transport. It only wires; what it promises is on <see cref="IRaftNode"/>.
+/// </summary>
+public sealed class RaftNode : IRaftNode
+{
+    private readonly ReplicaHost host;
+    private readonly RaftNodeOptions options;
+    private readonly object closeGate = new();
+    private Task? closing;
+
+    private RaftNode(ReplicaHost host, RaftNodeOptions options)
+    {
+        this.host = host;
+        this.options = options;
+    }
+
+    /// <summary>
+    /// Opens the data directory and starts the replica. Returns when it runs; a cluster that is not formed yet forms in the background
+    /// (see <see cref="WaitForLeaderAsync"/> and <see cref="RaftNodeStatus.Obstacle"/>). The machine is opened, and closed when the node is disposed.
+    /// </summary>
+    /// <exception cref="RaftException">CannotOpen or Corruption: the message names what is wrong and what to do.</exception>
+    public static Task<RaftNode> OpenAsync(RaftNodeOptions options, IReplicatedStateMachine machine, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(machine);
+        Span<byte> seed = stackalloc byte[8];
+        RandomNumberGenerator.Fill(seed);
+        return OpenAsync(SettingsFor(options, BitConverter.ToUInt64(seed)), machine, cancellationToken);
+    }
+
+    /// <summary>For tests: with files, clock and seed of their own.</summary>
+    internal static Task<RaftNode> OpenAsync(HostSettings settings, IReplicatedStateMachine machine, CancellationToken cancellationToken = default) =>
+        Task.Run(
+            () =>
+            {
+                var host = new ReplicaHost(settings, machine);
+                host.Start();
+                return new RaftNode(host, settings.Options);
+            },
+            cancellationToken);
+
+    internal static HostSettings SettingsFor(RaftNodeOptions options, ulong seed)
+    {
+        RaftNodeOptions copy = RaftNodeOptionsCheck.CopyAndValidate(options);
+        return new HostSettings
+        {
+            Options = copy,
+            Seed = seed,
+            Log = (copy.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Raft"),
+            Lanes = LaneSettings.For(copy.HeartbeatInterval, copy.ElectionTimeout, copy.MaxProposalBytes),
+        };
+    }
+
+    /// <inheritdoc/>
+    public RaftNodeStatus Status => host.Status();
+
+    /// <inheritdoc/>
+    public Configuration Configuration => host.Board.Configuration;
+
+    /// <inheritdoc/>
+    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default) =>
+        host.IsFormed ? Propose(payload, cancellationToken) : ProposeOnceFormedAsync(payload, cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<long> ReadBarrierAsync(CancellationToken cancellationToken = default) =>
+        host.IsFormed ? ReadBarrier(cancellationToken) : ReadBarrierOnceFormedAsync(cancellationToken);
+
+    /// <inheritdoc/>
+    public async ValueTask TransferLeadershipAsync(MemberId target = default, CancellationToken cancellationToken = default)
+    {
+        await WaitUntilFormedAsync(cancellationToken).ConfigureAwait(false);
+        Call<bool> call = host.TransferCalls.Rent();
+        host.Post(new TransferRequested(new TransferRequest(target, Deadline(), call)));
+        _ = await call.Task.AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Completes once this replica knows a leader: the cluster is formed and has a quorum.</summary>
+    /// <exception cref="RaftException">Failed or Stopped.</exception>
+    /// <exception cref="OperationCanceledException">The token fired first.</exception>
+    public Task WaitForLeaderAsync(CancellationToken cancellationToken = default) => WaitAsync(static status => !status.Leader.IsNone, cancellationToken);
+
+    /// <summary>Completes once the status satisfies a condition, looked at whenever it changes.</summary>
+    /// <exception cref="RaftException">Failed or Stopped.</exception>
+    /// <exception cref="OperationCanceledException">The token fired first.</exception>
+    public async Task WaitAsync(Func<RaftNodeStatus, bool> condition, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(condition);
+        while (true)
+        {
+            Task changed = host.Board.Changed();
+            RaftNodeStatus status = host.Board.Status;
+            if (condition(status)) return;
+            if (status.Failure is not null) throw new RaftException(RaftErrorCode.Failed, $"This member has failed: {status.Failure}");
+            if (status.Role == "stopped") throw CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.NotApplied);
+            await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Stops new calls, hands leadership over, lets running calls end, flushes and closes; within five seconds (N5).</summary>
+    public ValueTask DisposeAsync()
+    {
+        lock (closeGate) return new ValueTask(closing ??= Task.Run(CloseAsync));
+    }
+
+    private async Task CloseAsync()
+    {
+        await host.DrainAsync().ConfigureAwait(false);
+        host.Dispose();
+    }
+
+    private ValueTask<ProposalResult> Propose(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested) return ValueTask.FromException<ProposalResult>(CallErrors.CancelledBefore());
+        Call<ProposalResult> call = host.ProposalCalls.Rent();
+        var request = new ProposalRequest(EntryKind.Command, payload, Deadline(), ProposalPriority.Normal, call);
+        ValueTask<ProposalResult> task = call.Task;
+        if (cancellationToken.CanBeCanceled) call.CancelWith(Abandoning(new ProposalAbandoned(request), cancellationToken));
+        if (!host.TryPost(new ProposalRequested(request), payload.Length)) call.Fail(CallErrors.Of(RaftErrorCode.Overloaded, WriteOutcome.NotApplied));
+        // It may have fired before the request was in the inbox, where its abandonment would have come too early.
+        else if (cancellationToken.IsCancellationRequested) host.Post(new ProposalAbandoned(request));
+        return task;
+    }
+
+    private ValueTask<long> ReadBarrier(CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested) return ValueTask.FromException<long>(CallErrors.CancelledBefore());
+        Call<long> call = host.ReadCalls.Rent();
+        var request = new ReadRequest(Deadline(), call);
+        ValueTask<long> task = call.Task;
+        if (cancellationToken.CanBeCanceled) call.CancelWith(Abandoning(new ReadAbandoned(request), cancellationToken));
+        if (!host.TryPost(new ReadRequested(request), 0)) call.Fail(CallErrors.Of(RaftErrorCode.Overloaded, WriteOutcome.NotApplied));
+        else if (cancellationToken.IsCancellationRequested) host.Post(new ReadAbandoned(request));
+        return task;
+    }
+
+    private CancellationTokenRegistration Abandoning(ReplicaEvent abandoned, CancellationToken token) =>
+        token.UnsafeRegister(static state =>
+        {
+            (ReplicaHost host, ReplicaEvent happened) = ((ReplicaHost, ReplicaEvent))state!;
+            host.Post(happened);
+        }, (host, abandoned));
+
+    private async ValueTask<ProposalResult> ProposeOnceFormedAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken)
+    {
+        await WaitUntilFormedAsync(cancellationToken).ConfigureAwait(false);
+        return await Propose(payload, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask<long> ReadBarrierOnceFormedAsync(CancellationToken cancellationToken)
+    {
+        await WaitUntilFormedAsync(cancellationToken).ConfigureAwait(false);
+        return await ReadBarrier(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>As in a formed cluster calls wait three election timeouts for a leader, here they wait as long for the cluster (N5).</summary>
+    private async Task WaitUntilFormedAsync(CancellationToken cancellationToken)
+    {
+        if (host.IsFormed) return;
+        TimeSpan limit = TimeSpan.FromTicks(Math.Min(options.RequestTimeout.Ticks, 3 * options.ElectionTimeout.Ticks));
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(limit);
+        try
+        {
+            await WaitAsync(static status => status.ClusterId != 0, patience.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            if (cancellationToken.IsCancellationRequested) throw CallErrors.CancelledBefore();
+            throw new RaftException(RaftErrorCode.NoQuorum, $"The cluster has not formed yet: {host.Obstacle ?? "the last members are being heard"}.");
+        }
+    }
+
+    private long Deadline() => host.Now + options.RequestTimeout.Ticks * 100;
+}
