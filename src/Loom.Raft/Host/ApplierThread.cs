@@ -32,6 +32,7 @@ internal sealed class ApplierThread
     public bool Stop(TimeSpan limit)
     {
         stopping = true;
+        if (thread.ThreadState.HasFlag(ThreadState.Unstarted)) return true;
         work.Set();
         return thread.Join(limit);
     }

@@ -1,5 +1,3 @@
-using Loom.Raft.Consensus;
-
 namespace Loom.Raft.Host;
 
 /// <summary>The sentence for each way in which a call can fail.</summary>
@@ -31,3 +29,4 @@ internal static class CallErrors
 
     public static RaftException Failed(Exception cause, WriteOutcome known) => new(RaftErrorCode.Failed, Text(RaftErrorCode.Failed, known, cause.Message), known, cause);
 
+}

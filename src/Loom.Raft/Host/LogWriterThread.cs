@@ -43,6 +43,7 @@ internal sealed class LogWriterThread
     public bool Stop(TimeSpan limit)
     {
         stopping = true;
+        if (writer.ThreadState.HasFlag(ThreadState.Unstarted)) return true;
         work.Set();
         ahead.Set();
         return writer.Join(limit) && preparer.Join(limit);

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Loom.Raft.Consensus;
-using Loom.Raft.Log;
 using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
@@ -18,7 +17,6 @@ internal sealed partial class ReplicaHost
     private long statusAt;
     private long improveAt;
     private long improvedVersion = -1;
-    private bool batchOut;
     private bool failureSeen;
     private long stallsLoggedAt = long.MinValue;
 

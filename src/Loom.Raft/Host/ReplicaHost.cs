@@ -1,10 +1,9 @@
-using System.Runtime.InteropServices;
 using Loom.Raft.Consensus;
 using Loom.Raft.Log;
 using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
-using Loom.Raft.Reads;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging;
 
@@ -187,7 +186,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
                 MayVote = current.Find(identity.Id)?.Incarnation == identity.Incarnation,
             },
             from.Log, from.HardState, from.CommitHint, from.Configurations, from.LastClusterTime, now());
-        var apply = new Applier(machine);
+        var apply = new Applier(machine, new SessionTable());
         apply.Open();
         machineOpen = true;
         replica = new ReplicaCore(
@@ -204,7 +203,8 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
             core, from.Log, apply.AppliedIndex);
         writer = new LogWriterThread(from.Log, inbox, NewThread);
         applier = new ApplierThread(apply, inbox, NewThread);
-        board.Publish(replica.CaptureStatus(), current);
+        // In this order: whoever waits for formation is woken by the publication, and then finds the door open.
         joined = true;
+        board.Publish(replica.CaptureStatus(), current);
     }
 }

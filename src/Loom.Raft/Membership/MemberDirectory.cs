@@ -1,4 +1,3 @@
-using Loom.Raft.Consensus;
 using Loom.Raft.Log;
 
 namespace Loom.Raft.Membership;
