@@ -1,72 +1,446 @@
+using System.Diagnostics;
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 using Loom.Raft.Replica;
+#if LOOM_MUTATIONS
+using Loom.Raft.Diagnostics;
+#endif
 
 namespace Loom.Raft.Log;
 
-/// <summary>The durable log (L1 to L7).</summary>
+/// <summary>
+/// The durable log (L1 to L7): entries, term and vote, and commit hints in one stream of checksummed records. All members but those said otherwise belong to the loop's thread.
+/// Appends are visible at once and collect in the open batch; <see cref="TakeBatch"/> hands a batch to the log writer's thread, <see cref="Completed"/> takes it back.
+/// Whatever is appended meanwhile forms the next batch: group commit without a timer.
+/// Invariants: BaseIndex &lt;= DurableIndex &lt;= LastIndex; entries that are not flushed are in the tail; a batch holds consecutive entries.
+/// </summary>
 internal sealed class DurableLog : IReplicaLog, IDisposable
 {
-    public long BaseIndex { get; }
-    public long LastIndex { get; }
-    public long DurableIndex { get; }
+    private readonly DurableLogOptions options;
+    private readonly SegmentPool pool;
+    private readonly LogWriter writer;
+    private readonly SegmentIndex index;
+    private readonly SegmentReader reader;
+    private readonly TermRuns terms;
+    private readonly EntryTail tail;
+    private readonly List<SegmentFile> segments;
 
-    /// <summary>Sequence of the write that holds everything written to the log so far; a message that waits for a flush (L8) may leave when <see cref="DurableSequence"/> reaches it.</summary>
-    public long WriteSequence { get; }
+    private readonly Queue<LogBatch> waiting = [];
+    private readonly Stack<LogBatch> idle = [];
+    private LogBatch? open;
+    private LogBatch? taken;
+    private long lastBatch;
 
-    /// <summary>Every write up to this sequence is flushed here.</summary>
-    public long DurableSequence { get; }
+    // (first entry, sequence of the batch that wrote it last), ascending in both: which prefix a completed sequence makes durable (L7).
+    private readonly List<(long First, long Sequence)> unflushed = [];
+    private long commitHint;
+    private long appliedIndex;
+    private long baseSequence;
+    private bool disposed;
 
-    /// <summary>Bytes appended and not yet taken by the writer.</summary>
-    public long PendingBytes { get; }
+    private DurableLog(
+        DurableLogOptions options, SegmentPool pool, LogWriter writer, SegmentIndex index, SegmentReader reader, LogRecovery recovered)
+    {
+        this.options = options;
+        this.pool = pool;
+        this.writer = writer;
+        this.index = index;
+        this.reader = reader;
+        terms = recovered.Terms;
+        segments = recovered.Segments;
+        BaseIndex = recovered.State.BaseIndex;
+        LastIndex = DurableIndex = recovered.State.LastIndex;
+        commitHint = Math.Min(recovered.State.CommitHint, LastIndex);
+        appliedIndex = BaseIndex;
+        tail = new EntryTail(LastIndex + 1);
+        SizeBytes = segments.Sum(s => s.Bytes);
+    }
+
+    public long BaseIndex { get; private set; }
+
+    public long LastIndex { get; private set; }
+
+    public long DurableIndex { get; private set; }
+
+    /// <summary>
+    /// Sequence of the batch that holds everything written to the log so far; a message that waits for a flush (L8) may leave when <see cref="DurableSequence"/> reaches it.
+    /// Grows with each batch, not with each append.
+    /// </summary>
+    public long WriteSequence { get; private set; }
+
+    /// <summary>Every batch up to this sequence is flushed here.</summary>
+    public long DurableSequence { get; private set; }
+
+    /// <summary>Bytes of entries appended and not yet taken by the writer.</summary>
+    public long PendingBytes { get; private set; }
 
     /// <summary>Bytes of all segment files.</summary>
-    public long SizeBytes { get; }
+    public long SizeBytes { get; private set; }
 
     /// <summary>True when <see cref="TakeBatch"/> would return a batch.</summary>
-    public bool HasWork { get; }
+    public bool HasWork => Failure is null && taken is null && (waiting.Count > 0 || open is not null);
 
-    /// <summary>The first I/O error (L1), or null. From then on appends throw and nothing becomes durable.</summary>
-    public Exception? Failure { get; }
+    /// <summary>The first I/O error (L1), or null. From then on appends throw, no batch is given out and nothing becomes durable.</summary>
+    public Exception? Failure { get; private set; }
 
-    /// <summary>Makes the log of a new member. Leftovers of a formation that did not finish are removed; a log that holds anything is refused.</summary>
+    /// <summary>True when the directory holds a log, whole or not. After formation its absence is damage, and <see cref="Open"/> says so.</summary>
+    public static bool Exists(IFileSystem files, string directory) => files.FileExists($"{directory}/{SyncedEnd.FileName}");
+
+    /// <summary>
+    /// Makes the log of a new member, whose record 0 is the initial configuration (N5); durable on return. What a formation that did not finish left behind is removed;
+    /// a log that holds an entry, a term or a vote is refused.
+    /// </summary>
     public static RecoveredLog Create(
-        IFileSystem files, string directory, LogIdentity identity, Configuration initial, ulong saltSeed, DurableLogOptions? options = null) =>
-        throw new NotImplementedException();
+        IFileSystem files, string directory, LogIdentity identity, Configuration initial, ulong saltSeed, DurableLogOptions? options = null)
+    {
+        options ??= new DurableLogOptions();
+        files.CreateDirectory(directory);
+        int slash = directory.LastIndexOf('/');
+        if (slash > 0)
+            files.FlushDirectory(directory[..slash]);
+        RemoveUnfinished(files, directory);
 
-    /// <summary>Opens the log of a member that was formed. Its absence is damage.</summary>
-    /// <exception cref="CorruptionException">Damage below the synced end, or missing files.</exception>
+        // The synced end first, at (0, 0): until it has moved, nothing that follows counts as a log.
+        SyncedEnd.Create(files, directory, identity, default);
+        var state = new StreamState(0, 0, ConfigurationCodec.Encode(initial));
+        using (SyncedEnd synced = SyncedEnd.Open(files, directory, identity))
+        using (var pool = new SegmentPool(files, directory, options))
+        using (var writer = new LogWriter(
+            files, directory, identity, options with { SegmentBytes = SegmentHeader.BlockBytes, ZeroFillBytes = 0 }, pool, synced, state, default, 0, ~saltSeed))
+        {
+            var first = new LogBatch(writer);
+            first.Reset(0);
+            first.Take();
+            first.Write();
+            first.Flush();
+        }
+
+        return Open(files, directory, identity, saltSeed, options);
+    }
+
+    /// <summary>Opens the log of a member that was formed. Everything it reports is flushed (L5); writing goes on in a fresh segment (L2).</summary>
+    /// <exception cref="CorruptionException">Damage below the end that was flushed, or missing files (L4).</exception>
+    /// <exception cref="RaftException">CannotOpen: the files are another member's, or of a newer format.</exception>
     /// <exception cref="IOException">A file operation failed.</exception>
-    public static RecoveredLog Open(IFileSystem files, string directory, LogIdentity identity, ulong saltSeed, DurableLogOptions? options = null) =>
-        throw new NotImplementedException();
+    public static RecoveredLog Open(IFileSystem files, string directory, LogIdentity identity, ulong saltSeed, DurableLogOptions? options = null)
+    {
+        options ??= new DurableLogOptions();
+        SyncedEnd synced = SyncedEnd.Open(files, directory, identity);
+        try
+        {
+            LogRecovery recovered = LogRecovery.Scan(files, directory, identity, synced.Position, options.IndexStrideBytes);
+            recovered.CutAndFlush(synced);
+            StreamState state = recovered.State;
+            recovered.Index.DropBelow(state.BaseIndex);
+            var pool = new SegmentPool(files, directory, options);
+            pool.Adopt(files.ListFiles(directory));
+            var writer = new LogWriter(files, directory, identity, options, pool, synced, state.Copy(), recovered.End, recovered.EndChecksum, saltSeed);
+            var log = new DurableLog(options, pool, writer, recovered.Index, new SegmentReader(files, directory, recovered.Index), recovered);
+            return new RecoveredLog(log, state.HardState, log.commitHint, state.DecodeConfigurations(), recovered.LastClusterTime);
+        }
+        catch
+        {
+            synced.Dispose();
+            throw;
+        }
+    }
 
-    public long TermAt(long index) => throw new NotImplementedException();
+    public long TermAt(long index)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(index, BaseIndex);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(index, LastIndex);
+        return terms.TermAt(index);
+    }
 
-    public IReadOnlyList<Entry> Read(long from, long to, long maxBytes) => throw new NotImplementedException();
+    public IReadOnlyList<Entry> Read(long from, long to, long maxBytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(from, BaseIndex);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(to, LastIndex);
+        if (from > to)
+            return [];
+        if (from >= tail.First)
+            return ReadTail(from, to, maxBytes);
+        List<Entry> entries = [];
+        reader.Read(from, Math.Min(to, tail.First - 1), ref maxBytes, entries);
+        for (long at = tail.First; maxBytes >= 0 && at <= to && from + entries.Count == at; at++)
+        {
+            maxBytes -= tail[at].Body.Length;
+            if (maxBytes >= 0)
+                entries.Add(tail[at]);
+        }
 
-    public void Append(ReadOnlySpan<Entry> entries) => throw new NotImplementedException();
+        return entries;
+    }
 
-    public void SaveHardState(HardState state) => throw new NotImplementedException();
+    public void Append(ReadOnlySpan<Entry> entries)
+    {
+        ThrowIfFailed();
+        if (entries.IsEmpty)
+            return;
+        long first = entries[0].Index;
+        if (first <= BaseIndex || first > LastIndex + 1)
+            throw new ArgumentOutOfRangeException(nameof(entries), first, $"the log holds {BaseIndex + 1} to {LastIndex}");
+        if (first <= LastIndex)
+            CutFrom(first);
+        foreach (ref readonly Entry entry in entries)
+        {
+            Debug.Assert(entry.Index == LastIndex + 1, "entries are consecutive");
+            LogBatch batch = OpenBatch();
+            if (unflushed.Count == 0 || unflushed[^1].Sequence != batch.Sequence)
+                unflushed.Add((entry.Index, batch.Sequence));
+            batch.Add(in entry);
+            tail.Append(in entry);
+            terms.Append(entry.Index, entry.Term);
+            LastIndex = entry.Index;
+            PendingBytes += RecordCodec.EntryOverheadBytes + entry.Body.Length;
+            if (batch.EntryBytes >= options.BatchBytes)
+                CloseBatch();
+        }
+    }
 
-    public void SaveCommitHint(long index) => throw new NotImplementedException();
+    public void SaveHardState(HardState state)
+    {
+        ThrowIfFailed();
+        LogBatch batch = OpenBatch();
+        batch.Add(new LogMark(batch.Entries.Count, RecordKind.HardState, state, 0, 0));
+    }
 
-    /// <summary>Loop thread: the next batch, or null when nothing waits, one is out already, or the log has failed.</summary>
-    public LogBatch? TakeBatch() => throw new NotImplementedException();
+    public void SaveCommitHint(long index)
+    {
+        // No batch is begun for it: it rides with the next one.
+        if (index > commitHint)
+            commitHint = index;
+    }
 
-    /// <summary>Loop thread: the batch that is out was flushed, or failed.</summary>
-    public void Completed(long sequence, Exception? error) => throw new NotImplementedException();
+    /// <summary>The next batch for the log writer, or null when nothing waits, one is out already, or the log has failed.</summary>
+    public LogBatch? TakeBatch()
+    {
+        if (!HasWork)
+            return null;
+        if (waiting.Count == 0)
+            CloseBatch();
+        taken = waiting.Dequeue();
+        taken.CommitHint = Math.Min(commitHint, LastIndex);
+        PendingBytes -= taken.EntryBytes;
+        taken.Take();
+        return taken;
+    }
 
-    /// <summary>Any one thread at a time, beside the writer: one step of work ahead (zero-fills a spare segment by 1 MiB and flushes it, recycles a freed one). False: nothing to do.</summary>
-    public bool PrepareAhead() => throw new NotImplementedException();
+    /// <summary>The batch that is out was flushed, or failed. Makes durable the longest prefix whose entries were last written by this or an earlier batch (L7).</summary>
+    public void Completed(long sequence, Exception? error)
+    {
+        if (taken is null || taken.Sequence != sequence)
+            throw new InvalidOperationException($"batch {sequence} is not out");
+        LogBatch batch = taken;
+        taken = null;
+        if (error is not null)
+        {
+            Failure ??= error;
+            return;
+        }
 
-    /// <summary>Loop thread: entries up to here are applied, so their memory may go (they are read back from the segments).</summary>
-    public void AdvanceApplied(long index) => throw new NotImplementedException();
+        if (Failure is not null)
+            return;
+        if (batch.Stage != LogBatch.BatchStage.Flushed)
+            throw new InvalidOperationException($"batch {sequence} is {batch.Stage}, not flushed");
+        Note(batch);
+        DurableSequence = sequence;
+        int flushed = 0;
+        while (flushed < unflushed.Count && unflushed[flushed].Sequence <= sequence)
+            flushed++;
+        DurableIndex = flushed < unflushed.Count ? unflushed[flushed].First - 1 : LastIndex;
+#if LOOM_MUTATIONS
+        if (Mutations.On("L7-completion-by-index") && batch.Entries.Count > 0)
+            DurableIndex = Math.Min(LastIndex, Math.Max(DurableIndex, batch.Entries[^1].Index));
+#endif
+        unflushed.RemoveRange(0, flushed);
+        batch.Reset(0);
+        idle.Push(batch);
+        Evict();
+        FreeSegments();
+    }
 
-    /// <summary>Loop thread: entries up to here are in a durable snapshot (L9); segments that hold nothing later are recycled once that is flushed (L6).</summary>
-    public void TruncateBelow(long index) => throw new NotImplementedException();
+    /// <summary>
+    /// One step of work ahead: zero-fills 1 MiB of a spare segment and flushes it, or recycles a freed segment. False: nothing to do.
+    /// Any thread, one at a time, beside the loop and the writer. Without it a new segment is filled as the writer goes.
+    /// </summary>
+    public bool PrepareAhead() => pool.PrepareAhead();
 
-    /// <summary>No batch may be out. Flushes the synced end and closes the files.</summary>
+    /// <summary>Entries up to here are applied, so the memory of those that are flushed may go: they are read back from the segments.</summary>
+    public void AdvanceApplied(long index)
+    {
+        Debug.Assert(index <= LastIndex, "only entries of the log are applied");
+        appliedIndex = Math.Max(appliedIndex, index);
+        Evict();
+    }
+
+    /// <summary>
+    /// Entries up to here are in a durable snapshot (L9) and leave the log. Segments that hold nothing later are freed, oldest first,
+    /// once the new base and a later restatement are flushed (L6).
+    /// </summary>
+    public void TruncateBelow(long index)
+    {
+        ThrowIfFailed();
+        if (index <= BaseIndex)
+            return;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(index, DurableIndex);
+        long term = terms.TermAt(index);
+        LogBatch batch = OpenBatch();
+        batch.Add(new LogMark(batch.Entries.Count, RecordKind.Base, default, index, term));
+        BaseIndex = index;
+        baseSequence = batch.Sequence;
+        terms.MoveBase(index, term);
+        while (tail.Count > 0 && tail.First <= index)
+            tail.DropFirst();
+        this.index.DropBelow(index);
+#if LOOM_MUTATIONS
+        if (Mutations.On("L6-free-before-flush"))
+        {
+            baseSequence = 0;
+            FreeSegments();
+            while (pool.PrepareAhead())
+            {
+            }
+        }
+#endif
+    }
+
+    /// <summary>No batch may be out. Flushes the synced end and closes the files; batches that were not taken are not written.</summary>
     public void Dispose()
     {
+        if (disposed)
+            return;
+        disposed = true;
+        reader.Dispose();
+        pool.Dispose();
+        writer.Dispose();
+    }
+
+    private static void RemoveUnfinished(IFileSystem files, string directory)
+    {
+        IReadOnlyList<string> names = files.ListFiles(directory);
+        if (Exists(files, directory))
+        {
+            using SyncedEnd synced = SyncedEnd.Open(files, directory, identity: null);
+            if (synced.Position.Sequence > 0)
+            {
+                StreamState found = LogRecovery.Scan(files, directory, synced.Identity!.Value, synced.Position, int.MaxValue).State;
+                if (found.LastIndex > 0 || found.HardState != default)
+                {
+                    throw new RaftException(RaftErrorCode.CannotOpen,
+                        $"{directory} already holds the log of a member (term {found.HardState.Term}, {found.LastIndex} entries), but its identity file says that it was never formed. "
+                        + "Restore the identity file that belongs to it, or move the directory away.");
+                }
+            }
+        }
+        else if (names.Any(n => SegmentHeader.SequenceOf(n) is not null))
+        {
+            SyncedEnd.Open(files, directory, identity: null).Dispose(); // Throws: a log whose synced end is missing is damaged, not unfinished.
+        }
+
+        // Segments before the synced end: a crash in between must leave what this method will clean up again.
+        foreach (string name in names.OrderBy(n => n == SyncedEnd.FileName))
+        {
+            files.Delete($"{directory}/{name}");
+            files.FlushDirectory(directory);
+        }
+    }
+
+    private LogBatch OpenBatch()
+    {
+        if (open is null)
+        {
+            open = idle.TryPop(out LogBatch? batch) ? batch : new LogBatch(writer);
+            open.Reset(++lastBatch);
+            WriteSequence = lastBatch;
+        }
+
+        return open;
+    }
+
+    private void CloseBatch()
+    {
+        waiting.Enqueue(open!);
+        open = null;
+    }
+
+    /// <summary>The entries from here on are superseded: in memory they are gone at once, those not yet taken are never written, the rest stays in the stream behind the new ones.</summary>
+    private void CutFrom(long first)
+    {
+        tail.CutFrom(first);
+        terms.CutFrom(first);
+        while (unflushed.Count > 0 && unflushed[^1].First >= first)
+            unflushed.RemoveAt(unflushed.Count - 1);
+        foreach (LogBatch batch in waiting)
+            CutBatch(batch, first);
+        if (open is not null)
+            CutBatch(open, first);
+        DurableIndex = Math.Min(DurableIndex, first - 1);
+        LastIndex = first - 1;
+    }
+
+    private void CutBatch(LogBatch batch, long first)
+    {
+        long before = batch.EntryBytes;
+        batch.CutFrom(first);
+        PendingBytes -= before - batch.EntryBytes;
+    }
+
+    /// <summary>Learns where the writer put a batch.</summary>
+    private void Note(LogBatch batch)
+    {
+        if (batch.StartedSegmentBytes > 0)
+        {
+            segments.Add(new SegmentFile(batch.WrittenAt.Sequence, batch.StartedSegmentBytes));
+            SizeBytes += batch.StartedSegmentBytes;
+        }
+
+        if (batch.Entries.Count > 0)
+            index.Add(batch.Entries[0].Index, batch.Entries[^1].Index, batch.WrittenAt.Sequence, batch.WrittenAt.Offset, batch.ChecksumBefore);
+    }
+
+    private Entry[] ReadTail(long from, long to, long maxBytes)
+    {
+        long end = from;
+        for (maxBytes -= tail[from].Body.Length; end < to; end++)
+        {
+            maxBytes -= tail[end + 1].Body.Length;
+            if (maxBytes < 0)
+                break;
+        }
+
+        var entries = new Entry[end - from + 1];
+        for (int i = 0; i < entries.Length; i++)
+            entries[i] = tail[from + i];
+        return entries;
+    }
+
+    private void Evict()
+    {
+        while (tail.Bytes > options.TailBytes && tail.First <= DurableIndex && (tail.First <= appliedIndex || tail.Bytes > options.UnappliedTailBytes))
+            tail.DropFirst();
+    }
+
+    /// <summary>
+    /// The newest segment of the stream has a flushed restatement. Once the base's record is flushed too, everything older than the first needed entry is restated or superseded.
+    /// </summary>
+    private void FreeSegments()
+    {
+        if (baseSequence > DurableSequence)
+            return;
+        long needed = Math.Min(index.OldestNeeded(BaseIndex), segments[^1].Sequence);
+        while (segments[0].Sequence < needed)
+        {
+            reader.Close(segments[0].Sequence);
+            pool.Free(segments[0].Sequence);
+            SizeBytes -= segments[0].Bytes;
+            segments.RemoveAt(0);
+        }
+    }
+
+    private void ThrowIfFailed()
+    {
+        if (Failure is not null)
+            throw new RaftException(RaftErrorCode.Failed, $"The log failed and takes nothing more: {Failure.Message}", inner: Failure);
     }
 }

@@ -1,0 +1,471 @@
+using Loom.Raft;
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Membership;
+using Loom.Simulation.Disk;
+
+namespace Loom.Simulation.LogLevel;
+
+/// <summary>The log broke a promise; the message names the seed that replays it.</summary>
+internal sealed class LogViolationException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>
+/// A random life of one durable log on a simulated disk, checked against a list. The model knows the stream: every record of every batch that was taken, in order.
+/// After a crash the log must say what the flushed batches and some prefix of the one in flight say: nothing lost, nothing invented.
+/// </summary>
+internal sealed class LogModel
+{
+    private const string Directory = "m/raft";
+    private static readonly LogIdentity Identity = new(0xC1, new MemberId(0xA1));
+
+    private readonly ulong seed;
+    private readonly SimulatedDisk disk;
+    private readonly DurableLogOptions options;
+    private ulong random;
+
+    private DurableLog log = null!;
+    private LogBatch? batch;
+    private bool written;
+    private long body;
+
+    // What memory says (every append at once), what the flushed stream says, and the records of the batch that is out.
+    private ModelState memory;
+    private ModelState flushed;
+    private readonly List<Action<ModelState>> inFlight = [];
+
+    public LogModel(ulong seed)
+    {
+        this.seed = random = seed;
+        disk = new SimulatedDisk(seed * 31 + 7);
+        options = new DurableLogOptions
+        {
+            SegmentBytes = 4096 * (4 + (int)Below(12)),
+            ZeroFillBytes = Chance(2) ? 8192 : 0,
+            BatchBytes = 1024 << (int)Below(4),
+            TailBytes = Chance(2) ? 4096 : 1 << 20,
+            UnappliedTailBytes = Chance(2) ? 8192 : 1 << 20,
+            IndexStrideBytes = Chance(2) ? 4096 : 16384,
+            SpareSegments = 1 + (int)Below(2),
+        };
+        memory = new ModelState(ConfigurationCodec.Encode(ConfigurationOf(0)));
+        flushed = memory.Copy();
+    }
+
+    public int Crashes { get; private set; }
+
+    public int Recycled { get; private set; }
+
+    /// <summary>Runs a life of this many steps. Throws what went wrong.</summary>
+    public void Run(int steps)
+    {
+        int step = 0;
+        try
+        {
+            log = DurableLog.Create(disk, Directory, Identity, ConfigurationOf(0), Next(), options).Log;
+            for (; step < steps; step++)
+                Guarded(Step);
+            Crash(powerCut: true);
+            CheckAll();
+            log.Dispose();
+        }
+        catch (Exception e) when (e is not LogViolationException)
+        {
+            throw new LogViolationException($"seed {seed}, step {step}: {e.Message}", e);
+        }
+    }
+
+    private void Step()
+    {
+        switch (Below(40))
+        {
+            case < 12:
+                Append(memory.Last + 1);
+                break;
+            case < 14:
+                if (memory.Last > memory.Base)
+                    Append(memory.Base + 1 + (long)Below((ulong)Math.Min(memory.Last - memory.Base, 12)) + Math.Max(0, memory.Last - memory.Base - 12));
+                break;
+            case < 16:
+                memory.HardState = new HardState(memory.HardState.Term + (long)Below(2), new MemberId(Below(4)));
+                log.SaveHardState(memory.HardState);
+                break;
+            case < 17:
+                log.SaveCommitHint(log.DurableIndex);
+                break;
+            case < 29:
+                Advance();
+                break;
+            case < 32:
+                Recycled += log.PrepareAhead() ? 1 : 0;
+                break;
+            case < 34:
+                CheckRead();
+                break;
+            case < 35:
+                log.AdvanceApplied(log.DurableIndex);
+                break;
+            case < 37:
+                Truncate();
+                break;
+            case < 38:
+                CheckDamage();
+                break;
+            default:
+                Disturb();
+                break;
+        }
+    }
+
+    private void Append(long first)
+    {
+        var entries = new Entry[1 + Below(5)];
+        long term = Math.Max(memory.TermAt(Math.Min(first, memory.Last)), memory.HardState.Term);
+        for (int i = 0; i < entries.Length; i++)
+        {
+            bool configuration = Chance(9);
+            byte[] bytes = configuration ? ConfigurationCodec.Encode(ConfigurationOf(++body)) : new byte[Chance(25) ? 70_000 : Below(1500)];
+            if (!configuration)
+                BitConverter.TryWriteBytes(bytes, ++body);
+            entries[i] = new Entry(first + i, term, configuration ? EntryKind.Configuration : EntryKind.Command, body, bytes);
+        }
+
+        log.Append(entries);
+        foreach (Entry entry in entries)
+            memory.Append(entry);
+        Expect(log.LastIndex == memory.Last, $"last index {log.LastIndex}, not {memory.Last}");
+        Expect(log.DurableIndex < first, "an entry that was just written is called durable");
+    }
+
+    /// <summary>One step of the writer: take, write, flush and complete.</summary>
+    private void Advance()
+    {
+        if (batch is null)
+        {
+            batch = log.TakeBatch();
+            written = false;
+            if (batch is not null)
+                Record(batch);
+        }
+        else if (!written)
+        {
+            batch.Write();
+            written = true;
+        }
+        else
+        {
+            batch.Flush();
+            Complete(null);
+        }
+    }
+
+    private void Complete(Exception? error)
+    {
+        long sequence = batch!.Sequence;
+        batch = null;
+        log.Completed(sequence, error);
+        if (error is not null)
+            return;
+        foreach (Action<ModelState> record in inFlight)
+            record(flushed);
+        inFlight.Clear();
+        long durable = flushed.CommonPrefix(memory);
+        Expect(log.DurableIndex == durable, $"after batch {sequence} the log calls {log.DurableIndex} durable, but the flushed stream agrees up to {durable}");
+    }
+
+    /// <summary>What the batch is about to put into the stream, in the order of the rule (L8): a term before the entries that follow it.</summary>
+    private void Record(LogBatch taken)
+    {
+        int mark = 0;
+        for (int i = 0; i <= taken.Entries.Count; i++)
+        {
+            for (; mark < taken.Marks.Count && taken.Marks[mark].Before <= i; mark++)
+            {
+                LogMark found = taken.Marks[mark];
+                inFlight.Add(found.Kind == RecordKind.HardState ? s => s.HardState = found.HardState : s => s.MoveBase(found.Index));
+            }
+
+            if (i < taken.Entries.Count)
+            {
+                Entry entry = taken.Entries[i];
+                inFlight.Add(s => s.Append(entry));
+            }
+        }
+    }
+
+    private void Truncate()
+    {
+        long index = memory.Base + (long)Below((ulong)(log.DurableIndex - memory.Base + 1));
+        log.TruncateBelow(index);
+        memory.MoveBase(index);
+        Expect(log.BaseIndex == memory.Base && log.TermAt(index) == memory.TermAt(index), "the base is another");
+    }
+
+    private void CheckRead()
+    {
+        if (memory.Last == memory.Base)
+            return;
+        long from = memory.Base + 1 + (long)Below((ulong)(memory.Last - memory.Base));
+        long to = Math.Min(memory.Last, from + (long)Below(40));
+        long maxBytes = Chance(2) ? (long)Below(3000) : long.MaxValue / 2;
+        IReadOnlyList<Entry> read = log.Read(from, to, maxBytes);
+        Expect(read.Count > 0, "a read returns nothing");
+        long bytes = 0;
+        for (int i = 0; i < read.Count; i++)
+        {
+            bytes += read[i].Body.Length;
+            Expect(memory.Holds(read[i]) && read[i].Index == from + i, $"entry {from + i} is read as another");
+        }
+
+        Expect(read.Count == 1 || bytes <= maxBytes, "a read is larger than allowed");
+        long next = from + read.Count;
+        Expect(next > to || bytes + memory[next].Body.Length > maxBytes, $"a read stops at {next}, before its bound");
+    }
+
+    private void CheckAll()
+    {
+        for (long at = memory.Base + 1; at <= memory.Last;)
+        {
+            IReadOnlyList<Entry> read = log.Read(at, memory.Last, 100_000);
+            Expect(read.Count > 0 && read.All(memory.Holds) && read[0].Index == at, $"entry {at} is read as another");
+            at += read.Count;
+        }
+    }
+
+    /// <summary>A bit flips on a stopped member's disk, somewhere in the log: refused, or without any effect (a spare, padding, the older slot, an unflushed tail).</summary>
+    private void CheckDamage()
+    {
+        if (batch is not null)
+            return;
+        SimulatedDisk damaged = disk.Clone(Next());
+        IReadOnlyList<string> names = damaged.ListFiles(Directory);
+        string path = $"{Directory}/{names[(int)Below((ulong)names.Count)]}";
+        int length = damaged.ReadAll(path).Length;
+        if (length == 0)
+            return;
+        if (Chance(3))
+            damaged.Cut(path, (long)Below((ulong)length));
+        else
+            damaged.FlipBit(path, (long)Below((ulong)length), (int)Below(8));
+        try
+        {
+            RecoveredLog recovered = DurableLog.Open(damaged, Directory, Identity, Next(), options);
+            using DurableLog opened = recovered.Log;
+            Expect(flushed.Matches(recovered), $"a damaged {path} opens as another log");
+            for (long at = flushed.Base + 1; at <= flushed.Last; at++)
+                Expect(flushed.Holds(opened.Read(at, at, 0)[0]), $"entry {at} of a damaged {path} is read as another");
+        }
+        catch (RaftException)
+        {
+            // Refused, by name.
+        }
+    }
+
+    private void Disturb()
+    {
+        switch (Below(6))
+        {
+            case 0:
+                if (batch is not null)
+                    goto case 1;
+                log.Dispose();
+                Reopen();
+                break;
+            case 1:
+                Crash(powerCut: false);
+                break;
+            case 2:
+                // After a kill the log reports what the page cache held: from then on that must survive a power cut (L5).
+                Crash(powerCut: false);
+                Crash(powerCut: true);
+                break;
+            case 3:
+                disk.CrashAfter((long)Below(6));
+                break;
+            case 4:
+                FailNextFlush();
+                break;
+            default:
+                Crash(powerCut: true);
+                break;
+        }
+    }
+
+    /// <summary>The disk refuses one flush (EIO) and drops what it had not written, as kernels do; asked again it would say yes (L1).</summary>
+    private void FailNextFlush()
+    {
+        bool failed = false;
+        disk.Fault = (operation, _) =>
+        {
+            if (failed || operation is not (DiskOperation.Flush or DiskOperation.FlushDirectory))
+                return;
+            failed = true;
+            throw new IOException("Input/output error (errno 5)");
+        };
+        for (int i = 0; i < 12 && !failed; i++)
+            Guarded(Advance);
+        disk.Fault = null;
+        Crash(powerCut: true);
+    }
+
+    /// <summary>Runs an operation into which a crash or an I/O error may fall.</summary>
+    private void Guarded(Action operation)
+    {
+        int crashes = Crashes;
+        try
+        {
+            operation();
+        }
+        catch (SimulatedCrashException)
+        {
+            Crash(powerCut: Chance(2));
+        }
+        catch (IOException e)
+        {
+            if (batch is not null)
+                Complete(e);
+            Expect(log.Failure is not null && log.TakeBatch() is null, $"a log that failed goes on: {e}");
+            if (crashes == Crashes)
+                Crash(powerCut: true);
+        }
+    }
+
+    private void Crash(bool powerCut)
+    {
+        Crashes++;
+        for (; ; powerCut = Chance(2))
+        {
+            if (powerCut)
+                disk.PowerCut();
+            else
+                disk.Kill();
+            if (Chance(4))
+                disk.CrashAfter((long)Below(20));
+            try
+            {
+                Reopen();
+                disk.CrashAfter(long.MaxValue);
+                return;
+            }
+            catch (Exception e) when (e is SimulatedCrashException or IOException)
+            {
+                // Another crash, or an I/O error, while it opened: the next start tries again.
+            }
+        }
+    }
+
+    private void Reopen()
+    {
+        batch = null;
+        RecoveredLog recovered = DurableLog.Open(disk, Directory, Identity, Next(), options);
+        log = recovered.Log;
+        ModelState candidate = flushed.Copy();
+        ModelState? found = candidate.Matches(recovered) ? candidate.Copy() : null;
+        foreach (Action<ModelState> record in inFlight)
+        {
+            record(candidate);
+            if (candidate.Matches(recovered))
+                found = candidate.Copy();
+        }
+
+        Expect(found is not null, $"after a crash the log holds {log.BaseIndex} to {log.LastIndex} in term {recovered.HardState}; "
+            + $"flushed were {flushed.Base} to {flushed.Last} in {flushed.HardState}");
+        Expect(recovered.CommitHint <= log.LastIndex && log.DurableIndex == log.LastIndex, "what is reported at open is not durable");
+        inFlight.Clear();
+        memory = found!;
+        flushed = memory.Copy();
+        CheckAll();
+    }
+
+    private static Configuration ConfigurationOf(long number) => new(
+        PlacementGoal.Majority, [new Member(new MemberId(1), (ulong)number, "a", "east", MemberRole.Voter, ["http://127.0.0.1:2380"], [])], []);
+
+    private void Expect(bool holds, string otherwise)
+    {
+        if (!holds)
+            throw new LogViolationException($"seed {seed}: {otherwise}");
+    }
+
+    private bool Chance(ulong oneIn) => Below(oneIn) == 0;
+
+    private ulong Below(ulong bound) => Next() % bound;
+
+    private ulong Next()
+    {
+        ulong z = random += 0x9E3779B97F4A7C15;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+
+    /// <summary>What a stream of records says.</summary>
+    private sealed class ModelState(byte[] initial)
+    {
+        private readonly List<Entry> entries = [];
+        private List<(long Index, byte[] Bytes)> configurations = [(0, initial)];
+        private long baseTerm;
+
+        public long Base { get; private set; }
+
+        public long Last => Base + entries.Count;
+
+        public HardState HardState { get; set; }
+
+        public Entry this[long index] => entries[(int)(index - Base - 1)];
+
+        public long TermAt(long index) => index == Base ? baseTerm : this[index].Term;
+
+        public bool Holds(Entry entry) => entry.Index > Base && entry.Index <= Last && Same(this[entry.Index], entry);
+
+        public void Append(Entry entry)
+        {
+            entries.RemoveRange((int)(entry.Index - Base - 1), (int)(Last - entry.Index + 1));
+            entries.Add(entry);
+            configurations.RemoveAll(c => c.Index >= entry.Index);
+            if (entry.Kind == EntryKind.Configuration)
+                configurations.Add((entry.Index, entry.Body.ToArray()));
+        }
+
+        public void MoveBase(long index)
+        {
+            baseTerm = TermAt(index);
+            entries.RemoveRange(0, (int)(index - Base));
+            Base = index;
+            int inForce = configurations.FindLastIndex(c => c.Index <= index);
+            configurations.RemoveRange(0, inForce);
+        }
+
+        public long CommonPrefix(ModelState other)
+        {
+            long at = Math.Max(Base, other.Base);
+            while (at < Last && at < other.Last && Same(this[at + 1], other[at + 1]))
+                at++;
+            return at;
+        }
+
+        public bool Matches(RecoveredLog recovered)
+        {
+            DurableLog log = recovered.Log;
+            if (log.BaseIndex != Base || log.LastIndex != Last || recovered.HardState != HardState || log.TermAt(Base) != baseTerm
+                || recovered.Configurations.Count != configurations.Count)
+                return false;
+            for (int i = 0; i < configurations.Count; i++)
+            {
+                if (recovered.Configurations[i].Index != configurations[i].Index
+                    || !ConfigurationCodec.Encode(recovered.Configurations[i].Configuration).AsSpan().SequenceEqual(configurations[i].Bytes))
+                    return false;
+            }
+
+            return entries.All(e => log.TermAt(e.Index) == e.Term && Same(log.Read(e.Index, e.Index, 0)[0], e));
+        }
+
+        public ModelState Copy()
+        {
+            ModelState copy = new([]) { Base = Base, HardState = HardState, baseTerm = baseTerm, configurations = [.. configurations] };
+            copy.entries.AddRange(entries);
+            return copy;
+        }
+
+        private static bool Same(Entry x, Entry y) =>
+            x.Index == y.Index && x.Term == y.Term && x.Kind == y.Kind && x.ClusterTime == y.ClusterTime && x.Body.Span.SequenceEqual(y.Body.Span);
+    }
+}
