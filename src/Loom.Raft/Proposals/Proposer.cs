@@ -226,9 +226,10 @@ internal sealed class Proposer
                 pending.Request = null;
                 asked.Pending = retry;
                 restarted.Enqueue(retry);
+                Settle(pending, applied: false, default);
+                bytes += retry.Payload.Length;
+                return;
             }
-
-            return;
         }
 #endif
         forwarder.Enqueue(pending);
@@ -283,17 +284,18 @@ internal sealed class Proposer
     /// </summary>
     public bool OnCommitted(in Entry entry, out bool wantsResult)
     {
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("D4-complete-by-index"))
+        {
+            wantsResult = FindAt(entry.Index) is not null;
+            return wantsResult;
+        }
+#endif
         if (forwarder.Committed(entry.Index, entry.Term))
         {
             Supersede(entry.Index, entry.Term);
         }
-#if LOOM_MUTATIONS
-        if (Diagnostics.Mutations.On("D4-complete-by-index") && FindAt(entry.Index) is not null)
-        {
-            wantsResult = true;
-            return true;
-        }
-#endif
+
         wantsResult = false;
         if (!Envelope.Has(entry.Kind) || entry.Body.Length < Envelope.HeaderBytes)
         {
@@ -336,7 +338,7 @@ internal sealed class Proposer
 #if LOOM_MUTATIONS
         if (Diagnostics.Mutations.On("D4-complete-by-index") && FindAt(outcome.Index) is { Kind: not EntryKind.OpenSession } taken)
         {
-            Finish(taken, outcome);
+            Finish(taken, outcome with { Verdict = ApplyVerdict.Applied });
             return;
         }
 #endif

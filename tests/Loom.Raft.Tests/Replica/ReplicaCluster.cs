@@ -1,0 +1,373 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
+using NUnit.Framework;
+
+namespace Loom.Raft.Tests.Replica;
+
+/// <summary>
+/// Replicas on memory logs under one clock and one queue of (time, order): deterministic, in virtual time. A message takes 1 ms, a flush 1 ms, an apply 0.1 ms.
+/// Tests cut links, drop what they choose, stop appliers and disks, and kill members.
+/// </summary>
+internal sealed class ReplicaCluster
+{
+    public const long Millisecond = 1_000_000;
+
+    private readonly PriorityQueue<Action, (long Time, long Order)> queue = new();
+    private readonly SortedSet<(int, int)> cut = [];
+    private long order;
+
+    public ReplicaCluster(int voters, int standbys = 0, Func<ReplicaOptions, ReplicaOptions>? configure = null, int maxSessions = SessionTable.MaxSessions)
+    {
+        MaxSessions = maxSessions;
+        Configure = configure ?? (o => o);
+        var members = new List<Member>();
+        for (var i = 0; i < voters + standbys; i++)
+        {
+            members.Add(new Member(new MemberId((ulong)i + 1), 1, $"m{i}", $"dc{i}", i < voters ? MemberRole.Voter : MemberRole.Standby, [], []));
+        }
+
+        Configuration = new Configuration(PlacementGoal.Majority, members, []);
+        Nodes = new ReplicaNode[members.Count];
+        for (var i = 0; i < Nodes.Length; i++)
+        {
+            Nodes[i] = new ReplicaNode(this, i, new MemoryReplicaLog(), 1);
+        }
+
+        foreach (var node in Nodes)
+        {
+            Connect(node);
+        }
+    }
+
+    public Func<ReplicaOptions, ReplicaOptions> Configure { get; }
+
+    /// <summary>Fewer than there are processes: sessions end all the time.</summary>
+    public int MaxSessions { get; }
+
+    public Configuration Configuration { get; }
+
+    public ReplicaNode[] Nodes { get; }
+
+    public long Now { get; private set; }
+
+    /// <summary>True: the message is lost. Seen once per message, in sending order.</summary>
+    public Func<int, int, object, bool> Lose { get; set; } = (_, _, _) => false;
+
+    public ReplicaNode? Leader => Nodes.Where(n => n.Alive && n.Replica.Core.Role == RaftRole.Leader).MaxBy(n => n.Replica.Core.Term);
+
+    public ReplicaNode Follower => Nodes.First(n => n.Alive && n != Leader);
+
+    public ReplicaNode WaitForLeader()
+    {
+        Until(() => Leader is { } leader && leader.Replica.Applied > 0 && Nodes.All(n => !n.Alive || IsCut(n.Number) || n.Replica.Core.Leader == leader.Id));
+        return Leader!;
+    }
+
+    public void Schedule(long delay, Action action) => queue.Enqueue(action, (Now + delay, order++));
+
+    /// <summary>Runs until the condition holds, at most 60 s of virtual time.</summary>
+    public void Until(Func<bool> condition)
+    {
+        var limit = Now + (60_000 * Millisecond);
+        while (!condition())
+        {
+            if (Now > limit || !RunNext())
+            {
+                Assert.Fail("it did not happen within a minute of virtual time");
+            }
+        }
+    }
+
+    public void Run(long milliseconds)
+    {
+        var end = Now + (milliseconds * Millisecond);
+        while (queue.TryPeek(out _, out var first) && first.Time <= end)
+        {
+            RunNext();
+        }
+
+        Now = end;
+    }
+
+    private bool RunNext()
+    {
+        if (!queue.TryDequeue(out var action, out var when))
+        {
+            return false;
+        }
+
+        Now = Math.Max(Now, when.Time);
+        action();
+        return true;
+    }
+
+    public void Deliver(int from, MemberId to, object message)
+    {
+        var target = (int)to.Value - 1;
+        if (Lose(from, target, message) || cut.Contains((from, target)))
+        {
+            return;
+        }
+
+        Schedule(Millisecond, () =>
+        {
+            if (!cut.Contains((from, target)))
+            {
+                Nodes[target].Handle(message is Message m ? new PeerMessage(m) : new PeerForward((ForwardMessage)message));
+            }
+        });
+    }
+
+    private bool IsCut(int node) => cut.Count(pair => pair.Item1 == node) == Nodes.Length - 1;
+
+    /// <summary>Cuts a member off, both ways; connections break.</summary>
+    public void Isolate(ReplicaNode node)
+    {
+        foreach (var other in Nodes.Where(n => n != node))
+        {
+            cut.Add((node.Number, other.Number));
+            cut.Add((other.Number, node.Number));
+            node.Handle(new PeerDisconnected(other.Id, PeerLane.Forward));
+            other.Handle(new PeerDisconnected(node.Id, PeerLane.Forward));
+        }
+    }
+
+    public void Heal()
+    {
+        cut.Clear();
+        foreach (var node in Nodes)
+        {
+            Connect(node);
+        }
+    }
+
+    public void Kill(ReplicaNode node)
+    {
+        node.Alive = false;
+        foreach (var other in Nodes.Where(n => n.Alive))
+        {
+            other.Handle(new PeerDisconnected(node.Id, PeerLane.Forward));
+            other.Handle(new PeerDied(node.Id));
+        }
+    }
+
+    public ReplicaNode Restart(ReplicaNode dead)
+    {
+        var node = new ReplicaNode(this, dead.Number, dead.Log.Reopen(), dead.Replica.Options.Incarnation + 1);
+        Nodes[dead.Number] = node;
+        foreach (var each in Nodes.Where(n => n.Alive))
+        {
+            Connect(each);
+        }
+
+        return node;
+    }
+
+    private void Connect(ReplicaNode node)
+    {
+        foreach (var other in Nodes.Where(n => n != node && n.Alive && node.Alive))
+        {
+            node.Handle(new PeerConnected(other.Id, PeerLane.Forward));
+        }
+    }
+}
+
+/// <summary>One member with the driver's duties: disk, applier, clock.</summary>
+internal sealed class ReplicaNode
+{
+    private readonly ReplicaCluster cluster;
+    private readonly Queue<ApplyWork> works = new();
+    private bool flushing;
+    private bool applying;
+    private long wakeAt = long.MaxValue;
+
+    public ReplicaNode(ReplicaCluster cluster, int number, MemoryReplicaLog log, ulong incarnation)
+    {
+        this.cluster = cluster;
+        Number = number;
+        Log = log;
+        var options = cluster.Configure(new ReplicaOptions
+        {
+            Id = Id, Incarnation = incarnation, Seed = (ulong)number * 77, ClusterId = 5,
+        });
+        Sessions = new SessionTable(cluster.MaxSessions, SessionTable.MaxOutcomes);
+        Applier = new Applier(Machine, Sessions) { Observer = (index, hash) => Hashes[index] = hash };
+        Applier.Open();
+        var coreOptions = new RaftCoreOptions { Self = Id, Incarnation = incarnation, Seed = (ulong)number + 1 };
+        var core = new RaftCore(
+            coreOptions, log, log.HardState, log.CommitHint, [new ConfigurationAt(0, cluster.Configuration)], log.LastClusterTime, cluster.Now);
+        Replica = new ReplicaCore(options, core, log, Applier.AppliedIndex);
+        Handle(Awake.Instance);
+    }
+
+    public int Number { get; }
+
+    public MemberId Id => new((ulong)Number + 1);
+
+    public bool Alive { get; set; } = true;
+
+    public MemoryReplicaLog Log { get; }
+
+    public TallyMachine Machine { get; } = new();
+
+    public SessionTable Sessions { get; }
+
+    public Applier Applier { get; }
+
+    public ReplicaCore Replica { get; }
+
+    public SortedDictionary<long, UInt128> Hashes { get; } = [];
+
+    public List<ProposalCompletion> Proposals { get; } = [];
+
+    public List<ReadCompletion> Reads { get; } = [];
+
+    public List<TransferCompletion> Transfers { get; } = [];
+
+    public bool HoldApplier { get; set; }
+
+    public bool HoldDisk { get; set; }
+
+    public Exception? DiskError { get; set; }
+
+    public int MessagesSent { get; private set; }
+
+    /// <summary>Writes acknowledged anywhere so far: noted by every read at its start.</summary>
+    public Func<int> AcknowledgedCount { get; set; } = () => 0;
+
+    public Action<long>? Acknowledged { get; set; }
+
+    /// <summary>Told (acknowledged at the start, read index) of every barrier that holds.</summary>
+    public Action<int, long>? ReadDone { get; set; }
+
+    /// <summary>Proposes a number.</summary>
+    public ProposalRequest Propose(long number, long milliseconds = 30_000, EntryKind kind = EntryKind.Command, ProposalPriority priority = ProposalPriority.Normal)
+    {
+        var request = new ProposalRequest(kind, TallyMachine.Payload(number), cluster.Now + (milliseconds * ReplicaCluster.Millisecond), priority, number);
+        Handle(new ProposalRequested(request));
+        return request;
+    }
+
+    public ReadRequest Read(long milliseconds = 30_000)
+    {
+        var request = new ReadRequest(cluster.Now + (milliseconds * ReplicaCluster.Millisecond), AcknowledgedCount());
+        Handle(new ReadRequested(request));
+        return request;
+    }
+
+    public ProposalCompletion? CompletionOf(ProposalRequest request)
+    {
+        var found = Proposals.Where(c => c.Request == request).ToList();
+        Assert.That(found, Has.Count.LessThanOrEqualTo(1), "completed exactly once");
+        return found.Count == 0 ? null : found[0];
+    }
+
+    public ReadCompletion? CompletionOf(ReadRequest request)
+    {
+        var found = Reads.Where(c => c.Request == request).ToList();
+        Assert.That(found, Has.Count.LessThanOrEqualTo(1), "completed exactly once");
+        return found.Count == 0 ? null : found[0];
+    }
+
+    public void Handle(params ReplicaEvent[] events)
+    {
+        if (!Alive)
+        {
+            return;
+        }
+
+        var effects = Replica.Step(cluster.Now, events);
+        MessagesSent += effects.Control.Count;
+        effects.Control.ForEach(m => cluster.Deliver(Number, m.To, m));
+        effects.Forward.ForEach(m => cluster.Deliver(Number, m.To, m));
+        Proposals.AddRange(effects.Proposals);
+        Reads.AddRange(effects.Reads);
+        Observe(effects);
+        Transfers.AddRange(effects.Transfers);
+        effects.Apply.ForEach(works.Enqueue);
+        if (effects.NextWake < wakeAt || wakeAt <= cluster.Now)
+        {
+            wakeAt = effects.NextWake;
+            if (wakeAt != long.MaxValue)
+            {
+                cluster.Schedule(Math.Max(0, wakeAt - cluster.Now), WakeUp);
+            }
+        }
+
+        ResumeDisk();
+        ResumeApplier();
+    }
+
+    private void Observe(ReplicaEffects effects)
+    {
+        foreach (var completion in effects.Reads)
+        {
+            if (completion.Succeeded)
+            {
+                ReadDone?.Invoke((int)completion.Request.Caller!, completion.Index);
+            }
+        }
+
+        foreach (var completion in effects.Proposals)
+        {
+            if (completion.Succeeded && completion.Request.Caller is long number)
+            {
+                Acknowledged?.Invoke(number);
+            }
+        }
+    }
+
+    private void WakeUp()
+    {
+        if (cluster.Now >= wakeAt)
+        {
+            Handle(Awake.Instance);
+        }
+    }
+
+    public void ResumeDisk()
+    {
+        if (!flushing && !HoldDisk && Log.HasWork && Replica.Failure is null)
+        {
+            flushing = true;
+            var sequence = Log.TakeBatch();
+            cluster.Schedule(ReplicaCluster.Millisecond, () =>
+            {
+                flushing = false;
+                Handle(new LogBatchCompleted(sequence, DiskError));
+            });
+        }
+    }
+
+    public void ResumeApplier()
+    {
+        if (!applying && !HoldApplier && works.TryDequeue(out var work))
+        {
+            applying = true;
+            cluster.Schedule(ReplicaCluster.Millisecond / 10, () =>
+            {
+                applying = false;
+                if (Alive)
+                {
+                    Handle(ApplyNow(work));
+                }
+            });
+        }
+    }
+
+    private ReplicaEvent ApplyNow(ApplyWork work)
+    {
+        try
+        {
+            return new BatchApplied(Applier.ApplyBatch(work));
+        }
+        catch (Exception error) when (error is not AssertionException)
+        {
+            return new ApplyFailed(error);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+using System.Buffers.Binary;
+using Loom.Raft.Replica;
+
+namespace Loom.Raft.Tests.Replica;
+
+/// <summary>The smallest machine that tells once from twice: it remembers every payload (an eight-byte number) in order.</summary>
+internal sealed class TallyMachine : IReplicatedStateMachine
+{
+    public List<long> Seen { get; } = [];
+
+    /// <summary>Throws when it meets this number: a broken replica.</summary>
+    public long Poison { get; set; } = long.MinValue;
+
+    public static byte[] Payload(long number)
+    {
+        var bytes = new byte[8];
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, number);
+        return bytes;
+    }
+
+    public long Open() => 0;
+
+    public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
+    {
+        for (var i = 0; i < entries.Length; i++)
+        {
+            var number = BinaryPrimitives.ReadInt64LittleEndian(entries[i].Payload.Span);
+            if (number == Poison)
+            {
+                throw new InvalidOperationException("poison");
+            }
+
+            Seen.Add(number);
+            results[i] = new ApplyResult
+            {
+                Outcome = new Outcome(0, 0, Seen.Count, number),
+                Hash = (UInt128)number,
+                Result = entries[i].WantsResult ? $"answer {number}" : null,
+            };
+        }
+    }
+
+    public IStateSnapshot CaptureSnapshot() => throw new NotSupportedException();
+
+    public void InstallSnapshot(IStateSnapshot snapshot) => throw new NotSupportedException();
+
+    public void Close()
+    {
+    }
+}
