@@ -1,0 +1,40 @@
+namespace Loom.Server.Cli;
+
+/// <summary>What <c>loom explain CODE</c> says.</summary>
+/// <param name="Code">LOOM1007.</param>
+/// <param name="Title">What happened.</param>
+/// <param name="Meaning">Why.</param>
+/// <param name="Fix">What to do, as a sentence for the hint line.</param>
+internal sealed record ErrorEntry(string Code, string Title, string Meaning, string Fix);
+
+/// <summary>Every error code with its meaning and its fix.</summary>
+internal static class ErrorCatalogue
+{
+    public static IReadOnlyList<ErrorEntry> All { get; } =
+    [
+        new("LOOM1001", "invalid request", "The request can never work as it is.", "correct the request; the message says what is wrong"),
+        new("LOOM1002", "empty key", "A key must have at least one byte.", "give a key; for everything use: get --prefix ''"),
+        new("LOOM1003", "key not found", "Keeping a key's value or lease needs the key to exist.", "put the key with a value first"),
+        new("LOOM1004", "value provided", "A value was given together with --ignore-value.", "leave one of them out"),
+        new("LOOM1005", "lease provided", "A lease was given together with --ignore-lease.", "leave one of them out"),
+        new("LOOM1006", "request too large", "A request holds at most 1.5 MiB, so that one write cannot hold up all others.", "split the value, or store a reference to it"),
+        new("LOOM1007", "no quorum", "This member hears no leader with a majority of the voters. Writes and linearizable reads stop until it does; serializable reads (get --consistency s) still work.", "see which members are missing with: loom status"),
+        new("LOOM1008", "overloaded", "A queue of the member is full; the write was refused before it reached the log.", "retry after a moment; send fewer requests at once"),
+        new("LOOM1009", "deadline exceeded", "The time for the call passed before its outcome was known. A write may have been applied, or may still be.", "read the key back before you write again"),
+        new("LOOM1010", "stopped", "The member is stopping.", "use another member: --endpoints host:port,host:port"),
+        new("LOOM1011", "member failed", "The member met an error that it must not survive, such as a failed flush of its disk. It acknowledges nothing more.", "read the member's log, mend the cause (disk, space), then restart it"),
+        new("LOOM1012", "compacted", "History below the compacted revision is gone.", "read at a newer revision, or without --rev"),
+        new("LOOM1013", "future revision", "The revision has not been written yet.", "read at a revision that a response named"),
+        new("LOOM1014", "lease not found", "The lease does not exist or has expired.", "grant a new lease"),
+        new("LOOM1015", "too many operations", "A transaction holds at most --max-txn-ops operations (128).", "split the transaction"),
+        new("LOOM1016", "duplicate key", "A transaction may put a key once, and not put what it deletes.", "leave one of the operations out"),
+        new("LOOM1017", "leader changed", "Leadership moved while the request was on its way. Nothing was applied.", "retry"),
+        new("LOOM1018", "bad member", "No such member, or it cannot take leadership.", "see the members with: loom member list"),
+        new("LOOM1019", "cannot open", "The store cannot be opened with this directory, address or configuration.", "the message says what does not fit; correct that setting"),
+        new("LOOM1020", "corruption", "A file is damaged. It is never repaired in silence.", "keep a copy of the directory, and let the other members go on without this one"),
+        new("LOOM1021", "not leader", "Only the leader can do this.", "ask the leader; loom status shows it"),
+        new("LOOM1022", "invalid sort", "The order or target of the sort is unknown.", "use one of KEY, VERSION, CREATE, MODIFY, VALUE"),
+    ];
+
+    public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));
+}

@@ -1,0 +1,85 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+using Loom.Server.Configuration;
+
+namespace Loom.Server.Cli;
+
+/// <summary>The client commands of <c>loom</c>. <c>serve</c> is here only for the help: <see cref="Program"/> hands it to its own parser.</summary>
+internal static class LoomCommandLine
+{
+    public static async Task<int> RunAsync(IReadOnlyList<string> arguments, CommandContext context, IReadOnlyList<Command> others, CancellationToken cancellationToken)
+    {
+        RootCommand root = Build(context, others);
+        ParseResult parsed = root.Parse(arguments);
+        if (parsed.Action is ParseErrorAction)
+        {
+            WriteUsageError(context.Error, parsed, arguments);
+            return ExitCode.Usage;
+        }
+
+        var configuration = new InvocationConfiguration { Output = context.Output, Error = context.Error, EnableDefaultExceptionHandler = false };
+        try
+        {
+            return await parsed.InvokeAsync(configuration, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            await context.Output.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    internal static RootCommand Build(CommandContext context, IReadOnlyList<Command> others)
+    {
+        var common = new CommandLineOptions(context);
+        var root = new RootCommand("Loom: one consistent state in several datacenters. `loom serve` runs a node; the other commands talk to one.");
+        common.AddTo(root);
+        var version = new Command("version", "Show the version");
+        version.SetAction(_ => VersionText.Write(context.Output));
+        root.Subcommands.Add(new Command("serve", "Run a node (loom serve --help lists its settings)") { TreatUnmatchedTokensAsErrors = false });
+        foreach (Command command in (Command[])
+            [KvCommands.Put(common), KvCommands.Get(common), KvCommands.Delete(common), TxnCommand.Create(common), StatusCommand.Create(common),
+                MemberCommands.Create(common), version, ExplainCommand.Create(context), .. others])
+        {
+            root.Subcommands.Add(command);
+        }
+
+        return root;
+    }
+
+    /// <summary>One line with the word that was not understood, one with the nearest that would be.</summary>
+    private static void WriteUsageError(TextWriter error, ParseResult parsed, IReadOnlyList<string> arguments)
+    {
+        Command command = parsed.CommandResult.Command;
+        string? unknown = parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens[0] : null;
+        if (unknown is null)
+        {
+            bool verbMissing = command.Subcommands.Count > 0;
+            string problem = verbMissing ? (command is RootCommand ? "a command is missing" : $"'{command.Name}' needs a command") : parsed.Errors[0].Message;
+            string fix = verbMissing
+                ? $"write one of: {string.Join(", ", command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name))}"
+                : $"loom {Path(parsed.CommandResult)} --help shows the usage";
+            ErrorText.Write(error, problem, fix);
+            return;
+        }
+
+        bool isOption = unknown.StartsWith('-');
+        IEnumerable<string> known = isOption ? Options(parsed.CommandResult) : command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name);
+        string? near = Spelling.Nearest(unknown, known);
+        string what = isOption ? $"unknown option {unknown}" : command.Subcommands.Count > 0 ? $"unknown command '{unknown}'" : $"'{unknown}' is one argument too many";
+        ErrorText.Write(error, what, near is null ? $"loom {Path(parsed.CommandResult)}--help shows the usage" : $"did you mean {near}?");
+    }
+
+    private static IEnumerable<string> Options(CommandResult? result)
+    {
+        for (SymbolResult? at = result; at is not null; at = at.Parent)
+        {
+            foreach (Option option in at is CommandResult c ? c.Command.Options : [])
+            {
+                yield return option.Name;
+            }
+        }
+    }
+
+    private static string Path(CommandResult result) => result.Parent is CommandResult parent ? $"{Path(parent)}{result.Command.Name} " : "";
+}

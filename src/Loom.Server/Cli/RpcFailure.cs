@@ -1,0 +1,80 @@
+using Grpc.Core;
+using Loom.Server.Etcd.Translation;
+
+namespace Loom.Server.Cli;
+
+/// <summary>
+/// Turns a failed call into an exit code and a sentence. The one thing it must never get wrong: a write whose outcome is not known is reported as unknown.
+/// </summary>
+internal static class RpcFailure
+{
+    /// <summary>Nothing was sent: the next endpoint may be tried, a write too.</summary>
+    public static bool NeverConnected(RpcException exception)
+    {
+        for (Exception? inner = exception.Status.DebugException; inner is not null; inner = inner.InnerException)
+        {
+            if (inner is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError })
+            {
+                return true;
+            }
+
+            // The connect time-out of SocketsHttpHandler has no code of its own.
+            if (inner is TimeoutException && inner.Message.Contains("ConnectTimeout", StringComparison.Ordinal))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    public static CommandException Translate(RpcException exception, bool write, string endpoint)
+    {
+        string? code = exception.Trailers.GetValue(EtcdError.CodeTrailer);
+        string? outcome = exception.Trailers.GetValue(EtcdError.OutcomeTrailer);
+        string text = exception.Status.Detail;
+        if (exception.Trailers.GetValueBytes(EtcdError.MessageTrailer) is { } bytes)
+        {
+            text = System.Text.Encoding.UTF8.GetString(bytes);
+        }
+
+        if (NeverConnected(exception))
+        {
+            return new CommandException(
+                ExitCode.Unreachable, $"{endpoint} cannot be reached", "start a node with: loom serve, or name another with --endpoints host:port (or LOOM_ENDPOINTS)");
+        }
+
+        if (write && (outcome == "unknown" || (outcome is null && IsAmbiguous(exception))))
+        {
+            return new CommandException(ExitCode.OutcomeUnknown, Outcome(text, "unknown: it may have been applied, or may still be"), "read the key back before you write again", code ?? "LOOM1009");
+        }
+
+        string? fix = code is null ? null : ErrorCatalogue.Find(code)?.Fix;
+        int exit = code switch
+        {
+            "LOOM1007" => ExitCode.NoQuorum,
+            "LOOM1009" or "LOOM1017" when !write => ExitCode.NoQuorum,
+            "LOOM1003" or "LOOM1014" => ExitCode.NotFound,
+            _ => FromStatus(exception.StatusCode, write),
+        };
+        text = code is null || !text.StartsWith(code, StringComparison.Ordinal) ? text : text[code.Length..].TrimStart(':', ' ');
+        return new CommandException(exit, write && outcome == "not-applied" ? Outcome(text, "not applied") : text, fix, code);
+    }
+
+    private static int FromStatus(StatusCode status, bool write) => status switch
+    {
+        StatusCode.NotFound => ExitCode.NotFound,
+        StatusCode.Unavailable or StatusCode.DeadlineExceeded when !write => ExitCode.NoQuorum,
+        _ => ExitCode.Failure,
+    };
+
+    /// <summary>Without our trailers (an etcd, or a connection that broke) only these codes say that nothing happened.</summary>
+    private static bool IsAmbiguous(RpcException exception) => exception.StatusCode is not (
+        StatusCode.InvalidArgument or StatusCode.OutOfRange or StatusCode.NotFound or StatusCode.FailedPrecondition or StatusCode.ResourceExhausted
+        or StatusCode.PermissionDenied or StatusCode.Unauthenticated or StatusCode.Unimplemented) && exception.Status.Detail != EtcdError.NoLeader;
+
+    /// <summary>The store's own messages may say the outcome already.</summary>
+    private static string Outcome(string text, string outcome) => text.Contains("Outcome of this write", StringComparison.Ordinal)
+        ? text
+        : $"{text.TrimEnd('.')}. Outcome of this write: {outcome}.";
+}

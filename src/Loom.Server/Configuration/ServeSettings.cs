@@ -1,0 +1,218 @@
+using System.Globalization;
+using System.Net;
+using Loom.Raft;
+using Loom.Raft.Membership;
+using Loom.Server.Etcd;
+
+namespace Loom.Server.Configuration;
+
+/// <summary>The settings of a node, checked: what <see cref="SettingSources"/> gathered, in types. Each fault is one sentence with its fix.</summary>
+internal sealed record ServeSettings
+{
+    public string Name { get; init; } = "default";
+
+    public string? Datacenter { get; init; }
+
+    public string DataDirectory { get; init; } = "loom-data";
+
+    public IReadOnlyList<string> ListenClientUrls { get; init; } = ["http://127.0.0.1:2379"];
+
+    public IReadOnlyList<string> AdvertiseClientUrls { get; init; } = [];
+
+    public IReadOnlyList<string> ListenPeerUrls { get; init; } = [];
+
+    public IReadOnlyList<InitialMember> InitialCluster { get; init; } = [];
+
+    public string ClusterToken { get; init; } = "loom-cluster";
+
+    /// <summary>This member joins a cluster that exists: it must not form one.</summary>
+    public bool ExistingCluster { get; init; }
+
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    public TimeSpan ElectionTimeout { get; init; } = TimeSpan.FromMilliseconds(1000);
+
+    public int SnapshotCount { get; init; } = 100_000;
+
+    public PlacementGoal PlacementGoal { get; init; } = PlacementGoal.Majority;
+
+    /// <summary>How long frames of a datacenter are held: half of the round trip that was asked for.</summary>
+    public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; init; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
+
+    public EtcdLimits Limits { get; init; } = new();
+
+    public int MaxConcurrentStreams { get; init; } = int.MaxValue;
+
+    public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromHours(2);
+
+    public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(20);
+
+    public LogLevel LogLevel { get; init; } = LogLevel.Information;
+
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
+    /// <summary>5 s + 2 election timeouts, as etcd's.</summary>
+    public TimeSpan RequestTimeout => TimeSpan.FromSeconds(5) + (2 * ElectionTimeout);
+
+    public static ServeSettings From(SettingSources sources)
+    {
+        IReadOnlyList<InitialMember> cluster = InitialClusterText.Parse(sources.Text("initial-cluster"));
+        string name = sources.Text("name");
+        InitialMember? self = Self(cluster, name, sources);
+        IReadOnlyList<string> listen = PeerUrl.CheckAll("--listen-client-urls", sources.Text("listen-client-urls"));
+        CheckListen("--listen-client-urls", listen);
+        IReadOnlyList<string> listenPeers = PeerUrl.CheckAll("--listen-peer-urls", sources.Text("listen-peer-urls"));
+        CheckListen("--listen-peer-urls", listenPeers);
+        TimeSpan heartbeat = sources.Duration("heartbeat-interval", plainIsMilliseconds: true);
+        TimeSpan election = sources.Duration("election-timeout", plainIsMilliseconds: true);
+        CheckTimings(heartbeat, election);
+        return new ServeSettings
+        {
+            Name = name,
+            Datacenter = DatacenterOf(self, sources),
+            DataDirectory = sources.Text("data-dir"),
+            ListenClientUrls = listen,
+            AdvertiseClientUrls = Advertised(sources, listen),
+            ListenPeerUrls = listenPeers,
+
+            // A cluster that lists only this member is a cluster of one: it opens no peer port.
+            InitialCluster = cluster,
+            ClusterToken = sources.Text("initial-cluster-token"),
+            ExistingCluster = OneOf(sources, "initial-cluster-state", "new", "existing") == "existing",
+            HeartbeatInterval = heartbeat,
+            ElectionTimeout = election,
+            SnapshotCount = sources.Integer("snapshot-count", 1, int.MaxValue),
+            PlacementGoal = Goal(sources, cluster),
+            TestPeerDelays = Delays(sources),
+            Limits = new EtcdLimits
+            {
+                MaxTxnOperations = sources.Integer("max-txn-ops", 1, 65_536),
+                MaxRequestBytes = sources.Integer("max-request-bytes", 1, 1536 * 1024),
+            },
+            MaxConcurrentStreams = sources.Integer("max-concurrent-streams", 1, int.MaxValue),
+            KeepAliveInterval = sources.Duration("grpc-keepalive-interval", plainIsMilliseconds: false),
+            KeepAliveTimeout = sources.Duration("grpc-keepalive-timeout", plainIsMilliseconds: false),
+            LogLevel = Level(sources),
+            Warnings = sources.Warnings,
+        };
+    }
+
+    private static InitialMember? Self(IReadOnlyList<InitialMember> cluster, string name, SettingSources sources)
+    {
+        if (cluster.Count == 0)
+        {
+            return null;
+        }
+
+        InitialMember self = cluster.FirstOrDefault(m => m.Name == name) ?? throw new ConfigurationException(
+            $"this member's name '{name}'{sources.Origin("name")} is not in --initial-cluster ({string.Join(", ", cluster.Select(m => m.Name))})",
+            "set --name to one of the listed names, or add this member to the list on every member");
+        IReadOnlyList<string> advertised = PeerUrl.CheckAll("--initial-advertise-peer-urls", sources.Text("initial-advertise-peer-urls"));
+        if (advertised.Count > 0 && !advertised.Order(StringComparer.Ordinal).SequenceEqual(self.PeerUrls.Order(StringComparer.Ordinal)))
+        {
+            throw new ConfigurationException(
+                $"--initial-cluster has {string.Join(" and ", self.PeerUrls)} for {name}, but --initial-advertise-peer-urls has {string.Join(" and ", advertised)}",
+                "make them equal, or leave --initial-advertise-peer-urls out");
+        }
+
+        return self;
+    }
+
+    private static string? DatacenterOf(InitialMember? self, SettingSources sources)
+    {
+        string? given = sources.IsGiven("datacenter") ? sources.Text("datacenter") : null;
+        if (self is not null && given is not null && given != self.Datacenter)
+        {
+            throw new ConfigurationException(
+                $"--datacenter is {given}{sources.Origin("datacenter")}, but --initial-cluster puts {self.Name} into {self.Datacenter}",
+                $"write {self.Name}@{given} in --initial-cluster on every member, or leave --datacenter out");
+        }
+
+        return given ?? self?.Datacenter;
+    }
+
+    private static void CheckListen(string setting, IReadOnlyList<string> urls)
+    {
+        foreach (string url in urls)
+        {
+            string host = new Uri(url).Host.Trim('[', ']');
+            if (host != "localhost" && !IPAddress.TryParse(host, out _))
+            {
+                throw new ConfigurationException($"{setting} has {url}: a name cannot be listened on", "write the machine's IP address, 127.0.0.1 or 0.0.0.0");
+            }
+        }
+    }
+
+    /// <summary>A wildcard address means nothing to a client, so the machine's name stands in for it.</summary>
+    private static IReadOnlyList<string> Advertised(SettingSources sources, IReadOnlyList<string> listen) => sources.IsGiven("advertise-client-urls")
+        ? PeerUrl.CheckAll("--advertise-client-urls", sources.Text("advertise-client-urls"))
+        : [.. listen.Select(url => new Uri(url) is { Host: "0.0.0.0" or "[::]" } wild ? $"http://{Dns.GetHostName()}:{wild.Port}" : url).Distinct(StringComparer.Ordinal)];
+
+    private static void CheckTimings(TimeSpan heartbeat, TimeSpan election)
+    {
+        if (heartbeat < TimeSpan.FromMilliseconds(1))
+        {
+            throw new ConfigurationException("--heartbeat-interval is below 1 ms", "set it near the round trip between the members, e.g. 100");
+        }
+
+        if (election < 5 * heartbeat)
+        {
+            throw new ConfigurationException(
+                $"--election-timeout ({election.TotalMilliseconds} ms) is less than 5 heartbeats of {heartbeat.TotalMilliseconds} ms",
+                $"set --election-timeout to at least {5 * heartbeat.TotalMilliseconds}, better {10 * heartbeat.TotalMilliseconds}");
+        }
+
+        if (election > TimeSpan.FromSeconds(50))
+        {
+            throw new ConfigurationException("--election-timeout is more than 50000 ms", "set it to about ten times the longest round trip between members");
+        }
+    }
+
+    private static PlacementGoal Goal(SettingSources sources, IReadOnlyList<InitialMember> cluster)
+    {
+        if (OneOf(sources, "placement-goal", "majority", "two-datacenters") == "majority")
+        {
+            return PlacementGoal.Majority;
+        }
+
+        string[] datacenters = [.. cluster.Where(m => m.Role == MemberRole.Voter).Select(m => m.Datacenter).Distinct(StringComparer.Ordinal)];
+        return datacenters.Length >= 2
+            ? PlacementGoal.TwoDatacenters
+            : throw new ConfigurationException(
+                "--placement-goal two-datacenters needs voters in two datacenters, and all are in one", "put a voter into another datacenter, or leave the goal out");
+    }
+
+    private static SortedDictionary<string, TimeSpan> Delays(SettingSources sources)
+    {
+        var delays = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
+        string text = sources.Text("test-peer-delay");
+        foreach (string part in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            int equals = part.IndexOf('=', StringComparison.Ordinal);
+            if (equals <= 0 || !double.TryParse(part[(equals + 1)..], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double roundTrip) || roundTrip > 60_000)
+            {
+                throw sources.Bad("test-peer-delay", text, "DC=MS,DC=MS");
+            }
+
+            // Both ends hold what they receive, so each holds half of the round trip.
+            delays[part[..equals]] = TimeSpan.FromMilliseconds(roundTrip / 2);
+        }
+
+        return delays;
+    }
+
+    private static LogLevel Level(SettingSources sources) => sources.Text("log-level").ToUpperInvariant() switch
+    {
+        "DEBUG" => LogLevel.Debug,
+        "INFO" => LogLevel.Information,
+        "WARN" or "WARNING" => LogLevel.Warning,
+        "ERROR" or "PANIC" or "FATAL" or "DPANIC" => LogLevel.Error,
+        _ => throw sources.Bad("log-level", sources.Text("log-level"), "debug, info, warn or error"),
+    };
+
+    private static string OneOf(SettingSources sources, string name, string first, string second)
+    {
+        string text = sources.Text(name);
+        return text == first || text == second ? text : throw sources.Bad(name, text, $"{first} or {second}");
+    }
+}

@@ -1,0 +1,91 @@
+using static Loom.Server.Configuration.SettingKind;
+using static Loom.Server.Configuration.SettingUse;
+
+namespace Loom.Server.Configuration;
+
+/// <summary>Every setting that <c>loom serve</c> knows: ours, and all flags of etcd 3.4 and 3.5.</summary>
+internal static class SettingTable
+{
+    private const string NoTls = "this version serves cleartext only: leave it out, and put the node behind a TLS proxy or on a private network";
+    private const string NoDiscovery = "list the members in --initial-cluster instead";
+
+    public static IReadOnlyList<Setting> All { get; } =
+    [
+        // Member
+        new("name", Text, Works, "default", "name of this member, unique in the cluster"),
+        new("data-dir", Text, Works, "loom-data", "directory of this member's data"),
+        new("listen-client-urls", Text, Works, "http://127.0.0.1:2379", "where to serve clients (gRPC and HTTP on one port)"),
+        new("advertise-client-urls", Text, Works, "", "where clients reach this member (default: the listen URLs)"),
+        new("heartbeat-interval", Milliseconds, Works, "100", "time between the leader's heartbeats, ms"),
+        new("election-timeout", Milliseconds, Works, "1000", "silence after which a new leader is elected, ms; at least 5 heartbeats"),
+        new("snapshot-count", Integer, Works, "100000", "entries between two snapshots"),
+        new("max-txn-ops", Integer, Works, "128", "most operations in a transaction"),
+        new("max-request-bytes", Integer, Works, "1572864", "largest request, bytes; at most 1572864"),
+        new("max-concurrent-streams", Integer, Works, "2147483647", "most streams per client connection"),
+        new("grpc-keepalive-interval", Duration, Works, "2h", "silence after which a client connection is pinged"),
+        new("grpc-keepalive-timeout", Duration, Works, "20s", "time after a ping until a silent connection is closed"),
+        new("log-level", Text, Works, "info", "debug, info, warn or error"),
+        new("config-file", Text, Works, "", "JSON file with settings, keyed by flag name; flags and variables win over it"),
+
+        // Cluster
+        new("datacenter", Text, Works, "", "datacenter of this member (default: what --initial-cluster says)"),
+        new("initial-cluster", Text, Works, "", "all members at formation: name@datacenter=url,name@datacenter/standby=url,..."),
+        new("initial-cluster-token", Text, Works, "loom-cluster", "keeps clusters apart"),
+        new("initial-cluster-state", Text, Works, "new", "new or existing"),
+        new("listen-peer-urls", Text, Works, "", "where to listen for members (default: the advertised ones)"),
+        new("initial-advertise-peer-urls", Text, Works, "", "where members reach this one (default: its entry in --initial-cluster)"),
+        new("placement-goal", Text, Works, "majority", "majority, or two-datacenters: a commit needs voters of two datacenters"),
+        new("test-peer-delay", Text, Hidden, "", "DC=MS,...: round-trip time to add to frames from that datacenter"),
+
+        // etcd's, without a meaning here
+        .. Ignore(
+            "wal-dir", "max-snapshots", "max-wals", "initial-election-tick-advance", "quota-backend-bytes", "backend-batch-interval", "backend-batch-limit",
+            "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
+            "enable-grpc-gateway", "cors", "host-whitelist", "strict-reconfig-check", "pre-vote", "auto-compaction-retention", "auto-compaction-mode", "enable-v2",
+            "v2-deprecation", "discovery-fallback", "discovery-proxy", "cipher-suites", "tls-min-version", "tls-max-version", "self-signed-cert-validity",
+            "auth-token", "bcrypt-cost", "auth-token-ttl", "enable-pprof", "metrics", "listen-metrics-urls", "logger", "log-outputs", "log-package-levels", "debug",
+            "enable-log-rotation", "log-rotation-config-json", "log-format", "proxy", "proxy-failure-wait", "proxy-refresh-interval", "proxy-dial-timeout",
+            "proxy-write-timeout", "proxy-read-timeout", "unsafe-no-fsync", "warning-unary-request-duration", "max-learners", "snapshot-catchup-entries",
+            "compact-hash-check-enabled", "compact-hash-check-time", "corrupt-check-time", "compaction-batch-limit", "compaction-sleep-interval",
+            "watch-progress-notify-interval", "warning-apply-duration", "bootstrap-defrag-threshold-megabytes", "memory-mlock",
+            "experimental-initial-corrupt-check", "experimental-corrupt-check-time", "experimental-compact-hash-check-enabled",
+            "experimental-compact-hash-check-time", "experimental-enable-v2v3", "experimental-backend-bbolt-freelist-type", "experimental-enable-lease-checkpoint",
+            "experimental-enable-lease-checkpoint-persist", "experimental-compaction-batch-limit", "experimental-compaction-sleep-interval",
+            "experimental-peer-skip-client-san-verification", "experimental-watch-progress-notify-interval", "experimental-warning-apply-duration",
+            "experimental-warning-unary-request-duration", "experimental-max-learners", "experimental-txn-mode-write-with-shared-buffer",
+            "experimental-bootstrap-defrag-threshold-megabytes", "experimental-memory-mlock", "experimental-snapshot-catchup-entries",
+            "experimental-stop-grpc-service-on-defrag", "experimental-wait-cluster-ready-timeout", "experimental-enable-distributed-tracing",
+            "experimental-distributed-tracing-address", "experimental-distributed-tracing-service-name", "experimental-distributed-tracing-instance-id",
+            "experimental-distributed-tracing-sampling-rate"),
+
+        // etcd's, where ignoring would break a promise
+        .. Refuse(NoTls, "cert-file", "key-file", "ca-file", "client-cert-auth", "client-crl-file", "client-cert-allowed-hostname", "trusted-ca-file", "auto-tls",
+            "peer-cert-file", "peer-key-file", "peer-ca-file", "peer-client-cert-auth", "peer-trusted-ca-file", "peer-cert-allowed-cn",
+            "peer-cert-allowed-hostname", "peer-auto-tls", "peer-crl-file"),
+        .. Refuse(NoDiscovery, "discovery", "discovery-srv", "discovery-srv-name"),
+        .. Refuse("put the client URL into --listen-client-urls: both protocols share one port here", "listen-client-http-urls"),
+        .. Refuse("recovery from a lost majority is not in this version; start the lost members instead", "force-new-cluster"),
+    ];
+
+    private static readonly Dictionary<string, Setting> ByName = All.ToDictionary(s => s.Name, StringComparer.Ordinal);
+    private static readonly Dictionary<string, Setting> ByVariable = All.ToDictionary(s => s.Variable, StringComparer.Ordinal);
+
+    public static Setting? Find(string name) => ByName.GetValueOrDefault(name);
+
+    public static Setting? FindVariable(string name) => ByVariable.GetValueOrDefault(name);
+
+    private static IEnumerable<Setting> Ignore(params string[] names) => names.Select(n => new Setting(n, Switches.Contains(n) ? SettingKind.Boolean : Text, Ignored, "", ""));
+
+    private static IEnumerable<Setting> Refuse(string fix, params string[] names) => names.Select(n => new Setting(n, Switches.Contains(n) ? SettingKind.Boolean : Text, Refused, "", fix));
+
+    /// <summary>etcd's switches: as flags they take no value of their own ("--debug", "--debug=false"), so the parser must know them.</summary>
+    private static string[] Switches =>
+    [
+        "initial-election-tick-advance", "strict-reconfig-check", "pre-vote", "enable-v2", "client-cert-auth", "auto-tls", "peer-client-cert-auth", "peer-auto-tls",
+        "socket-reuse-port", "socket-reuse-address", "enable-grpc-gateway", "enable-pprof", "debug", "enable-log-rotation", "unsafe-no-fsync", "force-new-cluster",
+        "memory-mlock", "compact-hash-check-enabled", "experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled",
+        "experimental-enable-lease-checkpoint", "experimental-enable-lease-checkpoint-persist", "experimental-peer-skip-client-san-verification",
+        "experimental-txn-mode-write-with-shared-buffer", "experimental-memory-mlock", "experimental-stop-grpc-service-on-defrag",
+        "experimental-enable-distributed-tracing",
+    ];
+}

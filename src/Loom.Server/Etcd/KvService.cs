@@ -1,0 +1,114 @@
+using Google.Protobuf;
+using Grpc.Core;
+using Loom.Server.Etcd.Translation;
+using Loom.Store;
+using Loom.Store.Model;
+using Wire = Loom.Server.Etcd.Protos;
+
+namespace Loom.Server.Etcd;
+
+/// <summary>
+/// etcd's KV: each method is one translation, one call, one translation.
+/// The calls get no token: cancelling would stop only the waiting, the store bounds that itself (5 s + 2 election timeouts), and gRPC answers a passed deadline.
+/// </summary>
+internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimits limits) : Wire.KV.KVBase
+{
+    public override async Task<Wire.RangeResponse> Range(Wire.RangeRequest request, ServerCallContext context)
+    {
+        RequireLeaderIfAsked(context);
+        RangeQuery query = RequestTranslation.Range(request);
+        try
+        {
+            RangeResult result = request.Serializable
+                ? store.Range(query)
+                : await store.RangeAsync(query, ReadConsistency.Linearizable, CancellationToken.None).ConfigureAwait(false);
+            var response = new Wire.RangeResponse { Header = headers.At(result.Revision) };
+            ResponseTranslation.Fill(response, result);
+            return response;
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    public override async Task<Wire.PutResponse> Put(Wire.PutRequest request, ServerCallContext context)
+    {
+        RequireLeaderIfAsked(context);
+        PutOperation put = RequestTranslation.Put(request);
+        RequireSize(request);
+        try
+        {
+            PutResult result = await store.PutAsync(put, CancellationToken.None).ConfigureAwait(false);
+            return ResponseTranslation.Put(result, headers.At(result.Revision));
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    public override async Task<Wire.DeleteRangeResponse> DeleteRange(Wire.DeleteRangeRequest request, ServerCallContext context)
+    {
+        RequireLeaderIfAsked(context);
+        DeleteOperation delete = RequestTranslation.Delete(request);
+        RequireSize(request);
+        try
+        {
+            DeleteResult result = await store.DeleteAsync(delete, CancellationToken.None).ConfigureAwait(false);
+            return ResponseTranslation.Delete(result, headers.At(result.Revision));
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    public override async Task<Wire.TxnResponse> Txn(Wire.TxnRequest request, ServerCallContext context)
+    {
+        RequireLeaderIfAsked(context);
+        Transaction transaction = RequestTranslation.Txn(request, limits.MaxTxnOperations);
+        RequireSize(request);
+        ReadConsistency consistency = RequestTranslation.IsSerializable(request) ? ReadConsistency.Local : ReadConsistency.Linearizable;
+        try
+        {
+            TransactionResult result = await store.TransactAsync(transaction, consistency, CancellationToken.None).ConfigureAwait(false);
+            return ResponseTranslation.Txn(request, result, headers.At(result.Revision));
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    public override async Task<Wire.CompactionResponse> Compact(Wire.CompactionRequest request, ServerCallContext context)
+    {
+        RequireLeaderIfAsked(context);
+        try
+        {
+            Revision revision = await store.CompactAsync(new Revision(request.Revision), request.Physical, CancellationToken.None).ConfigureAwait(false);
+            return new Wire.CompactionResponse { Header = headers.At(revision) };
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    private void RequireSize(IMessage request)
+    {
+        if (request.CalculateSize() > limits.MaxRequestBytes)
+        {
+            throw EtcdError.Refused(LoomErrorCode.RequestTooLarge);
+        }
+    }
+
+    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader.</summary>
+    private void RequireLeaderIfAsked(ServerCallContext context)
+    {
+        if (context.GetHttpContext().Request.Headers.ContainsKey("hasleader") && !headers.HasLeader)
+        {
+            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
+        }
+    }
+}
