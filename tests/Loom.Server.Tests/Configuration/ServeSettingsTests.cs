@@ -1,0 +1,94 @@
+using Loom.Raft;
+using Loom.Raft.Membership;
+using Loom.Server.Configuration;
+
+namespace Loom.Server.Tests.Configuration;
+
+[TestFixture]
+public sealed class ServeSettingsTests
+{
+    private const string Cluster = "e1@east=http://10.0.0.1:2380,e2@east/standby=http://10.0.0.2:2380,w1@west=http://10.0.1.1:2380,w1@west=http://10.0.1.1:2390,s1=http://10.0.2.1:2380";
+
+    [Test]
+    public void No_option_is_a_cluster_of_one_on_loopback()
+    {
+        ServeSettings settings = From([]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(settings.Name, Is.EqualTo("default"));
+            Assert.That(settings.DataDirectory, Is.EqualTo("loom-data"));
+            Assert.That(settings.ListenClientUrls, Is.EqualTo(new[] { "http://127.0.0.1:2379" }));
+            Assert.That(settings.AdvertiseClientUrls, Is.EqualTo(settings.ListenClientUrls));
+            Assert.That(settings.InitialCluster, Is.Empty);
+            Assert.That(settings.RequestTimeout, Is.EqualTo(TimeSpan.FromSeconds(7)));
+        });
+    }
+
+    [Test]
+    public void Members_carry_datacenter_role_and_several_urls()
+    {
+        IReadOnlyList<InitialMember> members = From(["--name=e1", "--initial-cluster", Cluster]).InitialCluster;
+        Assert.Multiple(() =>
+        {
+            Assert.That(members.Select(m => (m.Name, m.Datacenter, m.Role)), Is.EqualTo(new[]
+            {
+                ("e1", "east", MemberRole.Voter), ("e2", "east", MemberRole.Standby), ("w1", "west", MemberRole.Voter), ("s1", "s1", MemberRole.Voter),
+            }));
+            Assert.That(members[2].PeerUrls, Is.EqualTo(new[] { "http://10.0.1.1:2380", "http://10.0.1.1:2390" }));
+        });
+    }
+
+    [Test]
+    public void The_datacenter_follows_from_the_list() => Assert.That(From(["--name", "w1", "--initial-cluster", Cluster]).Datacenter, Is.EqualTo("west"));
+
+    [Test]
+    public void A_round_trip_is_held_for_half_at_each_end() =>
+        Assert.That(From(["--test-peer-delay", "west=20,south=7"]).TestPeerDelays, Is.EqualTo(new Dictionary<string, TimeSpan>
+        {
+            ["south"] = TimeSpan.FromMilliseconds(3.5), ["west"] = TimeSpan.FromMilliseconds(10),
+        }));
+
+    [TestCase("--name=x --initial-cluster a=http://h:1,b=http://h:2", "not in --initial-cluster", "--name")]
+    [TestCase("--name=e1 --datacenter west --initial-cluster CLUSTER", "puts e1 into east", "e1@west")]
+    [TestCase("--name=e1 --initial-advertise-peer-urls http://h:9 --initial-cluster CLUSTER", "--initial-advertise-peer-urls has", "make them equal")]
+    [TestCase("--name=a --initial-cluster a=h:1", "not http://host:port", "http://")]
+    [TestCase("--name=a --initial-cluster a@x=http://h:1,a@y=http://h:2", "two datacenters", "a@x")]
+    [TestCase("--name=a --initial-cluster a@x/spare=http://h:1", "the role 'spare'", "/standby")]
+    [TestCase("--name=a --initial-cluster a@x/standby=http://h:1", "only standbys", "/standby")]
+    [TestCase("--name=a --initial-cluster a=http://h:1,b=http://h:1", "to a and to b", "URLs of its own")]
+    [TestCase("--name=a --initial-cluster a", "not name@datacenter=url", "name@datacenter")]
+    [TestCase("--name=a --initial-cluster a=https://h:1", "cleartext only", "http://")]
+    [TestCase("--listen-client-urls http://db.example:2379", "a name cannot be listened on", "IP address")]
+    [TestCase("--listen-client-urls 127.0.0.1:2379", "not http://host:port", "http://")]
+    [TestCase("--heartbeat-interval 300", "less than 5 heartbeats", "1500")]
+    [TestCase("--election-timeout 60000", "more than 50000", "ten times")]
+    [TestCase("--heartbeat-interval soon", "'soon'", "milliseconds")]
+    [TestCase("--placement-goal two-datacenters --name a --initial-cluster a@x=http://h:1,b@x=http://h:2", "two datacenters", "another datacenter")]
+    [TestCase("--placement-goal all", "majority or two-datacenters", "majority")]
+    [TestCase("--initial-cluster-state old", "new or existing", "new")]
+    [TestCase("--max-request-bytes 99999999", "at most 1572864", "1572864")]
+    [TestCase("--test-peer-delay west", "DC=MS", "DC=MS")]
+    public void A_fault_is_one_sentence_with_its_fix(string line, string problem, string fix)
+    {
+        string[] arguments = line.Replace("CLUSTER", Cluster, StringComparison.Ordinal).Split(' ');
+        Assert.That(() => From(arguments), Throws.TypeOf<ConfigurationException>().With.Message.Contains(problem).And.Property("Fix").Contains(fix));
+    }
+
+    [Test]
+    public void A_fault_names_the_variable_that_it_came_from() =>
+        Assert.That(
+            () => ServeSettings.From(SettingSourcesTests.Read([], new Dictionary<string, string> { ["ETCD_ELECTION_TIMEOUT"] = "x" })),
+            Throws.TypeOf<ConfigurationException>().With.Message.Contains("(from ETCD_ELECTION_TIMEOUT)"));
+
+    [Test]
+    public void Etcd_s_own_default_for_streams_starts() => Assert.That(From(["--max-concurrent-streams", "4294967295"]).MaxConcurrentStreams, Is.EqualTo(int.MaxValue));
+
+    [TestCase("100ms", 100)]
+    [TestCase("1m30s", 90_000)]
+    [TestCase("1.5s", 1500)]
+    [TestCase("250", 250)]
+    public void Durations_are_Go_s(string text, int milliseconds) =>
+        Assert.That(GoDuration.Parse(text, plainIsMilliseconds: true), Is.EqualTo(TimeSpan.FromMilliseconds(milliseconds)));
+
+    private static ServeSettings From(string[] arguments) => ServeSettings.From(SettingSourcesTests.Read(arguments));
+}
