@@ -1,5 +1,4 @@
 using System.Globalization;
-using Loom.Raft;
 using Loom.Store;
 
 namespace Loom.Server.Cli;
@@ -20,9 +19,8 @@ internal static class ErrorText
     public static void Write(TextWriter output, LoomException exception)
     {
         string code = Code(exception.Code);
-        string message = exception.Message.StartsWith(code, StringComparison.Ordinal) ? exception.Message[code.Length..].TrimStart(':', ' ') : exception.Message;
-        string outcome = exception.Outcome == WriteOutcome.Unknown ? " Outcome of this write: unknown." : "";
-        Write(output, message + outcome, ErrorCatalogue.Find(code)?.Fix, code);
+        bool own = exception.Message.StartsWith(code, StringComparison.Ordinal);
+        Write(output, own ? exception.Message[code.Length..].TrimStart(':', ' ') : exception.Message, own ? null : ErrorCatalogue.Find(code)?.Fix, code);
     }
 
     public static string Code(LoomErrorCode code) => "LOOM" + ((int)code).ToString(CultureInfo.InvariantCulture);

@@ -33,9 +33,12 @@ internal static class RpcFailure
         string? code = exception.Trailers.GetValue(EtcdError.CodeTrailer);
         string? outcome = exception.Trailers.GetValue(EtcdError.OutcomeTrailer);
         string text = exception.Status.Detail;
+        bool own = false;
         if (exception.Trailers.GetValueBytes(EtcdError.MessageTrailer) is { } bytes)
         {
+            // The store's message holds the outcome and the fix already.
             text = System.Text.Encoding.UTF8.GetString(bytes);
+            own = true;
         }
 
         if (NeverConnected(exception))
@@ -46,10 +49,11 @@ internal static class RpcFailure
 
         if (write && (outcome == "unknown" || (outcome is null && IsAmbiguous(exception))))
         {
-            return new CommandException(ExitCode.OutcomeUnknown, Outcome(text, "unknown: it may have been applied, or may still be"), "read the key back before you write again", code ?? "LOOM1009");
+            string unknown = Outcome(WithoutCode(text, code), "unknown: it may have been applied, or may still be");
+            return new CommandException(ExitCode.OutcomeUnknown, unknown, own ? null : "read the key back before you write again", code ?? "LOOM1009");
         }
 
-        string? fix = code is null ? null : ErrorCatalogue.Find(code)?.Fix;
+        string? fix = code is null || own ? null : ErrorCatalogue.Find(code)?.Fix;
         int exit = code switch
         {
             "LOOM1007" => ExitCode.NoQuorum,
@@ -57,9 +61,12 @@ internal static class RpcFailure
             "LOOM1003" or "LOOM1014" => ExitCode.NotFound,
             _ => FromStatus(exception.StatusCode, write),
         };
-        text = code is null || !text.StartsWith(code, StringComparison.Ordinal) ? text : text[code.Length..].TrimStart(':', ' ');
+        text = WithoutCode(text, code);
         return new CommandException(exit, write && outcome == "not-applied" ? Outcome(text, "not applied") : text, fix, code);
     }
+
+    private static string WithoutCode(string text, string? code) =>
+        code is not null && text.StartsWith(code, StringComparison.Ordinal) ? text[code.Length..].TrimStart(':', ' ') : text;
 
     private static int FromStatus(StatusCode status, bool write) => status switch
     {

@@ -86,8 +86,8 @@ internal sealed record ServeSettings
             TestPeerDelays = Delays(sources),
             Limits = new EtcdLimits
             {
-                MaxTxnOperations = sources.Integer("max-txn-ops", 1, 65_536),
-                MaxRequestBytes = sources.Integer("max-request-bytes", 1, 1536 * 1024),
+                MaxTxnOperations = sources.Integer("max-txn-ops", 1, 128),
+                MaxRequestBytes = sources.Integer("max-request-bytes", 1024, 2 * 1024 * 1024),
             },
             MaxConcurrentStreams = sources.Integer("max-concurrent-streams", 1, int.MaxValue),
             KeepAliveInterval = sources.Duration("grpc-keepalive-interval", plainIsMilliseconds: false),

@@ -72,8 +72,22 @@ internal sealed class SettingSources
             throw Bad(name, text, $"at least {minimum}");
         }
 
-        // etcd's own default for streams is beyond our type: cut silently, it means "no limit".
-        return number <= maximum ? (int)number : name == "max-concurrent-streams" ? maximum : throw Bad(name, text, $"at most {maximum}");
+        if (number <= maximum)
+        {
+            return (int)number;
+        }
+
+        // Limits that etcd lets be raised further than we do: the node starts with its own, and says so. etcd's default for streams means "no limit".
+        switch (name)
+        {
+            case "max-concurrent-streams":
+                return maximum;
+            case "max-txn-ops" or "max-request-bytes":
+                warnings.Add($"--{name} is {text}{Origin(name)}; the limit here is {maximum}, which is used");
+                return maximum;
+            default:
+                throw Bad(name, text, $"at most {maximum}");
+        }
     }
 
     public TimeSpan Duration(string name, bool plainIsMilliseconds)

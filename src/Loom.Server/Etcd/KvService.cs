@@ -40,7 +40,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
         try
         {
             PutResult result = await store.PutAsync(put, CancellationToken.None).ConfigureAwait(false);
-            return ResponseTranslation.Put(result, headers.At(result.Revision));
+            return ResponseTranslation.Put(request, result, headers.At(result.Revision));
         }
         catch (LoomException exception)
         {
@@ -56,7 +56,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
         try
         {
             DeleteResult result = await store.DeleteAsync(delete, CancellationToken.None).ConfigureAwait(false);
-            return ResponseTranslation.Delete(result, headers.At(result.Revision));
+            return ResponseTranslation.Delete(request, result, headers.At(result.Revision));
         }
         catch (LoomException exception)
         {

@@ -6,6 +6,27 @@ namespace Loom.Server.Hosting;
 /// <summary>Opens the store of a node with its settings.</summary>
 internal static class StoreOpening
 {
-    public static Task<ILoomStore> OpenAsync(ServeSettings settings, ILoggerFactory loggers, CancellationToken cancellationToken) =>
-        throw new LoomException(LoomErrorCode.CannotOpen, $"this build has no replica yet ({settings.Name})");
+    /// <summary>The log holds a write in its own encoding, which may be a little longer than etcd's: the wire's limit should be the one that decides.</summary>
+    private const int EncodingBytes = 64 * 1024;
+
+    public static async Task<ILoomStore> OpenAsync(ServeSettings settings, ILoggerFactory loggers, CancellationToken cancellationToken) =>
+        await LoomStore.OpenAsync(Options(settings, loggers), cancellationToken).ConfigureAwait(false);
+
+    internal static LoomOptions Options(ServeSettings settings, ILoggerFactory? loggers) => new()
+    {
+        Name = settings.Name,
+        Datacenter = settings.Datacenter,
+        DataDirectory = settings.DataDirectory,
+        InitialCluster = settings.InitialCluster,
+        ClusterToken = settings.ClusterToken,
+        ListenPeerUrls = settings.ListenPeerUrls,
+        AdvertiseClientUrls = settings.AdvertiseClientUrls,
+        HeartbeatInterval = settings.HeartbeatInterval,
+        ElectionTimeout = settings.ElectionTimeout,
+        PlacementGoal = settings.PlacementGoal,
+        RequestTimeout = settings.RequestTimeout,
+        MaxRequestBytes = settings.Limits.MaxRequestBytes + EncodingBytes,
+        TestPeerDelays = settings.TestPeerDelays,
+        LoggerFactory = loggers,
+    };
 }

@@ -5,7 +5,7 @@ using Loom.Server.Etcd.Protos;
 namespace Loom.Server.Tests.Cli;
 
 [TestFixture]
-public sealed class TxnTextTests
+internal sealed class TxnTextTests
 {
     [TestCase("mod(\"key1\") > \"0\"", Compare.Types.CompareTarget.Mod, Compare.Types.CompareResult.Greater)]
     [TestCase("m(key1) > 0", Compare.Types.CompareTarget.Mod, Compare.Types.CompareResult.Greater)]

@@ -5,7 +5,7 @@ using Loom.Server.Configuration;
 namespace Loom.Server.Tests.Configuration;
 
 [TestFixture]
-public sealed class ServeSettingsTests
+internal sealed class ServeSettingsTests
 {
     private const string Cluster = "e1@east=http://10.0.0.1:2380,e2@east/standby=http://10.0.0.2:2380,w1@west=http://10.0.1.1:2380,w1@west=http://10.0.1.1:2390,s1=http://10.0.2.1:2380";
 
@@ -66,7 +66,7 @@ public sealed class ServeSettingsTests
     [TestCase("--placement-goal two-datacenters --name a --initial-cluster a@x=http://h:1,b@x=http://h:2", "two datacenters", "another datacenter")]
     [TestCase("--placement-goal all", "majority or two-datacenters", "majority")]
     [TestCase("--initial-cluster-state old", "new or existing", "new")]
-    [TestCase("--max-request-bytes 99999999", "at most 1572864", "1572864")]
+    [TestCase("--snapshot-count 0", "at least 1", "at least 1")]
     [TestCase("--test-peer-delay west", "DC=MS", "DC=MS")]
     public void A_fault_is_one_sentence_with_its_fix(string line, string problem, string fix)
     {
@@ -82,6 +82,14 @@ public sealed class ServeSettingsTests
 
     [Test]
     public void Etcd_s_own_default_for_streams_starts() => Assert.That(From(["--max-concurrent-streams", "4294967295"]).MaxConcurrentStreams, Is.EqualTo(int.MaxValue));
+
+    [Test]
+    public void A_limit_above_ours_starts_with_ours_and_says_so()
+    {
+        ServeSettings settings = From(["--max-txn-ops=10000"]);
+        Assert.That(settings.Limits.MaxTxnOperations, Is.EqualTo(128));
+        Assert.That(settings.Warnings.Single(), Does.Contain("the limit here is 128"));
+    }
 
     [TestCase("100ms", 100)]
     [TestCase("1m30s", 90_000)]

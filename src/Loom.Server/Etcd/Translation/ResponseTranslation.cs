@@ -19,8 +19,13 @@ internal static class ResponseTranslation
         }
     }
 
-    public static Wire.PutResponse Put(PutResult result, Wire.ResponseHeader header)
+    public static Wire.PutResponse Put(Wire.PutRequest request, PutResult result, Wire.ResponseHeader header)
     {
+        if (result.Deduplicated && request.PrevKv)
+        {
+            throw ReadsLost(result.Revision);
+        }
+
         var response = new Wire.PutResponse { Header = header };
         if (result.Previous is { } previous)
         {
@@ -30,8 +35,13 @@ internal static class ResponseTranslation
         return response;
     }
 
-    public static Wire.DeleteRangeResponse Delete(DeleteResult result, Wire.ResponseHeader header)
+    public static Wire.DeleteRangeResponse Delete(Wire.DeleteRangeRequest request, DeleteResult result, Wire.ResponseHeader header)
     {
+        if (result.Deduplicated && request.PrevKv)
+        {
+            throw ReadsLost(result.Revision);
+        }
+
         var response = new Wire.DeleteRangeResponse { Header = header, Deleted = result.Deleted };
         Fill(response.PrevKvs, result.Previous);
         return response;
@@ -65,9 +75,9 @@ internal static class ResponseTranslation
                 Fill(response, range.Result);
                 return new Wire.ResponseOp { ResponseRange = response };
             case PutResult put:
-                return new Wire.ResponseOp { ResponsePut = Put(put, RevisionOnly(put.Revision)) };
+                return new Wire.ResponseOp { ResponsePut = Put(request.RequestPut, put, RevisionOnly(put.Revision)) };
             case DeleteResult delete:
-                return new Wire.ResponseOp { ResponseDeleteRange = Delete(delete, RevisionOnly(delete.Revision)) };
+                return new Wire.ResponseOp { ResponseDeleteRange = Delete(request.RequestDeleteRange, delete, RevisionOnly(delete.Revision)) };
             case NestedResult nested:
                 return new Wire.ResponseOp { ResponseTxn = Txn(request.RequestTxn, nested.Result, new Wire.ResponseHeader()) };
             default:
@@ -85,13 +95,16 @@ internal static class ResponseTranslation
         {
             if (operation.RequestPut is not { PrevKv: false })
             {
-                throw EtcdError.From(new OutcomeUnknownException(
-                    LoomErrorCode.DeadlineExceeded, $"the transaction was applied at revision {revision}, but the connection to the leader broke and its reads are lost"));
+                throw ReadsLost(revision);
             }
 
             response.Responses.Add(new Wire.ResponseOp { ResponsePut = new Wire.PutResponse { Header = RevisionOnly(revision) } });
         }
     }
+
+    private static Grpc.Core.RpcException ReadsLost(Revision revision) => EtcdError.From(new OutcomeUnknownException(
+        LoomErrorCode.DeadlineExceeded,
+        $"LOOM1009: the write was applied at revision {revision}, but the way to the leader broke and what it read is lost. Read the keys again."));
 
     private static Wire.ResponseHeader RevisionOnly(Revision revision) => new() { Revision = revision.Number };
 

@@ -5,7 +5,7 @@ using Loom.Store;
 namespace Loom.Server.Tests.Etcd.Translation;
 
 [TestFixture]
-public sealed class EtcdErrorTests
+internal sealed class EtcdErrorTests
 {
     [TestCase(LoomErrorCode.NoQuorum, StatusCode.Unavailable, "etcdserver: no leader")]
     [TestCase(LoomErrorCode.LeaderChanged, StatusCode.Unavailable, "etcdserver: leader changed")]

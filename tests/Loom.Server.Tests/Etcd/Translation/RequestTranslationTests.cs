@@ -7,7 +7,7 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Tests.Etcd.Translation;
 
 [TestFixture]
-public sealed class RequestTranslationTests
+internal sealed class RequestTranslationTests
 {
     private static readonly ByteString Key = ByteString.CopyFromUtf8("k");
 

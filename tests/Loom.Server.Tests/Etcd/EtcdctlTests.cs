@@ -1,0 +1,91 @@
+using Loom.Server.Tests.Hosting;
+
+namespace Loom.Server.Tests.Etcd;
+
+/// <summary>Goal: Debian's etcdctl 3.4 works against the node as it does against etcd. It is Go's client: its balancer, its time-outs, its error texts.</summary>
+[TestFixture]
+internal sealed class EtcdctlTests
+{
+    private TestNode node = null!;
+
+    [OneTimeSetUp]
+    public async Task StartAsync()
+    {
+        Interop.Require("etcdctl");
+        node = await TestNode.StartAsync();
+        foreach (string[] pair in (string[][])[["a", "1"], ["a", "2"], ["r/1", "x"], ["r/2", "w"], ["r/3", "v"]])
+        {
+            Assert.That(Ctl("put", pair[0], pair[1]), Is.EqualTo("OK\n"));
+        }
+    }
+
+    [OneTimeTearDown]
+    public async Task StopAsync() => await (node?.DisposeAsync() ?? ValueTask.CompletedTask);
+
+    [TestCase("get a", "a\n2\n")]
+    [TestCase("get a --rev=2", "a\n1\n")]
+    [TestCase("get a --print-value-only", "2\n")]
+    [TestCase("get a --consistency=s", "a\n2\n")]
+    [TestCase("get none", "")]
+    [TestCase("get r/ --prefix --keys-only", "r/1\n\nr/2\n\nr/3\n\n")]
+    [TestCase("get r/ --prefix --limit=1", "r/1\nx\n")]
+    [TestCase("get r/2 --from-key", "r/2\nw\nr/3\nv\n")]
+    [TestCase("get r/1 r/3", "r/1\nx\nr/2\nw\n")]
+    [TestCase("get r/ --prefix --sort-by=VALUE --order=ASCEND", "r/3\nv\nr/2\nw\nr/1\nx\n")]
+    [TestCase("get r/ --prefix --sort-by=CREATE --order=DESCEND --limit=1", "r/3\nv\n")]
+    public void Get_has_all_its_flags(string arguments, string expected) => Assert.That(Ctl(arguments.Split(' ')), Is.EqualTo(expected));
+
+    [Test]
+    public void Get_writes_its_header_as_json() =>
+        Assert.That(Ctl("get", "a", "-w", "json"), Does.Contain("\"kvs\":[{\"key\":\"YQ==\",\"create_revision\":2,\"mod_revision\":3,\"version\":2,\"value\":\"Mg==\"}],\"count\":1"));
+
+    [Test]
+    public void Put_and_del_show_what_was_there()
+    {
+        Assert.That(Ctl("put", "p", "1"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("put", "p", "2", "--prev-kv"), Is.EqualTo("OK\np\n1\n"));
+        Assert.That(Ctl("put", "p", "--ignore-value"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("del", "p", "--prev-kv"), Is.EqualTo("1\np\n2\n"));
+        Assert.That(Ctl("del", "p"), Is.EqualTo("0\n"));
+    }
+
+    [Test]
+    public void Txn_takes_both_branches()
+    {
+        string text = "mod(\"t\") = \"0\"\n\nput t 1\n\nget t\n\n";
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "txn"], text), Does.StartWith("SUCCESS\n\nOK"));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "txn"], text), Does.StartWith("FAILURE\n\nt\n1"));
+    }
+
+    [Test]
+    public void Compaction_has_etcd_s_words()
+    {
+        Assert.That(Ctl("put", "c", "1"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("compaction", "2"), Is.EqualTo("compacted revision 2\n"));
+        Assert.That(
+            Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "compaction", "2"], mayFail: true), Does.Contain("etcdserver: mvcc: required revision has been compacted"));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "get", "a", "--rev=1"], mayFail: true), Does.Contain("required revision has been compacted"));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "get", "a", "--rev=999"], mayFail: true), Does.Contain("required revision is a future revision"));
+    }
+
+    [Test]
+    public void Endpoint_health_status_and_hashkv_answer()
+    {
+        Assert.That(Ctl("endpoint", "health"), Does.Contain("is healthy"));
+        Assert.That(Ctl("endpoint", "status"), Does.StartWith($"{node.Endpoint}, 1001, 3.5."));
+        Assert.That(Ctl("endpoint", "hashkv"), Does.Match(@"^127\.0\.0\.1:\d+, \d+\n"));
+    }
+
+    [Test]
+    public void Member_list_names_the_member()
+    {
+        Assert.That(Ctl("member", "list"), Does.Contain("1001, started, default, "));
+        Assert.That(Ctl("endpoint", "health", "--cluster"), Does.Contain("is healthy").Or.Contains("127.0.0.1:2379"));
+    }
+
+    [Test]
+    public void Move_leader_says_why_not() =>
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "move-leader", "beef"], mayFail: true), Does.Contain("etcdserver: bad leader transferee"));
+
+    private string Ctl(params string[] arguments) => Interop.Run("etcdctl", ["--endpoints", node.Endpoint, .. arguments]);
+}

@@ -1,0 +1,62 @@
+using System.Globalization;
+using System.Text;
+using System.Text.RegularExpressions;
+using Google.Protobuf;
+using Grpc.Core;
+using Loom.Server.Etcd.Protos;
+
+namespace Loom.Server.Tests.Etcd;
+
+/// <summary>Runs a list of requests against a server and writes down what it answered, with everything masked that may differ between two new, empty stores.</summary>
+internal static partial class Transcript
+{
+    private static readonly JsonFormatter Json = new(JsonFormatter.Settings.Default.WithPreserveProtoFieldNames(true).WithIndentation("  "));
+
+    public static async Task<string> RecordAsync(CallInvoker invoker, IEnumerable<(string Title, IMessage Request)> script)
+    {
+        var text = new StringBuilder();
+        foreach ((string title, IMessage request) in script)
+        {
+            text.Append("## ").Append(title).Append('\n');
+            text.Append(await AnswerAsync(invoker, request)).Append("\n\n");
+        }
+
+        return text.ToString();
+    }
+
+    private static async Task<string> AnswerAsync(CallInvoker invoker, IMessage request)
+    {
+        try
+        {
+            return Mask(Json.Format(await CallAsync(invoker, request)));
+        }
+        catch (RpcException exception)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"error {exception.StatusCode}: {exception.Status.Detail}");
+        }
+    }
+
+    internal static async Task<IMessage> CallAsync(CallInvoker invoker, IMessage request)
+    {
+        var options = new CallOptions(deadline: DateTime.UtcNow.AddSeconds(20));
+        var kv = new KV.KVClient(invoker);
+        var maintenance = new Maintenance.MaintenanceClient(invoker);
+        return request switch
+        {
+            RangeRequest range => await kv.RangeAsync(range, options),
+            PutRequest put => await kv.PutAsync(put, options),
+            DeleteRangeRequest delete => await kv.DeleteRangeAsync(delete, options),
+            TxnRequest txn => await kv.TxnAsync(txn, options),
+            CompactionRequest compaction => await kv.CompactAsync(compaction, options),
+            HashKVRequest hash => await maintenance.HashKVAsync(hash, options),
+            MoveLeaderRequest move => await maintenance.MoveLeaderAsync(move, options),
+            _ => throw new ArgumentException($"no call takes {request.Descriptor.Name}"),
+        };
+    }
+
+    /// <summary>Ids and terms are each server's own. That they are there, and not zero, is kept.</summary>
+    private static string Mask(string json) => Ids().Replace(json, "\"$1\": *");
+
+    [GeneratedRegex("\"(cluster_id|member_id|raft_term)\": \"[1-9][0-9]*\"")]
+    private static partial Regex Ids();
+}
