@@ -1,0 +1,357 @@
+using System.IO.Hashing;
+using Loom.Raft.Consensus;
+using Loom.Simulation.Engine;
+
+namespace Loom.Simulation.Checkers;
+
+/// <summary>What the checker may see of a member.</summary>
+internal interface IMemberView
+{
+    int Number { get; }
+
+    bool IsUp { get; }
+
+    /// <summary>It counts for commits.</summary>
+    bool IsVoter { get; }
+
+    IRaftLog Log { get; }
+
+    long Term { get; }
+
+    bool IsLeader { get; }
+
+    long Commit { get; }
+
+    long Applied { get; }
+
+    UInt128 ApplyHash { get; }
+}
+
+/// <summary>
+/// Looks at a member after each of its steps, with the eyes of one who sees all members: one leader per term, log matching, leader completeness, committed entries never
+/// change, a commit is durable on a quorum, the order of indexes (L9), equal states at equal indexes, cluster time (T5), one vote per term, and what was durable before
+/// a crash is there after it. Each look costs what changed, not what there is.
+/// </summary>
+internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
+{
+    private readonly SortedDictionary<long, (int Member, int Life)> leaders = [];
+    private readonly Dictionary<(long Index, long Term), EntryFacts> entries = [];
+    private readonly List<Committed> committed = [default];
+    private readonly Dictionary<long, (UInt128 Hash, int Member)> applyHashes = [];
+    private readonly Dictionary<(int Member, long Term), ulong> votes = [];
+    private readonly List<MemberMemory> members = [];
+
+    public long HighestCommit => committed.Count - 1;
+
+    public long HighestTerm { get; private set; }
+
+    public int Elections => leaders.Count;
+
+    public long Conflicts { get; private set; }
+
+    public void AddMember(IMemberView view) => members.Add(new MemberMemory(view));
+
+    /// <summary>To be called after every step of a member.</summary>
+    public void Observe(int number)
+    {
+        MemberMemory member = members[number];
+        IMemberView view = member.View;
+        ObserveLog(member);
+        if (view.Term < member.Term)
+        {
+            throw new SimulationFailure("term-backwards", $"n{number} went from term {member.Term} to {view.Term}");
+        }
+
+        member.Term = view.Term;
+        HighestTerm = Math.Max(HighestTerm, view.Term);
+        ObserveLeader(member);
+        ObserveCommit(member);
+        ObserveOrder(member);
+        ObserveApplied(member);
+    }
+
+    /// <summary>A granted vote has left the member.</summary>
+    public void ObserveVote(int number, long term, ulong candidate)
+    {
+        if (!votes.TryAdd((number, term), candidate) && votes[(number, term)] != candidate)
+        {
+            throw new SimulationFailure("two-votes", $"n{number} voted for {votes[(number, term)]:x} and {candidate:x} in term {term}");
+        }
+    }
+
+    /// <summary>The member's process ended. What its log called durable until now must be there when it is opened again.</summary>
+    public void ObserveEnd(int number)
+    {
+        MemberMemory member = members[number];
+        member.Life++;
+        member.DurableAtEnd = Math.Min(member.Durable, member.Terms.Count - 1);
+        member.Commit = 0;
+        member.Applied = 0;
+
+        // An unflushed term may be lost; leading one term in two lives is as bad as two leaders.
+        member.Term = 0;
+        member.LedTerm = 0;
+    }
+
+    /// <summary>The member's log was opened, before its first step. <paramref name="wiped"/>: its disk was emptied on purpose.</summary>
+    public void ObserveOpen(int number, bool wiped)
+    {
+        MemberMemory member = members[number];
+        IRaftLog log = member.View.Log;
+        if (wiped)
+        {
+            member.Terms.RemoveRange(1, member.Terms.Count - 1);
+            member.DurableAtEnd = 0;
+        }
+
+        for (long index = 1; index <= member.DurableAtEnd; index++)
+        {
+            if (index > log.LastIndex || (index > log.BaseIndex && log.TermAt(index) != member.Terms[(int)index]))
+            {
+                throw new SimulationFailure("durable-lost",
+                    $"n{number} had called ({index}, term {member.Terms[(int)index]}) durable; after the restart its log ends at {log.LastIndex}"
+                    + (index <= log.LastIndex ? $" and holds term {log.TermAt(index)} there" : ""));
+            }
+        }
+
+        if (member.Terms.Count - 1 > log.LastIndex)
+        {
+            member.Terms.RemoveRange((int)log.LastIndex + 1, member.Terms.Count - 1 - (int)log.LastIndex);
+        }
+
+        member.Durable = 0;
+        ObserveLog(member);
+    }
+
+    private void ObserveLog(MemberMemory member)
+    {
+        IRaftLog log = member.View.Log;
+        long last = log.LastIndex;
+        long same = Math.Min(last, member.Terms.Count - 1);
+        if (last != member.Terms.Count - 1 || log.TermAt(last) != member.Terms[(int)last])
+        {
+            // Terms in a log grow, so walking down to the first agreement finds all that changed.
+            while (same > log.BaseIndex && log.TermAt(same) != member.Terms[(int)same])
+            {
+                same--;
+            }
+
+            if (same < member.Terms.Count - 1)
+            {
+                Conflicts++;
+                if (same < Math.Min(member.Commit, HighestCommit))
+                {
+                    throw new SimulationFailure("committed-cut", $"n{member.View.Number} cut its log after {same}, though it knew {member.Commit} to be committed");
+                }
+
+                member.Terms.RemoveRange((int)same + 1, member.Terms.Count - 1 - (int)same);
+            }
+
+            if (last > same)
+            {
+                foreach (Entry entry in ReadAll(log, same + 1, last))
+                {
+                    ObserveEntry(member, entry);
+                }
+            }
+        }
+
+        member.Durable = log.DurableIndex;
+        if (member.Durable > last)
+        {
+            throw new SimulationFailure("index-order", $"n{member.View.Number}: durable {member.Durable} > last {last}");
+        }
+    }
+
+    private static IEnumerable<Entry> ReadAll(IRaftLog log, long from, long to)
+    {
+        while (from <= to)
+        {
+            IReadOnlyList<Entry> read = log.Read(from, to, 1 << 20);
+            foreach (Entry entry in read)
+            {
+                yield return entry;
+            }
+
+            from += read.Count;
+        }
+    }
+
+    private void ObserveEntry(MemberMemory member, Entry entry)
+    {
+        if (entry.Index != member.Terms.Count)
+        {
+            throw new SimulationFailure("log-gap", $"n{member.View.Number}: entry {entry.Index} at position {member.Terms.Count}");
+        }
+
+        // By induction over appends: if each (index, term) has one content and one predecessor, logs that agree at one position agree before it.
+        long previousTerm = member.Terms[^1];
+        ulong hash = XxHash3.HashToUInt64(entry.Body.Span, ((long)entry.Kind << 56) ^ entry.ClusterTime);
+        if (!entries.TryGetValue((entry.Index, entry.Term), out EntryFacts facts))
+        {
+            CheckClusterTime(entry, previousTerm);
+            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime, scheduler.Now);
+        }
+        else if (facts.PreviousTerm != previousTerm || facts.Hash != hash)
+        {
+            throw new SimulationFailure("log-matching",
+                $"n{member.View.Number} holds another entry ({entry.Index}, term {entry.Term}) than was appended first: previous term {previousTerm} and {facts.PreviousTerm}");
+        }
+
+        if (previousTerm > entry.Term)
+        {
+            throw new SimulationFailure("log-matching", $"n{member.View.Number}: term {previousTerm} before term {entry.Term} at {entry.Index}");
+        }
+
+        member.Terms.Add(entry.Term);
+    }
+
+    /// <summary>T5: stamps never decrease and run at most at real speed, between the appends of neighbours.</summary>
+    private void CheckClusterTime(Entry entry, long previousTerm)
+    {
+        if (entry.Index == 1 || !entries.TryGetValue((entry.Index - 1, previousTerm), out EntryFacts previous))
+        {
+            return;
+        }
+
+        long stamped = entry.ClusterTime - previous.ClusterTime;
+        long elapsed = (long)((scheduler.Now - previous.FirstSeen) * fastestClock) + Ns.Microsecond;
+        if (stamped < 0 || stamped > elapsed)
+        {
+            throw new SimulationFailure("cluster-time", $"entry {entry.Index} is stamped {stamped / 1e6:F3} ms after its predecessor, {elapsed / 1e6:F3} ms passed");
+        }
+    }
+
+    private void ObserveLeader(MemberMemory member)
+    {
+        IMemberView view = member.View;
+        if (!view.IsLeader || member.LedTerm == view.Term)
+        {
+            return;
+        }
+
+        member.LedTerm = view.Term;
+        if (!leaders.TryAdd(view.Term, (view.Number, member.Life)))
+        {
+            throw new SimulationFailure("one-leader", $"n{leaders[view.Term].Member} and n{view.Number} both led term {view.Term}");
+        }
+
+        for (long index = 1; index < committed.Count; index++)
+        {
+            // Only what was committed by an earlier term's leader must be here: votes may arrive late, when a later term has gone on.
+            Committed entry = committed[(int)index];
+            if (entry.ByTerm < view.Term && (index >= member.Terms.Count || member.Terms[(int)index] != entry.Term))
+            {
+                throw new SimulationFailure("leader-completeness",
+                    $"n{view.Number} leads term {view.Term} without entry {index} of term {entry.Term}, which was committed in term {entry.ByTerm}");
+            }
+        }
+    }
+
+    private void ObserveCommit(MemberMemory member)
+    {
+        IMemberView view = member.View;
+        if (view.Commit < member.Commit)
+        {
+            throw new SimulationFailure("commit-backwards", $"n{view.Number}: commit {member.Commit} → {view.Commit}");
+        }
+
+        if (view.Commit >= member.Terms.Count)
+        {
+            throw new SimulationFailure("index-order", $"n{view.Number}: commit {view.Commit} > last {member.Terms.Count - 1}");
+        }
+
+        for (long index = member.Commit + 1; index <= view.Commit; index++)
+        {
+            EntryFacts facts = entries[(index, member.Terms[(int)index])];
+            if (index < committed.Count)
+            {
+                if (committed[(int)index].Term != member.Terms[(int)index] || committed[(int)index].Hash != facts.Hash)
+                {
+                    throw new SimulationFailure("committed-changed",
+                        $"n{view.Number} commits ({index}, term {member.Terms[(int)index]}); term {committed[(int)index].Term} had been committed there");
+                }
+            }
+            else
+            {
+                committed.Add(new(member.Terms[(int)index], facts.Hash, view.Term));
+                CheckQuorum(index, member);
+            }
+        }
+
+        member.Commit = view.Commit;
+    }
+
+    /// <summary>An index that anyone first calls committed is durable, with that term, on a majority of voters; of members that are down, what was durable at their end counts.</summary>
+    private void CheckQuorum(long index, MemberMemory by)
+    {
+        int voters = 0, holders = 0;
+        foreach (MemberMemory member in members)
+        {
+            if (member.View.IsVoter)
+            {
+                voters++;
+                long durable = member.View.IsUp ? member.View.Log.DurableIndex : member.DurableAtEnd;
+                holders += durable >= index && index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term ? 1 : 0;
+            }
+        }
+
+        if (holders <= voters / 2)
+        {
+            throw new SimulationFailure("commit-quorum",
+                $"n{by.View.Number} commits ({index}, term {committed[(int)index].Term}) in term {by.View.Term}, durable on {holders} of {voters} voters");
+        }
+    }
+
+    private static void ObserveOrder(MemberMemory member)
+    {
+        IMemberView view = member.View;
+        IRaftLog log = view.Log;
+        if (view.Applied < log.BaseIndex || view.Applied > Math.Min(view.Commit, log.DurableIndex) || view.Applied < member.Applied)
+        {
+            throw new SimulationFailure("index-order",
+                $"n{view.Number}: base {log.BaseIndex} ≤ applied {member.Applied} → {view.Applied} ≤ min(commit {view.Commit}, durable {log.DurableIndex}) does not hold (L9)");
+        }
+    }
+
+    private void ObserveApplied(MemberMemory member)
+    {
+        IMemberView view = member.View;
+        if (view.Applied == member.Applied)
+        {
+            return;
+        }
+
+        member.Applied = view.Applied;
+        if (!applyHashes.TryAdd(view.Applied, (view.ApplyHash, view.Number)) && applyHashes[view.Applied].Hash != view.ApplyHash)
+        {
+            throw new SimulationFailure("state-hash", $"n{view.Number} and n{applyHashes[view.Applied].Member} differ at applied index {view.Applied}");
+        }
+    }
+
+    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime, long FirstSeen);
+
+    private readonly record struct Committed(long Term, ulong Hash, long ByTerm);
+
+    private sealed class MemberMemory(IMemberView view)
+    {
+        public IMemberView View { get; } = view;
+
+        /// <summary>Term of each entry of its log, as last seen; [0] stands before the log.</summary>
+        public List<long> Terms { get; } = [0];
+
+        public int Life { get; set; }
+
+        public long Term { get; set; }
+
+        public long LedTerm { get; set; }
+
+        public long Commit { get; set; }
+
+        public long Applied { get; set; }
+
+        public long Durable { get; set; }
+
+        public long DurableAtEnd { get; set; }
+    }
+}

@@ -1,0 +1,138 @@
+using Loom.Raft.Membership;
+using Loom.Simulation.Engine;
+using Loom.Simulation.Network;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>A member as the seed places it.</summary>
+internal readonly record struct Place(string Name, int Datacenter, MemberRole Role);
+
+/// <summary>
+/// Everything that a seed draws before it starts: topology, timings, disks, clocks, workload, and how often what goes wrong.
+/// Each kind of fault is off in about half of the seeds (swarm testing): what is always on hides what is rare.
+/// </summary>
+internal sealed record Swarm
+{
+    public required IReadOnlyList<Place> Places { get; init; }
+
+    public PlacementGoal Goal { get; init; }
+
+    public long Heartbeat { get; init; }
+
+    public long ElectionTimeout { get; init; }
+
+    public required NetworkRates Network { get; init; }
+
+    public long WriteLatency { get; init; }
+
+    public long FlushLatency { get; init; }
+
+    public double SlowFlush { get; init; }
+
+    public long SlowFlushBy { get; init; }
+
+    public double ClockSkew { get; init; }
+
+    public long SafetyPhase { get; init; }
+
+    public int Clients { get; init; }
+
+    public long ThinkTime { get; init; }
+
+    public int WindowKeys { get; init; }
+
+    public int MaxValueBytes { get; init; }
+
+    /// <summary>Mean time between faults of a kind, ns; 0 = never.</summary>
+    public long CrashEvery { get; init; }
+
+    /// <summary>Share of crashes that cut the power: what was not flushed is lost or torn, block by block.</summary>
+    public double PowerCut { get; init; }
+
+    /// <summary>Share of crashes that take a whole datacenter, and all members.</summary>
+    public double CrashDatacenter { get; init; }
+
+    public double CrashAll { get; init; }
+
+    public long DownFor { get; init; }
+
+    public long PartitionEvery { get; init; }
+
+    public long PartitionFor { get; init; }
+
+    public long PauseEvery { get; init; }
+
+    public long PauseFor { get; init; }
+
+    public long ClogEvery { get; init; }
+
+    public long FlushErrorEvery { get; init; }
+
+    public long WipeEvery { get; init; }
+
+    public long DamageEvery { get; init; }
+
+    public long TransferEvery { get; init; }
+
+    public int Voters => Places.Count(p => p.Role == MemberRole.Voter);
+
+    public static Swarm Draw(SimRandom random)
+    {
+        IReadOnlyList<Place> places = DrawPlaces(random);
+        bool several = places.Where(p => p.Role == MemberRole.Voter).Select(p => p.Datacenter).Distinct().Count() > 1;
+        long election = random.Pick<long>([150, 200, 300, 500, 1000]) * Ns.Millisecond;
+        NetworkRates network = NetworkRates.Draw(random);
+        long safety = random.Between(5, 10) * 12 * election + (2 * Ns.Second);
+        return new Swarm
+        {
+            Places = places,
+            Goal = several && random.Chance(0.25) ? PlacementGoal.TwoDatacenters : PlacementGoal.Majority,
+            ElectionTimeout = election,
+            Heartbeat = election / 10,
+            Network = network,
+            WriteLatency = random.Between(5, 100) * Ns.Microsecond,
+            FlushLatency = random.Between(100, 5000) * Ns.Microsecond,
+            SlowFlush = random.Chance(0.3) ? random.Double() * 0.05 : 0,
+            SlowFlushBy = random.Between(10, 400) * Ns.Millisecond,
+            ClockSkew = random.Chance(0.5) ? random.Double() * 0.05 : 0,
+            SafetyPhase = Math.Min(safety, 10 * Ns.Second),
+            Clients = (int)random.Between(2, 8),
+            ThinkTime = random.Between(2, 60) * Ns.Millisecond,
+            WindowKeys = (int)random.Between(2, 6),
+            MaxValueBytes = random.Chance(0.2) ? 20_000 : random.Chance(0.5) ? 400 : 30,
+            CrashEvery = Rate(random, 0.75, 4, 30, election),
+            PowerCut = random.Pick([0.0, 0.5, 1.0, 1.0]),
+            CrashDatacenter = random.Chance(0.4) ? random.Double() * 0.5 : 0,
+            CrashAll = random.Chance(0.5) ? random.Double() * 0.5 : 0,
+            DownFor = random.Between(1, 50) * election / 10,
+            PartitionEvery = Rate(random, 0.6, 4, 30, election),
+            PartitionFor = random.Between(5, 60) * election / 10,
+            PauseEvery = Rate(random, 0.4, 4, 30, election),
+            PauseFor = random.Between(1, 40) * election / 10,
+            ClogEvery = Rate(random, 0.3, 3, 20, election),
+            FlushErrorEvery = Rate(random, 0.2, 10, 60, election),
+            WipeEvery = Rate(random, 0.2, 10, 60, election),
+            DamageEvery = Rate(random, 0.15, 10, 60, election),
+            TransferEvery = Rate(random, 0.3, 4, 30, election),
+        };
+    }
+
+    private static long Rate(SimRandom random, double share, int low, int high, long election) =>
+        random.Chance(share) ? random.Between(low, high) * election : 0;
+
+    private static IReadOnlyList<Place> DrawPlaces(SimRandom random)
+    {
+        int kind = random.Below(100);
+        return kind switch
+        {
+            < 6 => Make((0, MemberRole.Voter)),
+            < 40 => Make((0, MemberRole.Voter), (1, MemberRole.Voter), (2, MemberRole.Voter)),
+            < 50 => Make((0, MemberRole.Voter), (0, MemberRole.Voter), (0, MemberRole.Voter)),
+            < 78 => Make((0, MemberRole.Voter), (1, MemberRole.Voter), (2, MemberRole.Voter), (0, MemberRole.Standby), (1, MemberRole.Standby), (2, MemberRole.Standby)),
+            _ => Make((0, MemberRole.Voter), (0, MemberRole.Voter), (1, MemberRole.Voter), (1, MemberRole.Voter), (2, MemberRole.Voter)),
+        };
+    }
+
+    private static Place[] Make(params (int Datacenter, MemberRole Role)[] places) =>
+        [.. places.Select((p, i) => new Place($"m{i}", p.Datacenter, p.Role))];
+}
