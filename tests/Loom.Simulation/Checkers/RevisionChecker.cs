@@ -12,7 +12,7 @@ internal static class RevisionChecker
 {
     /// <param name="operations">The calls; open ones count as unknown.</param>
     /// <param name="revisions">All revisions, from 2 on, as the replicas hold them after convergence.</param>
-    public static void Check(IReadOnlyList<Operation> operations, IReadOnlyList<RevisionRecord> revisions)
+    public static void Check(IReadOnlyList<ClientOperation> operations, IReadOnlyList<RevisionRecord> revisions)
     {
         CheckUnique(operations);
         CheckRealTime(operations);
@@ -21,10 +21,10 @@ internal static class RevisionChecker
         CheckState(operations, new KeyTimeline(revisions));
     }
 
-    private static void CheckUnique(IReadOnlyList<Operation> operations)
+    private static void CheckUnique(IReadOnlyList<ClientOperation> operations)
     {
-        Dictionary<long, Operation> byRevision = [];
-        foreach (Operation operation in operations)
+        Dictionary<long, ClientOperation> byRevision = [];
+        foreach (ClientOperation operation in operations)
         {
             if (operation is { Status: OperationStatus.Acknowledged, Changed: true } && !byRevision.TryAdd(operation.Revision, operation))
             {
@@ -33,10 +33,10 @@ internal static class RevisionChecker
         }
     }
 
-    private static void CheckRealTime(IReadOnlyList<Operation> operations)
+    private static void CheckRealTime(IReadOnlyList<ClientOperation> operations)
     {
-        List<(long Time, bool IsReturn, Operation Operation)> events = [];
-        foreach (Operation operation in operations)
+        List<(long Time, bool IsReturn, ClientOperation ClientOperation)> events = [];
+        foreach (ClientOperation operation in operations)
         {
             if (operation.Status == OperationStatus.Acknowledged)
             {
@@ -48,12 +48,12 @@ internal static class RevisionChecker
         // At one moment calls come first: only what returned strictly before a call must be seen by it.
         events.Sort((a, b) => a.Time != b.Time ? a.Time.CompareTo(b.Time)
             : a.IsReturn != b.IsReturn ? a.IsReturn.CompareTo(b.IsReturn)
-            : a.Operation.Id.CompareTo(b.Operation.Id));
+            : a.ClientOperation.Id.CompareTo(b.ClientOperation.Id));
 
         long floor = 0;
-        Operation? raisedBy = null;
-        Dictionary<int, (long Floor, Operation? By)> atCall = [];
-        foreach ((long _, bool isReturn, Operation operation) in events)
+        ClientOperation? raisedBy = null;
+        Dictionary<int, (long Floor, ClientOperation? By)> atCall = [];
+        foreach ((long _, bool isReturn, ClientOperation operation) in events)
         {
             if (!isReturn)
             {
@@ -61,7 +61,7 @@ internal static class RevisionChecker
                 continue;
             }
 
-            (long needed, Operation? by) = atCall[operation.Id];
+            (long needed, ClientOperation? by) = atCall[operation.Id];
             if (!operation.IsLocalRead && (operation.Changed ? operation.Revision <= needed : operation.Revision < needed))
             {
                 throw new SimulationFailure("real-time", $"an answer is older than one that had returned before it was called: {operation} after {by}");
@@ -74,13 +74,13 @@ internal static class RevisionChecker
         }
     }
 
-    private static void CheckLocalReads(IReadOnlyList<Operation> operations)
+    private static void CheckLocalReads(IReadOnlyList<ClientOperation> operations)
     {
-        Dictionary<(int Client, int Member, int Life), Operation> newest = [];
-        foreach (Operation operation in operations.Where(o => o is { IsLocalRead: true, Status: OperationStatus.Acknowledged }))
+        Dictionary<(int Client, int Member, int Life), ClientOperation> newest = [];
+        foreach (ClientOperation operation in operations.Where(o => o is { IsLocalRead: true, Status: OperationStatus.Acknowledged }))
         {
             var reader = (operation.Client, operation.Member, operation.MemberLife);
-            if (newest.TryGetValue(reader, out Operation? before) && before.Return <= operation.Call && before.Revision > operation.Revision)
+            if (newest.TryGetValue(reader, out ClientOperation? before) && before.Return <= operation.Call && before.Revision > operation.Revision)
             {
                 throw new SimulationFailure("local-backwards", $"local reads of one replica went backwards: {operation} after {before}");
             }
@@ -89,12 +89,12 @@ internal static class RevisionChecker
         }
     }
 
-    private static void CheckExplained(IReadOnlyList<Operation> operations, IReadOnlyList<RevisionRecord> revisions)
+    private static void CheckExplained(IReadOnlyList<ClientOperation> operations, IReadOnlyList<RevisionRecord> revisions)
     {
-        Dictionary<int, Operation> byValue = [];
-        Dictionary<long, Operation> byRevision = [];
-        List<Operation> unknownDeletes = [];
-        foreach (Operation operation in operations)
+        Dictionary<int, ClientOperation> byValue = [];
+        Dictionary<long, ClientOperation> byRevision = [];
+        List<ClientOperation> unknownDeletes = [];
+        foreach (ClientOperation operation in operations)
         {
             foreach (Effect effect in operation.Effects.Where(e => e.Value != 0))
             {
@@ -114,7 +114,7 @@ internal static class RevisionChecker
         Dictionary<int, long> used = [];
         foreach (RevisionRecord revision in revisions)
         {
-            Operation cause = FindCause(revision, byValue, byRevision, unknownDeletes, used);
+            ClientOperation cause = FindCause(revision, byValue, byRevision, unknownDeletes, used);
             if (!used.TryAdd(cause.Id, revision.Revision))
             {
                 throw new SimulationFailure("exactly-once", $"revisions {used[cause.Id]} and {revision.Revision} were both made by {cause}");
@@ -123,7 +123,7 @@ internal static class RevisionChecker
             CheckCause(revision, cause);
         }
 
-        foreach ((long revision, Operation operation) in byRevision)
+        foreach ((long revision, ClientOperation operation) in byRevision)
         {
             if (!used.ContainsKey(operation.Id))
             {
@@ -132,14 +132,14 @@ internal static class RevisionChecker
         }
     }
 
-    private static Operation FindCause(
-        RevisionRecord revision, Dictionary<int, Operation> byValue, Dictionary<long, Operation> byRevision, List<Operation> unknownDeletes, Dictionary<int, long> used)
+    private static ClientOperation FindCause(
+        RevisionRecord revision, Dictionary<int, ClientOperation> byValue, Dictionary<long, ClientOperation> byRevision, List<ClientOperation> unknownDeletes, Dictionary<int, long> used)
     {
         foreach (Effect effect in revision.Effects)
         {
             if (effect.Value != 0)
             {
-                return byValue.TryGetValue(effect.Value, out Operation? operation)
+                return byValue.TryGetValue(effect.Value, out ClientOperation? operation)
                     ? operation
                     : throw new SimulationFailure("invented", $"revision {revision.Revision} holds value {effect.Value}, which nobody wrote");
             }
@@ -147,7 +147,7 @@ internal static class RevisionChecker
 
         // Deletions carry no value: an acknowledged one is named by its revision, else any unknown one of this key will do.
         int key = revision.Effects[0].Key;
-        if (byRevision.TryGetValue(revision.Revision, out Operation? acknowledged) && acknowledged.Effects.Any(e => e == new Effect(key, 0)))
+        if (byRevision.TryGetValue(revision.Revision, out ClientOperation? acknowledged) && acknowledged.Effects.Any(e => e == new Effect(key, 0)))
         {
             return acknowledged;
         }
@@ -156,7 +156,7 @@ internal static class RevisionChecker
             ?? throw new SimulationFailure("invented", $"revision {revision.Revision} deletes key {key}, which nobody asked for");
     }
 
-    private static void CheckCause(RevisionRecord revision, Operation cause)
+    private static void CheckCause(RevisionRecord revision, ClientOperation cause)
     {
         if (cause.Status == OperationStatus.NotApplied)
         {
@@ -176,9 +176,9 @@ internal static class RevisionChecker
         }
     }
 
-    private static void CheckState(IReadOnlyList<Operation> operations, KeyTimeline timeline)
+    private static void CheckState(IReadOnlyList<ClientOperation> operations, KeyTimeline timeline)
     {
-        foreach (Operation operation in operations.Where(o => o.Status == OperationStatus.Acknowledged))
+        foreach (ClientOperation operation in operations.Where(o => o.Status == OperationStatus.Acknowledged))
         {
             long before = operation.Changed ? operation.Revision - 1 : operation.Revision;
             if (before > timeline.Last)

@@ -12,10 +12,10 @@ internal static class SearchChecker
 {
     private const int MaxOperations = 256;
 
-    public static (int Decided, int Undecided) Check(IReadOnlyList<Operation> operations, int maxSteps)
+    public static (int Decided, int Undecided) Check(IReadOnlyList<ClientOperation> operations, int maxSteps)
     {
         SortedDictionary<int, List<Projection>> keys = [];
-        foreach (Operation operation in operations)
+        foreach (ClientOperation operation in operations)
         {
             if (!operation.IsLocalRead && operation.Status != OperationStatus.NotApplied && (operation.IsWrite || operation.Status == OperationStatus.Acknowledged))
             {
@@ -37,7 +37,7 @@ internal static class SearchChecker
             bool? linearizable = list.Count > MaxOperations ? null : Search(list, maxSteps);
             if (linearizable == false)
             {
-                throw new SimulationFailure("search", $"key {key} has no linearization of its {list.Count} operations:\n  {string.Join("\n  ", list.Select(p => p.Operation))}");
+                throw new SimulationFailure("search", $"key {key} has no linearization of its {list.Count} operations:\n  {string.Join("\n  ", list.Select(p => p.ClientOperation))}");
             }
 
             _ = linearizable is null ? undecided++ : decided++;
@@ -46,7 +46,7 @@ internal static class SearchChecker
         return (decided, undecided);
     }
 
-    private static IEnumerable<int> Keys(Operation operation) => operation.Conditions.Select(c => c.Key)
+    private static IEnumerable<int> Keys(ClientOperation operation) => operation.Conditions.Select(c => c.Key)
         .Concat(operation.Effects.Select(e => e.Key)).Concat(operation.Reads.Select(r => r.Key)).Distinct();
 
     private static bool? Search(List<Projection> operations, int maxSteps)
@@ -108,7 +108,7 @@ internal static class SearchChecker
     /// <summary>What an operation says about one key.</summary>
     private sealed class Projection
     {
-        public required Operation Operation { get; init; }
+        public required ClientOperation ClientOperation { get; init; }
 
         public required bool IsUnknown { get; init; }
 
@@ -121,7 +121,7 @@ internal static class SearchChecker
 
         public int? Effect { get; init; }
 
-        public static Projection Of(Operation operation, int key)
+        public static Projection Of(ClientOperation operation, int key)
         {
             bool unknown = operation.Status != OperationStatus.Acknowledged;
             Condition[] here = [.. operation.Conditions.Where(c => c.Key == key)];
@@ -131,7 +131,7 @@ internal static class SearchChecker
             {
                 return new()
                 {
-                    Operation = operation,
+                    ClientOperation = operation,
                     IsUnknown = true,
                     OnlyIf = here.Length > 0 ? here[0].Value : null,
                     Effect = effects.Length > 0 ? effects[0].Value : null,
@@ -142,7 +142,7 @@ internal static class SearchChecker
             bool deletedOne = operation is { Succeeded: true, Changed: true, Effects.Count: 1 } && effects is [{ Value: 0 }];
             return new()
             {
-                Operation = operation,
+                ClientOperation = operation,
                 IsUnknown = false,
                 MustEqual = reads.Length > 0 ? reads[0].Value : operation.Succeeded && here.Length > 0 ? here[0].Value : deletedNothing && effects.Length > 0 ? 0 : null,
                 MustDiffer = !operation.Succeeded && operation.Conditions.Count == 1 && here.Length > 0 ? here[0].Value : deletedOne ? 0 : null,
@@ -183,8 +183,8 @@ internal static class SearchChecker
             List<(long Time, bool IsReturn, int Id)> events = [];
             for (int id = 0; id < operations.Count; id++)
             {
-                events.Add((operations[id].Operation.Call, false, id));
-                events.Add((operations[id].IsUnknown ? long.MaxValue : operations[id].Operation.Return, true, id));
+                events.Add((operations[id].ClientOperation.Call, false, id));
+                events.Add((operations[id].IsUnknown ? long.MaxValue : operations[id].ClientOperation.Return, true, id));
             }
 
             events.Sort();

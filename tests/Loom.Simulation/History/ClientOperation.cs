@@ -26,7 +26,7 @@ internal readonly record struct Observation(int Key, int Value, long ModRevision
 /// <summary>
 /// One call of a client, of any kind: if all conditions hold, the effects; what it read. Value ids are unique over the history, so an effect names its cause.
 /// </summary>
-internal sealed class Operation
+internal sealed class ClientOperation
 {
     public required int Id { get; init; }
 
@@ -47,6 +47,9 @@ internal sealed class Operation
     public IReadOnlyList<Condition> Conditions { get; init; } = [];
 
     public IReadOnlyList<Effect> Effects { get; init; } = [];
+
+    /// <summary>Keys to read, of an operation that only reads.</summary>
+    public IReadOnlyList<int> Wanted { get; init; } = [];
 
     public long Return { get; set; } = long.MaxValue;
 
@@ -76,11 +79,11 @@ internal sealed class Operation
 /// <summary>All calls of all clients, in the order in which they were called.</summary>
 internal sealed class OperationHistory
 {
-    public List<Operation> Operations { get; } = [];
+    public List<ClientOperation> Operations { get; } = [];
 
     public int NextId => Operations.Count + 1;
 
-    public Operation Add(Operation operation)
+    public ClientOperation Add(ClientOperation operation)
     {
         Operations.Add(operation);
         return operation;

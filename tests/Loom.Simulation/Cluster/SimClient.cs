@@ -1,0 +1,135 @@
+using Loom.Raft;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Simulation.Engine;
+using Loom.Simulation.History;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>
+/// One caller with one call at a time, as an application beside a member: mostly it talks to its own member, elsewhere when that is down.
+/// After NotApplied it tries the same thing again (as a new write, with new values: the old ones must never appear); after Unknown never.
+/// </summary>
+internal sealed class SimClient
+{
+    private readonly SimCluster cluster;
+    private readonly Workload workload;
+    private readonly SimRandom random;
+    private readonly int number;
+    private readonly int home;
+    private ClientOperation? running;
+    private ClientOperation? refused;
+
+    public SimClient(SimCluster cluster, Workload workload, SimRandom random, int number, int home)
+    {
+        this.cluster = cluster;
+        this.workload = workload;
+        this.random = random;
+        this.number = number;
+        this.home = home;
+    }
+
+    public bool IsIdle => running is null;
+
+    public void Start() => cluster.Scheduler.After(random.Between(0, 200 * Ns.Millisecond), Next);
+
+    private void Next()
+    {
+        if (cluster.WorkloadEnded)
+        {
+            return;
+        }
+
+        SimMember member = cluster.Members[random.Chance(0.1) ? random.Below(cluster.Members.Count) : home];
+        if (!member.IsUp)
+        {
+            member = cluster.Members[random.Below(cluster.Members.Count)];
+        }
+
+        if (!member.IsUp)
+        {
+            cluster.Scheduler.After(random.Tail(cluster.Swarm.ThinkTime) + (10 * Ns.Millisecond), Next);
+            return;
+        }
+
+        ClientOperation operation = refused is not null && random.Chance(0.8)
+            ? workload.Again(refused, number, member)
+            : workload.Draw(random, number, member);
+        refused = null;
+        Run(member, operation);
+    }
+
+    private void Run(SimMember member, ClientOperation operation)
+    {
+        cluster.History.Add(operation);
+        running = operation;
+        cluster.Trace.Add(member.Number, operation.IsWrite ? "client {0} writes #{1}" : "client {0} reads #{1}", number, operation.Id);
+        if (operation.IsLocalRead)
+        {
+            workload.Read(member, operation);
+            Finish(operation, OperationStatus.Acknowledged);
+            return;
+        }
+
+        long patience = random.Between(2, 60) * cluster.Swarm.Heartbeat;
+        SimMember.Ticket ticket = operation.IsWrite
+            ? member.Propose(workload.Encode(operation), patience, completion => Completed(operation, completion))
+            : member.ReadBarrier(patience, completion => Completed(member, operation, completion));
+        ticket.OnProcessEnd = () => Finish(operation, operation.IsWrite ? OperationStatus.Unknown : OperationStatus.NotApplied);
+        if (random.Chance(0.03))
+        {
+            cluster.Scheduler.After(random.Tail(patience / 4), () => member.Abandon(ticket));
+        }
+    }
+
+    private void Completed(ClientOperation operation, ProposalCompletion completion)
+    {
+        if (completion.Succeeded)
+        {
+            workload.TakeResult(operation, completion.Result);
+            Finish(operation, OperationStatus.Acknowledged);
+        }
+        else
+        {
+            operation.Error = completion.Error.ToString();
+            Finish(operation, completion.Known == WriteOutcome.NotApplied ? OperationStatus.NotApplied : OperationStatus.Unknown);
+        }
+    }
+
+    private void Completed(SimMember member, ClientOperation operation, ReadCompletion completion)
+    {
+        if (completion.Succeeded)
+        {
+            workload.Read(member, operation);
+            Finish(operation, OperationStatus.Acknowledged);
+        }
+        else
+        {
+            operation.Error = completion.Error.ToString();
+            Finish(operation, OperationStatus.NotApplied);
+        }
+    }
+
+    private void Finish(ClientOperation operation, OperationStatus status)
+    {
+        if (running != operation)
+        {
+            return;
+        }
+
+        running = null;
+        operation.Return = cluster.Scheduler.Now;
+        operation.Status = status;
+        refused = status == OperationStatus.NotApplied && operation.IsWrite ? operation : null;
+        cluster.Trace.Add(
+            operation.Member,
+            status switch
+            {
+                OperationStatus.Acknowledged => "client {0} #{1} acknowledged at revision {2}",
+                OperationStatus.NotApplied => "client {0} #{1} not applied",
+                _ => "client {0} #{1} unknown",
+            },
+            number, operation.Id, operation.Revision);
+        cluster.Scheduler.After(random.Tail(cluster.Swarm.ThinkTime), Next);
+    }
+}
