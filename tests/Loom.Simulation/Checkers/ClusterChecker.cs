@@ -14,6 +14,8 @@ internal interface IMemberView
     /// <summary>It counts for commits.</summary>
     bool IsVoter { get; }
 
+    int Datacenter { get; }
+
     IRaftLog Log { get; }
 
     long Term { get; }
@@ -32,7 +34,7 @@ internal interface IMemberView
 /// change, a commit is durable on a quorum, the order of indexes (L9), equal states at equal indexes, cluster time (T5), one vote per term, and what was durable before
 /// a crash is there after it. Each look costs what changed, not what there is.
 /// </summary>
-internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
+internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, bool twoDatacenters)
 {
     private readonly SortedDictionary<long, (int Member, int Life)> leaders = [];
     private readonly Dictionary<(long Index, long Term), EntryFacts> entries = [];
@@ -66,7 +68,6 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
         HighestTerm = Math.Max(HighestTerm, view.Term);
         ObserveLeader(member);
         ObserveCommit(member);
-        ObserveOrder(member);
         ObserveApplied(member);
     }
 
@@ -93,13 +94,17 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
         member.LedTerm = 0;
     }
 
-    /// <summary>The member's log was opened, before its first step. <paramref name="wiped"/>: its disk was emptied on purpose.</summary>
-    public void ObserveOpen(int number, bool wiped)
+    /// <summary>The member's disk was replaced by an empty one. What it had answered for still counts until it is opened again: its last answers may be under way.</summary>
+    public void ObserveWipe(int number) => members[number].IsWiped = true;
+
+    /// <summary>The member's log was opened, before its first step.</summary>
+    public void ObserveOpen(int number)
     {
         MemberMemory member = members[number];
         IRaftLog log = member.View.Log;
-        if (wiped)
+        if (member.IsWiped)
         {
+            member.IsWiped = false;
             member.Terms.RemoveRange(1, member.Terms.Count - 1);
             member.DurableAtEnd = 0;
         }
@@ -285,21 +290,25 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
     /// <summary>An index that anyone first calls committed is durable, with that term, on a majority of voters; of members that are down, what was durable at their end counts.</summary>
     private void CheckQuorum(long index, MemberMemory by)
     {
-        int voters = 0, holders = 0;
+        int voters = 0, holders = 0, datacenters = 0;
         foreach (MemberMemory member in members)
         {
             if (member.View.IsVoter)
             {
                 voters++;
                 long durable = member.View.IsUp ? member.View.Log.DurableIndex : member.DurableAtEnd;
-                holders += durable >= index && index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term ? 1 : 0;
+                if (durable >= index && index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term)
+                {
+                    holders++;
+                    datacenters |= 1 << member.View.Datacenter;
+                }
             }
         }
 
-        if (holders <= voters / 2)
+        if (holders <= voters / 2 || (twoDatacenters && int.PopCount(datacenters) < 2))
         {
             throw new SimulationFailure("commit-quorum",
-                $"n{by.View.Number} commits ({index}, term {committed[(int)index].Term}) in term {by.View.Term}, durable on {holders} of {voters} voters");
+                $"n{by.View.Number} commits ({index}, term {committed[(int)index].Term}) in term {by.View.Term}, durable on {holders} of {voters} voters in {int.PopCount(datacenters)} datacenters");
         }
     }
 
@@ -314,9 +323,13 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
         }
     }
 
+    /// <summary>To be called after the member's applier has applied.</summary>
+    public void ObserveApplied(int number) => ObserveApplied(members[number]);
+
     private void ObserveApplied(MemberMemory member)
     {
         IMemberView view = member.View;
+        ObserveOrder(member);
         if (view.Applied == member.Applied)
         {
             return;
@@ -353,5 +366,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock)
         public long Durable { get; set; }
 
         public long DurableAtEnd { get; set; }
+
+        public bool IsWiped { get; set; }
     }
 }

@@ -120,6 +120,7 @@ internal sealed class SimClient
         running = null;
         operation.Return = cluster.Scheduler.Now;
         operation.Status = status;
+        cluster.ApplyLog.CheckOutcome(operation);
         refused = status == OperationStatus.NotApplied && operation.IsWrite ? operation : null;
         cluster.Trace.Add(
             operation.Member,

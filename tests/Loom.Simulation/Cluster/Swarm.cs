@@ -31,6 +31,12 @@ internal sealed record Swarm
 
     public long SlowFlushBy { get; init; }
 
+    public int SegmentBytes { get; init; }
+
+    public int InflightMessages { get; init; }
+
+    public long AppendBytes { get; init; }
+
     public double ClockSkew { get; init; }
 
     public long SafetyPhase { get; init; }
@@ -94,6 +100,9 @@ internal sealed record Swarm
             FlushLatency = random.Between(100, 5000) * Ns.Microsecond,
             SlowFlush = random.Chance(0.3) ? random.Double() * 0.05 : 0,
             SlowFlushBy = random.Between(10, 400) * Ns.Millisecond,
+            SegmentBytes = random.Pick([64, 128, 256, 1024]) * 1024,
+            InflightMessages = random.Pick([1, 4, 256]),
+            AppendBytes = random.Pick([200L, 4096L, 256L << 10]),
             ClockSkew = random.Chance(0.5) ? random.Double() * 0.05 : 0,
             SafetyPhase = Math.Min(safety, 10 * Ns.Second),
             Clients = (int)random.Between(2, 8),

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
 using Loom.Raft;
+using Loom.Simulation.Checkers;
 using Loom.Simulation.Engine;
 using Loom.Simulation.History;
 using Loom.Store.Commands;
@@ -13,7 +14,7 @@ namespace Loom.Simulation.Cluster;
 /// What clients do, and its translation to and from the store's own commands and answers. Keys are used in a window that moves on, so that each key has a bounded
 /// number of operations for the search; each value is used once, so that it names its writer.
 /// </summary>
-internal sealed class Workload(OperationHistory history, Swarm swarm)
+internal sealed class Workload(OperationHistory history, Swarm swarm, ApplyLog applyLog)
 {
     private const int OperationsPerKey = 100;
     private readonly List<int> lastSeen = [];
@@ -48,7 +49,12 @@ internal sealed class Workload(OperationHistory history, Swarm swarm)
 
     public ClientOperation Put(int key, int client, SimMember member) => Make(client, member, [], [new(key, nextValue++)]);
 
-    public byte[] Encode(ClientOperation operation) => CommandWriter.Encode(ToCommand(operation));
+    public byte[] Encode(ClientOperation operation)
+    {
+        byte[] payload = CommandWriter.Encode(ToCommand(operation));
+        applyLog.Sent(payload, operation);
+        return payload;
+    }
 
     /// <summary>Takes the machine's answer to a write into the history.</summary>
     public void TakeResult(ClientOperation operation, ProposalResult answer)

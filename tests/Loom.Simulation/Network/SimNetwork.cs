@@ -46,6 +46,11 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
 
     public long Dropped { get; private set; }
 
+    /// <summary>Told when a stream's connection ends by loss, and when a link is cut.</summary>
+    public Action<int, int>? StreamBroken { get; set; }
+
+    public Action<int, int>? LinkCut { get; set; }
+
     /// <summary>No loss, no duplicates, no detours any more: the second phase.</summary>
     public bool Calm { get; set; }
 
@@ -54,7 +59,7 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
     public void Cut(int from, int to)
     {
         cut[(from * nodes) + to] = true;
-        BreakStream(from, to);
+        LinkCut?.Invoke(from, to);
     }
 
     public void Heal(int from, int to) => cut[(from * nodes) + to] = false;
@@ -110,7 +115,8 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
             delay += 200 * Ns.Millisecond;
             if (random.Chance(0.2))
             {
-                BreakStream(from, to);
+                StreamBroken?.Invoke(from, to);
+                return;
             }
         }
 

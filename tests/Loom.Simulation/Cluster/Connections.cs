@@ -1,0 +1,136 @@
+using Loom.Raft.Replica;
+using Loom.Simulation.Engine;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>
+/// Which pairs of members have a connection, and when each side learns of its rise and end. A killed process is noticed by its reset, a dead machine or a cut only by a time-out.
+/// </summary>
+internal sealed class Connections(SimCluster cluster, SimRandom random)
+{
+    private readonly bool[] up = new bool[cluster.Swarm.Places.Count * cluster.Swarm.Places.Count];
+
+    public bool IsUp(int a, int b) => up[Pair(a, b)];
+
+    public void MemberStarted(int number)
+    {
+        for (int other = 0; other < cluster.Swarm.Places.Count; other++)
+        {
+            if (other != number)
+            {
+                // A machine that lost power is noticed at the latest when it is back.
+                Break(number, other);
+                RetrySoon(number, other);
+            }
+        }
+    }
+
+    public void MemberEnded(int number, MemberEnd how)
+    {
+        int life = cluster.Members[number].Life;
+        for (int other = 0; other < cluster.Swarm.Places.Count; other++)
+        {
+            if (other == number || !IsUp(number, other))
+            {
+                continue;
+            }
+
+            if (how == MemberEnd.PowerCut)
+            {
+                // Nothing tells the peer; its time-out will.
+                int peer = other;
+                cluster.Scheduler.After(random.Between(1, 4) * cluster.Swarm.ElectionTimeout, () =>
+                {
+                    if (cluster.Members[number].Life == life)
+                    {
+                        Break(number, peer);
+                    }
+                });
+                continue;
+            }
+
+            Break(number, other);
+            if (!cluster.Network.IsCut(number, other) && !cluster.Network.IsCut(other, number))
+            {
+                int peer = other;
+                cluster.Scheduler.After(random.Tail(5 * Ns.Millisecond), () =>
+                {
+                    if (!cluster.Members[number].IsUp && cluster.Members[number].Life == life)
+                    {
+                        cluster.Post(peer, new PeerDied(cluster.Members[number].Id));
+                    }
+                });
+            }
+        }
+    }
+
+    /// <summary>A link was cut: the connection ends when a side loses patience.</summary>
+    public void LinkCut(int a, int b)
+    {
+        cluster.Scheduler.After(random.Between(1, 4) * cluster.Swarm.ElectionTimeout, () =>
+        {
+            if (cluster.Network.IsCut(a, b) || cluster.Network.IsCut(b, a))
+            {
+                Break(a, b);
+            }
+        });
+    }
+
+    /// <summary>Ends a connection, and brings it up again when it can.</summary>
+    public void Break(int a, int b)
+    {
+        if (!IsUp(a, b))
+        {
+            return;
+        }
+
+        up[Pair(a, b)] = false;
+        cluster.Network.BreakStream(a, b);
+        cluster.Network.BreakStream(b, a);
+        Tell(a, lane => new PeerDisconnected(cluster.Members[b].Id, lane));
+        Tell(b, lane => new PeerDisconnected(cluster.Members[a].Id, lane));
+        RetrySoon(a, b);
+    }
+
+    private void RetrySoon(int a, int b) => cluster.Scheduler.After(random.Between(10, 120) * Ns.Millisecond, () => Connect(a, b));
+
+    private void Connect(int a, int b)
+    {
+        if (IsUp(a, b) || !cluster.Members[a].IsUp || !cluster.Members[b].IsUp)
+        {
+            return;
+        }
+
+        if (cluster.Network.IsCut(a, b) || cluster.Network.IsCut(b, a))
+        {
+            RetrySoon(a, b);
+            return;
+        }
+
+        up[Pair(a, b)] = true;
+        Tell(a, lane => new PeerConnected(cluster.Members[b].Id, lane));
+        Tell(b, lane => new PeerConnected(cluster.Members[a].Id, lane));
+    }
+
+    /// <summary>Within 5 ms, so always before the next connection of the pair can rise.</summary>
+    private void Tell(int number, Func<PeerLane, ReplicaEvent> what)
+    {
+        SimMember member = cluster.Members[number];
+        if (!member.IsUp)
+        {
+            return;
+        }
+
+        int life = member.Life;
+        cluster.Scheduler.After(random.Between(0, 5 * Ns.Millisecond), () =>
+        {
+            if (member.IsUp && member.Life == life)
+            {
+                member.Process.Post(what(PeerLane.Control));
+                member.Process.Post(what(PeerLane.Forward));
+            }
+        });
+    }
+
+    private int Pair(int a, int b) => (Math.Min(a, b) * cluster.Swarm.Places.Count) + Math.Max(a, b);
+}

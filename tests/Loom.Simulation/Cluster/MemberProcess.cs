@@ -1,0 +1,373 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Raft.Replica;
+using Loom.Simulation.Disk;
+using Loom.Simulation.Engine;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>
+/// One process of a member: the real core, log, replica, applier and machine, and in place of ReplicaHost's threads three activities on the heap:
+/// the loop (takes what has arrived, one step over all of it), the log writer (write, then flush, one batch at a time) and the applier.
+/// A pause stops all of them, and the clock goes on.
+/// </summary>
+internal sealed class MemberProcess
+{
+    private readonly SimMember member;
+    private readonly SimCluster cluster;
+    private readonly SimRandom random;
+    private readonly ReplicaCore replica;
+    private readonly List<ReplicaEvent> inbox = [];
+    private readonly Queue<ApplyWork> works = new();
+    private readonly List<SimMember.Ticket> tickets = [];
+    private bool ended;
+    private bool stepScheduled;
+    private bool batchOut;
+    private bool applying;
+    private bool preparing;
+    private long wakeAt = long.MaxValue;
+    private long pausedUntil;
+
+    public MemberProcess(SimMember member, RecoveredLog recovered, SimClock clock, SimRandom random)
+    {
+        this.member = member;
+        cluster = member.Cluster;
+        this.random = random;
+        Clock = clock;
+        Log = recovered.Log;
+        Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Life);
+        Applier = new Applier(Machine);
+        Applier.Open();
+        ulong incarnation = random.Next() | 1;
+        Core = new RaftCore(
+            new RaftCoreOptions
+            {
+                Self = member.Id,
+                Incarnation = incarnation,
+                Seed = random.Next(),
+                HeartbeatNanoseconds = cluster.Swarm.Heartbeat,
+                ElectionTimeoutNanoseconds = cluster.Swarm.ElectionTimeout,
+                InflightMessages = cluster.Swarm.InflightMessages,
+                AppendBytes = cluster.Swarm.AppendBytes,
+            },
+            Log, recovered.HardState, recovered.CommitHint, recovered.Configurations, recovered.LastClusterTime, clock.Now);
+        replica = new ReplicaCore(
+            new ReplicaOptions
+            {
+                Id = member.Id,
+                Incarnation = incarnation,
+                Seed = random.Next(),
+                ClusterId = SimCluster.ClusterId,
+                HeartbeatInterval = cluster.Swarm.Heartbeat,
+                ElectionTimeout = cluster.Swarm.ElectionTimeout,
+            },
+            Core, Log);
+    }
+
+    public SimClock Clock { get; }
+
+    public DurableLog Log { get; }
+
+    public RaftCore Core { get; }
+
+    public Applier Applier { get; }
+
+    public SimMachine Machine { get; }
+
+    public UInt128 ApplyHash { get; private set; }
+
+    public bool IsPaused => cluster.Scheduler.Now < pausedUntil;
+
+    public void Start() => Post(Awake.Instance);
+
+    public void End()
+    {
+        ended = true;
+        foreach (SimMember.Ticket ticket in tickets.Where(t => !t.IsDone))
+        {
+            ticket.IsDone = true;
+            ticket.OnProcessEnd!();
+        }
+    }
+
+    public void Pause(long duration)
+    {
+        cluster.Trace.Add(member.Number, "pauses for {0} ms", duration / Ns.Millisecond);
+        pausedUntil = Math.Max(pausedUntil, cluster.Scheduler.Now + duration);
+    }
+
+    public void AddTicket(SimMember.Ticket ticket)
+    {
+        if (tickets.Count > 256)
+        {
+            tickets.RemoveAll(t => t.IsDone);
+        }
+
+        tickets.Add(ticket);
+    }
+
+    public void Post(ReplicaEvent happened)
+    {
+        if (ended)
+        {
+            return;
+        }
+
+        inbox.Add(happened);
+        if (!stepScheduled)
+        {
+            stepScheduled = true;
+            After(random.Between(1, 40) * Ns.Microsecond, Step);
+        }
+    }
+
+    /// <summary>Runs later in this process: not at all once it has ended, and not while it is paused.</summary>
+    private void After(long delay, Action action) => At(cluster.Scheduler.Now + delay, action);
+
+    private void At(long time, Action action) => cluster.Scheduler.At(time, () =>
+    {
+        if (ended)
+        {
+            return;
+        }
+
+        if (cluster.Scheduler.Now < pausedUntil)
+        {
+            At(pausedUntil, action);
+            return;
+        }
+
+        try
+        {
+            action();
+        }
+        catch (SimulatedCrashException)
+        {
+            // The disk was told to stop the machine inside of a file operation.
+            member.End(MemberEnd.PowerCut);
+        }
+    });
+
+    private void Step()
+    {
+        stepScheduled = false;
+        ReplicaEvent[] events = [.. inbox];
+        inbox.Clear();
+        ReplicaEffects effects = replica.Step(Clock.Now, events);
+        if (effects.Failure is { } failure)
+        {
+            if (!member.HasDiskFailed)
+            {
+                throw new SimulationFailure("replica-failed", $"n{member.Number}: {failure}");
+            }
+
+            member.End(MemberEnd.Failed);
+            return;
+        }
+
+        cluster.Checker.Observe(member.Number);
+        CarryOut(effects);
+    }
+
+    private void CarryOut(ReplicaEffects effects)
+    {
+        if (effects.StatusChanged)
+        {
+            cluster.Trace.Add(member.Number, "role {0}, term {1}, leader {2}", (int)Core.Role, Core.Term, (long)Core.Leader.Value & 0xFFF);
+        }
+
+        foreach (Message message in effects.Control)
+        {
+            cluster.Send(member, message);
+        }
+
+        foreach (ForwardMessage message in effects.Forward)
+        {
+            cluster.Send(member, message);
+        }
+
+        if (effects.LogWork)
+        {
+            WriteSoon();
+        }
+
+        foreach (ApplyWork work in effects.Apply)
+        {
+            works.Enqueue(work);
+        }
+
+        ApplySoon();
+        Wake(effects.NextWake);
+
+        foreach (ProposalCompletion completion in effects.Proposals)
+        {
+            SimMember.Ticket ticket = (SimMember.Ticket)completion.Request.Caller!;
+            Done(ticket, () => ticket.Proposed!(completion));
+        }
+
+        foreach (ReadCompletion completion in effects.Reads)
+        {
+            SimMember.Ticket ticket = (SimMember.Ticket)completion.Request.Caller!;
+            Done(ticket, () => ticket.ReadDone!(completion));
+        }
+    }
+
+    private void Wake(long local)
+    {
+        long at = Math.Max(Clock.ToReal(local), cluster.Scheduler.Now + Ns.Microsecond);
+        if (at >= wakeAt && wakeAt > cluster.Scheduler.Now)
+        {
+            return;
+        }
+
+        wakeAt = at;
+        At(at, () =>
+        {
+            if (wakeAt == at)
+            {
+                wakeAt = long.MaxValue;
+                Post(Awake.Instance);
+            }
+        });
+    }
+
+    private void WriteSoon()
+    {
+        if (batchOut)
+        {
+            return;
+        }
+
+        batchOut = true;
+        After(random.Between(1, 20) * Ns.Microsecond, () =>
+        {
+            LogBatch? batch = Log.TakeBatch();
+            if (batch is null)
+            {
+                batchOut = false;
+                return;
+            }
+
+            After(random.Tail(cluster.Swarm.WriteLatency), () => Write(batch));
+        });
+    }
+
+    private void Write(LogBatch batch)
+    {
+        try
+        {
+            batch.Write();
+        }
+        catch (IOException error)
+        {
+            Completed(batch, error);
+            return;
+        }
+
+        long flush = random.Tail(cluster.Swarm.FlushLatency);
+        if (!cluster.Network.Calm && random.Chance(cluster.Swarm.SlowFlush))
+        {
+            flush += cluster.Swarm.SlowFlushBy;
+        }
+
+        After(flush, () => Flush(batch));
+    }
+
+    private void Flush(LogBatch batch)
+    {
+        IOException? error = null;
+        try
+        {
+            batch.Flush();
+        }
+        catch (IOException thrown)
+        {
+            error = thrown;
+        }
+
+        Completed(batch, error);
+    }
+
+    private void Completed(LogBatch batch, IOException? error)
+    {
+        batchOut = false;
+        cluster.Trace.Add(member.Number, error is null ? "flushed batch {0}" : "failed to flush batch {0}", batch.Sequence);
+        Post(new LogBatchCompleted(batch.Sequence, error));
+        if (!preparing && random.Chance(0.2))
+        {
+            preparing = true;
+            After(random.Tail(cluster.Swarm.FlushLatency), PrepareAhead);
+        }
+    }
+
+    private void PrepareAhead()
+    {
+        preparing = false;
+        try
+        {
+            if (Log.PrepareAhead())
+            {
+                preparing = true;
+                After(random.Tail(cluster.Swarm.FlushLatency), PrepareAhead);
+            }
+        }
+        catch (IOException error)
+        {
+            Post(new HostFailed(error));
+        }
+    }
+
+    private void ApplySoon()
+    {
+        if (!applying && works.TryDequeue(out ApplyWork? work))
+        {
+            applying = true;
+            After(work.Entries.Count * random.Between(2, 20) * Ns.Microsecond, () => Apply(work));
+        }
+    }
+
+    private void Apply(ApplyWork work)
+    {
+        applying = false;
+        AppliedBatch batch;
+        try
+        {
+            batch = Applier.ApplyBatch(work);
+        }
+        catch (Exception error) when (error is not SimulationFailure)
+        {
+            Post(new ApplyFailed(error));
+            return;
+        }
+
+        ApplyHash = batch.ApplyHash;
+        cluster.Trace.Add(member.Number, "applied {0}..{1}, hash {2:x}", work.FirstIndex, batch.LastIndex, (long)(ulong)batch.ApplyHash);
+        cluster.Checker.ObserveApplied(member.Number);
+        Post(new BatchApplied(batch));
+        ApplySoon();
+    }
+
+    /// <summary>Callers' code runs after the step, as it never runs on the loop's thread. An answer that the process did not live to give is none.</summary>
+    private void Done(SimMember.Ticket ticket, Action answer)
+    {
+        if (ticket.IsDone)
+        {
+            throw new SimulationFailure("completed-twice", $"n{member.Number} completed a caller twice");
+        }
+
+        ticket.IsDone = true;
+        cluster.Scheduler.After(random.Between(1, 30) * Ns.Microsecond, () =>
+        {
+            if (ended)
+            {
+                ticket.OnProcessEnd!();
+            }
+            else
+            {
+                answer();
+            }
+        });
+    }
+}

@@ -1,0 +1,257 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Replica;
+using Loom.Simulation.Disk;
+using Loom.Simulation.Engine;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>What goes wrong in the first phase: each kind on its own clock, at the seed's rate.</summary>
+internal sealed class Nemesis(SimCluster cluster, SimRandom random)
+{
+    private bool stopped;
+
+    public void Start()
+    {
+        Swarm swarm = cluster.Swarm;
+        Repeat("crash", swarm.CrashEvery, Crash);
+        Repeat("partition", swarm.PartitionEvery, Partition);
+        Repeat("pause", swarm.PauseEvery, Pause);
+        Repeat("clog", swarm.ClogEvery, Clog);
+        Repeat("flush error", swarm.FlushErrorEvery, FailDisk);
+        Repeat("wipe", swarm.WipeEvery, Wipe);
+        Repeat("damage", swarm.DamageEvery, Damage);
+        Repeat("transfer", swarm.TransferEvery, Transfer);
+    }
+
+    public void Stop() => stopped = true;
+
+    /// <summary>Starts a member; sometimes its machine stops again in the middle of the start (L5: what a scan read from the page cache was not durable).</summary>
+    public void Restart(SimMember member)
+    {
+        if (member.IsUp || member.Refuses is not null)
+        {
+            return;
+        }
+
+        if (!stopped && !member.IsSpoiled && random.Chance(0.15))
+        {
+            member.Disk.CrashAfter(random.Below(24));
+        }
+
+        try
+        {
+            member.Start();
+        }
+        catch (SimulatedCrashException)
+        {
+            cluster.Coverage.CrashesInside++;
+            member.CutPowerWhileDown();
+            cluster.Trace.Add(member.Number, "loses power while it starts");
+            cluster.Scheduler.After(random.Tail(cluster.Swarm.DownFor), () => Restart(member));
+        }
+    }
+
+    private void Repeat(string purpose, long every, Action<SimRandom> act)
+    {
+        if (every > 0)
+        {
+            Again(random.Split(purpose), every, act);
+        }
+    }
+
+    private void Again(SimRandom own, long every, Action<SimRandom> act) => cluster.Scheduler.After(own.Tail(every), () =>
+    {
+        if (!stopped)
+        {
+            act(own);
+            Again(own, every, act);
+        }
+    });
+
+    private void Crash(SimRandom own)
+    {
+        cluster.Coverage.Crashes++;
+        bool power = own.Chance(cluster.Swarm.PowerCut);
+        List<SimMember> victims;
+        if (own.Chance(cluster.Swarm.CrashAll))
+        {
+            victims = [.. cluster.Members];
+        }
+        else if (own.Chance(cluster.Swarm.CrashDatacenter))
+        {
+            int datacenter = own.Pick(cluster.Members).Place.Datacenter;
+            victims = [.. cluster.Members.Where(m => m.Place.Datacenter == datacenter)];
+        }
+        else if (own.Chance(0.3) && cluster.Members.FirstOrDefault(m => m.IsLeader) is { } leader)
+        {
+            victims = [leader];
+        }
+        else
+        {
+            victims = [own.Pick(cluster.Members)];
+        }
+
+        foreach (SimMember victim in victims)
+        {
+            if (power && victims.Count == 1 && victim.IsUp && own.Chance(0.4))
+            {
+                // The power goes inside of one of the next file operations; whatever runs into it ends the member.
+                cluster.Coverage.CrashesInside++;
+                victim.Disk.CrashAfter(own.Below(8));
+            }
+            else
+            {
+                victim.End(power ? MemberEnd.PowerCut : MemberEnd.Killed);
+                cluster.Coverage.PowerCuts += power ? 1 : 0;
+            }
+
+            if (!power && own.Chance(0.2))
+            {
+                cluster.Scheduler.After(own.Tail(cluster.Swarm.DownFor / 2), () => CutPower(victim));
+            }
+        }
+    }
+
+    private void CutPower(SimMember member)
+    {
+        if (!stopped && !member.IsUp)
+        {
+            cluster.Trace.Add(member.Number, "loses power while it is down");
+            member.CutPowerWhileDown();
+        }
+    }
+
+    /// <summary>However a member ended, somebody starts it again some time later.</summary>
+    public void MemberEnded(SimMember member)
+    {
+        if (!stopped)
+        {
+            cluster.Scheduler.After(random.Tail(cluster.Swarm.DownFor), () => Restart(member));
+        }
+    }
+
+    private void Partition(SimRandom own)
+    {
+        cluster.Coverage.Partitions++;
+        List<(int From, int To)> links = [];
+        int n = cluster.Members.Count;
+        bool[] side = new bool[n];
+        int kind = own.Below(5);
+        SimMember chosen = own.Chance(0.4) && cluster.Members.FirstOrDefault(m => m.IsLeader) is { } leader ? leader : own.Pick(cluster.Members);
+        for (int i = 0; i < n; i++)
+        {
+            side[i] = kind switch
+            {
+                0 => i == chosen.Number,
+                1 => cluster.Members[i].Place.Datacenter == chosen.Place.Datacenter,
+                _ => own.Chance(0.5),
+            };
+        }
+
+        bool oneWay = own.Chance(0.3);
+        for (int a = 0; a < n; a++)
+        {
+            for (int b = 0; b < n; b++)
+            {
+                // Kind 4: any links at all, each direction for itself.
+                if (a != b && (kind == 4 ? own.Chance(0.3) : side[a] != side[b] && (!oneWay || side[a])))
+                {
+                    links.Add((a, b));
+                }
+            }
+        }
+
+        cluster.Trace.Add(-1, "cuts {0} links, kind {1}", links.Count, kind);
+
+        // Swizzle: stop them one by one, restore them in another order.
+        bool swizzle = own.Chance(0.3);
+        long duration = own.Tail(cluster.Swarm.PartitionFor);
+        own.Shuffle(links);
+        foreach ((int from, int to) in links)
+        {
+            cluster.Scheduler.After(swizzle ? own.Between(0, duration / 2) : 0, () =>
+            {
+                if (!stopped)
+                {
+                    cluster.Network.Cut(from, to);
+                }
+            });
+            cluster.Scheduler.After(duration + (swizzle ? own.Between(0, duration / 2) : 0), () => cluster.Network.Heal(from, to));
+        }
+    }
+
+    private void Pause(SimRandom own)
+    {
+        cluster.Coverage.Pauses++;
+        SimMember member = own.Chance(0.5) && cluster.Members.FirstOrDefault(m => m.IsLeader) is { } leader ? leader : own.Pick(cluster.Members);
+        if (member.IsUp)
+        {
+            member.Process.Pause(own.Tail(cluster.Swarm.PauseFor));
+        }
+    }
+
+    private void Clog(SimRandom own)
+    {
+        int from = own.Below(cluster.Members.Count), to = own.Below(cluster.Members.Count);
+        if (from != to)
+        {
+            cluster.Network.Clog(from, to, cluster.Scheduler.Now + own.Tail(cluster.Swarm.ElectionTimeout));
+        }
+    }
+
+    private void FailDisk(SimRandom own)
+    {
+        SimMember member = own.Pick(cluster.Members);
+        if (member.IsUp)
+        {
+            cluster.Coverage.FlushErrors++;
+            member.FailDisk(own.Chance(0.7) ? DiskOperation.Flush : DiskOperation.Write);
+        }
+    }
+
+    private void Wipe(SimRandom own)
+    {
+        SimMember member = own.Pick(cluster.Members);
+        if (MaySpoil(member))
+        {
+            cluster.Coverage.Wiped++;
+            member.End(MemberEnd.Killed);
+            member.Wipe();
+        }
+    }
+
+    private void Damage(SimRandom own)
+    {
+        SimMember member = own.Pick(cluster.Members);
+        if (MaySpoil(member) && member.IsUp)
+        {
+            member.End(MemberEnd.Killed);
+            member.Damage();
+        }
+    }
+
+    /// <summary>Never all copies: at most a minority of the voters, counting who was spoiled before.</summary>
+    private bool MaySpoil(SimMember member)
+    {
+        if (member.IsSpoiled)
+        {
+            return false;
+        }
+
+        int spoiled = cluster.Members.Count(m => m is { IsSpoiled: true, IsVoter: true });
+        return !member.IsVoter || spoiled + 1 <= (cluster.Swarm.Voters - 1) / 2;
+    }
+
+    private void Transfer(SimRandom own)
+    {
+        SimMember? leader = cluster.Members.FirstOrDefault(m => m.IsLeader);
+        if (leader is not null)
+        {
+            cluster.Coverage.Transfers++;
+            SimMember target = own.Pick([.. cluster.Members.Where(m => m.Place.Role == MemberRole.Voter)]);
+            MemberId wanted = own.Chance(0.3) ? MemberId.None : target.Id;
+            leader.Process.Post(new TransferRequested(new TransferRequest(wanted, leader.Process.Clock.Now + cluster.Swarm.ElectionTimeout, null)));
+        }
+    }
+}

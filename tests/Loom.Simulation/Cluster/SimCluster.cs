@@ -1,0 +1,189 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Replica;
+using Loom.Simulation.Checkers;
+using Loom.Simulation.Engine;
+using Loom.Simulation.History;
+using Loom.Simulation.Network;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>How often rare things happened: a long run in which one never did has not tested it.</summary>
+internal sealed class Coverage
+{
+    public long Crashes { get; set; }
+
+    public long PowerCuts { get; set; }
+
+    public long CrashesInside { get; set; }
+
+    public long Partitions { get; set; }
+
+    public long Pauses { get; set; }
+
+    public long FlushErrors { get; set; }
+
+    public long Refused { get; set; }
+
+    public long Wiped { get; set; }
+
+    public long Transfers { get; set; }
+
+    public void Add(Coverage other)
+    {
+        Crashes += other.Crashes;
+        PowerCuts += other.PowerCuts;
+        CrashesInside += other.CrashesInside;
+        Partitions += other.Partitions;
+        Pauses += other.Pauses;
+        FlushErrors += other.FlushErrors;
+        Refused += other.Refused;
+        Wiped += other.Wiped;
+        Transfers += other.Transfers;
+    }
+}
+
+/// <summary>All members of one simulated cluster, what lies between them, and who watches them.</summary>
+internal sealed class SimCluster
+{
+    public const ulong ClusterId = 0x10011001;
+    public const string LogDirectory = "disk/raft";
+
+    private readonly Connections connections;
+
+    public SimCluster(ulong seed, TextWriter? verbose)
+    {
+        SimRandom random = new(seed);
+        Swarm = Swarm.Draw(random.Split("swarm"));
+        Scheduler = new Scheduler();
+        Trace = new Trace(Scheduler, verbose);
+        Network = new SimNetwork(Scheduler, random.Split("network"), Swarm.Network, [.. Swarm.Places.Select(p => p.Datacenter)]);
+        Checker = new ClusterChecker(Scheduler, 1 + Swarm.ClockSkew, Swarm.Goal == PlacementGoal.TwoDatacenters);
+        ApplyLog = new ApplyLog();
+        History = new OperationHistory();
+        Workload = new Workload(History, Swarm, ApplyLog);
+        Members = [.. Swarm.Places.Select((place, i) => new SimMember(this, i, place, random.Split("member", (ulong)i)))];
+        connections = new Connections(this, random.Split("connections"));
+        Network.StreamBroken = connections.Break;
+        Network.LinkCut = connections.LinkCut;
+        foreach (SimMember member in Members)
+        {
+            Checker.AddMember(member);
+        }
+
+        Initial = new Configuration(
+            Swarm.Goal,
+            [.. Members.Select(m => new Member(
+                m.Id, m.DataIncarnation, m.Place.Name, "dc" + (char)('a' + m.Place.Datacenter), m.Place.Role, [$"http://{m.Place.Name}:2380"], [$"http://{m.Place.Name}:2379"]))],
+            []);
+        Nemesis = new Nemesis(this, random.Split("nemesis"));
+        Clients = [.. Enumerable.Range(0, Swarm.Clients).Select(i => new SimClient(this, Workload, random.Split("client", (ulong)i), i, i % Members.Count))];
+    }
+
+    public Swarm Swarm { get; }
+
+    public Scheduler Scheduler { get; }
+
+    public Trace Trace { get; }
+
+    public SimNetwork Network { get; }
+
+    public ClusterChecker Checker { get; }
+
+    public ApplyLog ApplyLog { get; }
+
+    public OperationHistory History { get; }
+
+    public Workload Workload { get; }
+
+    public IReadOnlyList<SimMember> Members { get; }
+
+    public IReadOnlyList<SimClient> Clients { get; }
+
+    public Configuration Initial { get; }
+
+    public Nemesis Nemesis { get; }
+
+    public Coverage Coverage { get; } = new();
+
+    /// <summary>Small segments, so that their ends, recycling and restatements (L2, L6) are met often.</summary>
+    public DurableLogOptions LogOptions => new()
+    {
+        SegmentBytes = Swarm.SegmentBytes,
+        ZeroFillBytes = Swarm.SegmentBytes / 4,
+        BatchBytes = 64 * 1024,
+        TailBytes = 16 * 1024,
+    };
+
+    public bool WorkloadEnded { get; set; }
+
+    public void Form()
+    {
+        foreach (SimMember member in Members)
+        {
+            member.Form(Initial);
+        }
+    }
+
+    public void MemberStarted(SimMember member) => connections.MemberStarted(member.Number);
+
+    public void MemberEnded(SimMember member, MemberEnd how)
+    {
+        connections.MemberEnded(member.Number, how);
+        Nemesis.MemberEnded(member);
+    }
+
+    public void Post(int number, ReplicaEvent happened)
+    {
+        if (Members[number].IsUp)
+        {
+            Members[number].Process.Post(happened);
+        }
+    }
+
+    /// <summary>Consensus: a datagram, which may even reach the next life of its addressee.</summary>
+    public void Send(SimMember from, Message message)
+    {
+        int to = NumberOf(message.To);
+        if (message is { Kind: MessageKind.VoteResponse, Reject: false })
+        {
+            Checker.ObserveVote(from.Number, message.Term, message.To.Value);
+        }
+        else if (message.Kind == MessageKind.Vote)
+        {
+            Checker.ObserveVote(from.Number, message.Term, from.Id.Value);
+        }
+
+        Message copy = Wire.Copy(message);
+        Network.SendDatagram(from.Number, to, () =>
+        {
+            Trace.Add(to, "gets message {0} from n{1}: term {2}, index {3}", (int)copy.Kind, from.Number, copy.Term, copy.Index);
+            Post(to, new PeerMessage(copy));
+        });
+    }
+
+    /// <summary>Proposals and receipts: a stream between two processes.</summary>
+    public void Send(SimMember from, ForwardMessage message)
+    {
+        int to = NumberOf(message.To);
+        if (!connections.IsUp(from.Number, to))
+        {
+            return;
+        }
+
+        ForwardMessage copy = Wire.Copy(message);
+        int life = Members[to].Life;
+        Network.SendStream(from.Number, to, () =>
+        {
+            if (Members[to].IsUp && Members[to].Life == life)
+            {
+                Trace.Add(to, "gets proposals or receipts from n{0}", from.Number);
+                Members[to].Process.Post(new PeerForward(copy));
+            }
+        });
+    }
+
+    public int NumberOf(MemberId id) => (int)(id.Value - 0x1000);
+}

@@ -1,0 +1,268 @@
+using Loom.Raft;
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Reads;
+using Loom.Raft.Replica;
+using Loom.Simulation.Checkers;
+using Loom.Simulation.Disk;
+using Loom.Simulation.Engine;
+using Loom.Store.Model;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>Why a member is not running.</summary>
+internal enum MemberEnd : byte
+{
+    /// <summary>kill -9: the page cache lives on.</summary>
+    Killed,
+
+    /// <summary>The machine lost power: unflushed blocks are lost or torn.</summary>
+    PowerCut,
+
+    /// <summary>It stopped itself: a flush failed (L1), or it found damage.</summary>
+    Failed,
+}
+
+/// <summary>
+/// One member: its machine (disk, clock) and at most one process on it (<see cref="MemberProcess"/>). What belongs to the machine survives the process.
+/// </summary>
+internal sealed class SimMember : IMemberView
+{
+    private readonly SimRandom random;
+    private MemberProcess? process;
+
+    public SimMember(SimCluster cluster, int number, Place place, SimRandom random)
+    {
+        Cluster = cluster;
+        Number = number;
+        Place = place;
+        this.random = random;
+        Id = new MemberId(0x1000UL + (ulong)number);
+        DataIncarnation = random.Next() | 1;
+        Disk = new SimulatedDisk(random.Next());
+    }
+
+    public SimCluster Cluster { get; }
+
+    public int Number { get; }
+
+    public Place Place { get; }
+
+    public MemberId Id { get; }
+
+    /// <summary>Of the identity file: one life of one data directory (E1).</summary>
+    public ulong DataIncarnation { get; private set; }
+
+    public SimulatedDisk Disk { get; }
+
+    /// <summary>Counts processes.</summary>
+    public int Life { get; private set; }
+
+    public bool IsUp => process is not null;
+
+    /// <summary>Set once it refuses to start for good: damage, or an emptied directory (E1).</summary>
+    public string? Refuses { get; private set; }
+
+    /// <summary>The disk was damaged, or replaced by an empty one; such members stay a minority.</summary>
+    public bool IsSpoiled { get; private set; }
+
+    /// <summary>An injected error was thrown at this process.</summary>
+    public bool HasDiskFailed { get; private set; }
+
+    public bool IsVoter => Place.Role == MemberRole.Voter;
+
+    int IMemberView.Datacenter => Place.Datacenter;
+
+    public MemberProcess Process => process ?? throw new InvalidOperationException($"n{Number} is down");
+
+    IRaftLog IMemberView.Log => Process.Log;
+
+    long IMemberView.Term => Process.Core.Term;
+
+    bool IMemberView.IsLeader => IsLeader;
+
+    public bool IsLeader => process is not null && process.Core.Role == RaftRole.Leader;
+
+    long IMemberView.Commit => Process.Core.Commit;
+
+    public long Applied => process?.Applier.AppliedIndex ?? 0;
+
+    public UInt128 ApplyHash => process?.ApplyHash ?? default;
+
+    private LogIdentity Identity => new(SimCluster.ClusterId, Id);
+
+    /// <summary>Formation: every member writes the initial configuration as record 0 (N5). Nothing fails before it.</summary>
+    public void Form(Configuration initial)
+    {
+        DurableLog.Create(Disk, SimCluster.LogDirectory, Identity, initial, random.Next(), Cluster.LogOptions).Log.Dispose();
+    }
+
+    public void Start()
+    {
+        if (process is not null || Refuses is not null)
+        {
+            return;
+        }
+
+        RecoveredLog recovered;
+        try
+        {
+            recovered = Open();
+        }
+        catch (CorruptionException damage)
+        {
+            if (!IsSpoiled)
+            {
+                throw new SimulationFailure("false-damage", $"n{Number} refuses to start, but nothing was damaged: {damage.Message}");
+            }
+
+            Refuses = damage.Message;
+            Cluster.Trace.Add(Number, "refuses to start: its log is damaged");
+            Cluster.Coverage.Refused++;
+            return;
+        }
+
+        Life++;
+        HasDiskFailed = false;
+        Cluster.Trace.Add(Number, "starts life {0}: log ends at {1}, term {2}", Life, recovered.Log.LastIndex, recovered.HardState.Term);
+        SimClock clock = new(Cluster.Scheduler, random.Between(0, 100_000) * Ns.Second, 1 + ((random.Double() - 0.5) * 2 * Cluster.Swarm.ClockSkew));
+        process = new MemberProcess(this, recovered, clock, random.Split("process", (ulong)Life));
+        Cluster.Checker.ObserveOpen(Number);
+        process.Start();
+        Cluster.MemberStarted(this);
+    }
+
+    /// <summary>The process ends without a word.</summary>
+    public void End(MemberEnd how)
+    {
+        if (process is null)
+        {
+            return;
+        }
+
+        Cluster.Trace.Add(Number, how switch
+        {
+            MemberEnd.Killed => "is killed",
+            MemberEnd.PowerCut => "loses power",
+            _ => "ends itself",
+        });
+        Cluster.Checker.ObserveEnd(Number);
+        MemberProcess ended = process;
+        process = null;
+        Disk.Fault = null;
+        ended.End();
+        if (how == MemberEnd.Killed)
+        {
+            Disk.Kill();
+        }
+        else
+        {
+            // After a failed flush the kernel drops the dirty pages: for what the disk holds that is a power cut (L1).
+            Disk.PowerCut();
+        }
+
+        Cluster.MemberEnded(this, how);
+    }
+
+    /// <summary>The machine loses power while no process runs.</summary>
+    public void CutPowerWhileDown() => Disk.PowerCut();
+
+    /// <summary>The disk is swapped for an empty one. E1: an empty directory never resumes an id.</summary>
+    public void Wipe()
+    {
+        Cluster.Trace.Add(Number, "gets an empty disk");
+        IsSpoiled = true;
+        Disk.Erase();
+        DataIncarnation = random.Next() | 1;
+        Cluster.Checker.ObserveWipe(Number);
+        if (Loom.Raft.Diagnostics.Mutations.On("E1-empty-disk-votes"))
+        {
+            Form(Cluster.Initial);
+            return;
+        }
+
+        Refuses = "empty disk";
+    }
+
+    /// <summary>Flips a bit somewhere in the segments: what a process that starts on it must notice, unless nothing ever reads there.</summary>
+    public void Damage()
+    {
+        IsSpoiled = true;
+        List<string> files = [.. Disk.ListFiles(SimCluster.LogDirectory).Select(f => SimCluster.LogDirectory + "/" + f)];
+        string file = random.Pick(files);
+        byte[] bytes = Disk.ReadAll(file);
+        int used = bytes.AsSpan().LastIndexOfAnyExcept((byte)0) + 1;
+        if (used > 0)
+        {
+            int offset = random.Below(used);
+            Disk.FlipBit(file, offset, random.Below(8));
+            Cluster.Trace.Add(Number, "has a bit flipped at offset {0}", offset);
+        }
+    }
+
+    /// <summary>The next operation of this kind fails as a dying disk's does; the process must not outlive it (L1).</summary>
+    public void FailDisk(DiskOperation operation)
+    {
+        Cluster.Trace.Add(Number, "has a failing disk");
+        Disk.Fault = (what, path) =>
+        {
+            if (what == operation)
+            {
+                HasDiskFailed = true;
+                throw new IOException($"Input/output error (errno 5) on {path}");
+            }
+        };
+    }
+
+    public Ticket Propose(byte[] payload, long patience, Action<ProposalCompletion> completed)
+    {
+        Ticket ticket = new() { Life = Life };
+        ProposalRequest request = new(EntryKind.Command, payload, Process.Clock.Now + patience, caller: ticket);
+        (ticket.Proposal, ticket.Proposed) = (request, completed);
+        Process.AddTicket(ticket);
+        Process.Post(new ProposalRequested(request));
+        return ticket;
+    }
+
+    public Ticket ReadBarrier(long patience, Action<ReadCompletion> completed)
+    {
+        Ticket ticket = new() { Life = Life };
+        ReadRequest request = new(Process.Clock.Now + patience, ticket);
+        (ticket.Read, ticket.ReadDone) = (request, completed);
+        Process.AddTicket(ticket);
+        Process.Post(new ReadRequested(request));
+        return ticket;
+    }
+
+    public void Abandon(Ticket ticket)
+    {
+        if (process is not null && ticket.Life == Life && !ticket.IsDone)
+        {
+            Process.Post(ticket.Proposal is { } proposal ? new ProposalAbandoned(proposal) : new ReadAbandoned(ticket.Read!));
+        }
+    }
+
+    public RangeResult Range(RangeQuery query) => Process.Machine.Range(query);
+
+    private RecoveredLog Open() => DurableLog.Open(Disk, SimCluster.LogDirectory, Identity, random.Next(), Cluster.LogOptions);
+
+    /// <summary>A caller's hold on what it asked of one process.</summary>
+    internal sealed class Ticket
+    {
+        public required int Life { get; init; }
+
+        public ProposalRequest? Proposal { get; set; }
+
+        public ReadRequest? Read { get; set; }
+
+        public Action<ProposalCompletion>? Proposed { get; set; }
+
+        public Action<ReadCompletion>? ReadDone { get; set; }
+
+        public Action? OnProcessEnd { get; set; }
+
+        public bool IsDone { get; set; }
+    }
+}
