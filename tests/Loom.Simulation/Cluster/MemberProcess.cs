@@ -3,6 +3,7 @@ using Loom.Raft.Log;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Simulation.Disk;
 using Loom.Simulation.Engine;
 
@@ -37,8 +38,8 @@ internal sealed class MemberProcess
         this.random = random;
         Clock = clock;
         Log = recovered.Log;
-        Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Life);
-        Applier = new Applier(Machine);
+        Machine = new SimMachine(cluster.ApplyLog, member.Number);
+        Applier = new Applier(Machine, new SessionTable()) { Observer = (index, hash) => cluster.Checker.ObserveHash(member.Number, index, hash) };
         Applier.Open();
         ulong incarnation = random.Next() | 1;
         Core = new RaftCore(
@@ -75,8 +76,6 @@ internal sealed class MemberProcess
     public Applier Applier { get; }
 
     public SimMachine Machine { get; }
-
-    public UInt128 ApplyHash { get; private set; }
 
     public bool IsPaused => cluster.Scheduler.Now < pausedUntil;
 
@@ -342,7 +341,6 @@ internal sealed class MemberProcess
             return;
         }
 
-        ApplyHash = batch.ApplyHash;
         cluster.Trace.Add(member.Number, "applied {0}..{1}, hash {2:x}", work.FirstIndex, batch.LastIndex, (long)(ulong)batch.ApplyHash);
         cluster.Checker.ObserveApplied(member.Number);
         Post(new BatchApplied(batch));

@@ -89,7 +89,7 @@ internal sealed class SimMember : IMemberView
 
     public long Applied => process?.Applier.AppliedIndex ?? 0;
 
-    public UInt128 ApplyHash => process?.ApplyHash ?? default;
+    public UInt128 ApplyHash => process?.Applier.ApplyHash ?? default;
 
     private LogIdentity Identity => new(SimCluster.ClusterId, Id);
 

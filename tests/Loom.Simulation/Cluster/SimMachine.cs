@@ -1,0 +1,49 @@
+using Loom.Raft.Replica;
+using Loom.Simulation.Checkers;
+using Loom.Simulation.Engine;
+using Loom.Store;
+using Loom.Store.Applying;
+using Loom.Store.Model;
+using Loom.Store.Mvcc;
+using Loom.Store.Reads;
+
+namespace Loom.Simulation.Cluster;
+
+/// <summary>The store's own machine over the in-memory twin of the record store, with the checker between it and the applier.</summary>
+internal sealed class SimMachine : IReplicatedStateMachine
+{
+    private readonly LoomStateMachine machine = new(new KeyIndex(), new MemoryRecordStore());
+    private readonly LocalReads reads;
+    private readonly ApplyLog log;
+    private readonly int member;
+
+    public SimMachine(ApplyLog log, int member)
+    {
+        this.log = log;
+        this.member = member;
+        reads = new LocalReads(machine);
+    }
+
+    public long Open() => machine.Open();
+
+    public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
+    {
+        machine.ApplyBatch(entries, results);
+        for (int i = 0; i < entries.Length; i++)
+        {
+            log.Applied(member, entries[i], results[i]);
+        }
+    }
+
+    public IStateSnapshot CaptureSnapshot() => machine.CaptureSnapshot();
+
+    public void InstallSnapshot(IStateSnapshot snapshot) => machine.InstallSnapshot(snapshot);
+
+    public void Close() => machine.Close();
+
+    public RangeResult Range(RangeQuery query)
+    {
+        LoomErrorCode refusal = reads.Range(query, out RangeResult? result);
+        return refusal == 0 ? result! : throw new SimulationFailure("answer", $"n{member} refuses {query} with {refusal}");
+    }
+}
