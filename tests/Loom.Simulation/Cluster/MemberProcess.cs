@@ -64,7 +64,7 @@ internal sealed class MemberProcess
                 HeartbeatInterval = cluster.Swarm.Heartbeat,
                 ElectionTimeout = cluster.Swarm.ElectionTimeout,
             },
-            Core, Log);
+            Core, Log, Applier.AppliedIndex);
     }
 
     public SimClock Clock { get; }
@@ -84,6 +84,7 @@ internal sealed class MemberProcess
     public void End()
     {
         ended = true;
+        Machine.Dispose();
         foreach (SimMember.Ticket ticket in tickets.Where(t => !t.IsDone))
         {
             ticket.IsDone = true;

@@ -1,6 +1,5 @@
 using Loom.Raft;
 using Loom.Raft.Proposals;
-using Loom.Simulation.Engine;
 using Loom.Simulation.History;
 
 namespace Loom.Simulation.Cluster;

@@ -185,5 +185,5 @@ internal sealed class SimCluster
         });
     }
 
-    public int NumberOf(MemberId id) => (int)(id.Value - 0x1000);
+    public static int NumberOf(MemberId id) => (int)(id.Value - 0x1000);
 }

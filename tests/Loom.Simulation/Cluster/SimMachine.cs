@@ -10,7 +10,7 @@ using Loom.Store.Reads;
 namespace Loom.Simulation.Cluster;
 
 /// <summary>The store's own machine over the in-memory twin of the record store, with the checker between it and the applier.</summary>
-internal sealed class SimMachine : IReplicatedStateMachine
+internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
 {
     private readonly LoomStateMachine machine = new(new KeyIndex(), new MemoryRecordStore());
     private readonly LocalReads reads;
@@ -40,6 +40,8 @@ internal sealed class SimMachine : IReplicatedStateMachine
     public void InstallSnapshot(IStateSnapshot snapshot) => machine.InstallSnapshot(snapshot);
 
     public void Close() => machine.Close();
+
+    public void Dispose() => machine.Dispose();
 
     public RangeResult Range(RangeQuery query)
     {

@@ -129,7 +129,7 @@ internal sealed record Swarm
     private static long Rate(SimRandom random, double share, int low, int high, long election) =>
         random.Chance(share) ? random.Between(low, high) * election : 0;
 
-    private static IReadOnlyList<Place> DrawPlaces(SimRandom random)
+    private static Place[] DrawPlaces(SimRandom random)
     {
         int kind = random.Below(100);
         return kind switch
