@@ -163,6 +163,8 @@ internal sealed class MemberProcess
                 throw new SimulationFailure("replica-failed", $"n{member.Number}: {failure}");
             }
 
+            // Its callers still learn what is known (P3), then the process ends.
+            Answer(effects, atOnce: true);
             member.End(MemberEnd.Failed);
             return;
         }
@@ -200,17 +202,21 @@ internal sealed class MemberProcess
 
         ApplySoon();
         Wake(effects.NextWake);
+        Answer(effects, atOnce: false);
+    }
 
+    private void Answer(ReplicaEffects effects, bool atOnce)
+    {
         foreach (ProposalCompletion completion in effects.Proposals)
         {
             SimMember.Ticket ticket = (SimMember.Ticket)completion.Request.Caller!;
-            Done(ticket, () => ticket.Proposed!(completion));
+            Done(ticket, atOnce, () => ticket.Proposed!(completion));
         }
 
         foreach (ReadCompletion completion in effects.Reads)
         {
             SimMember.Ticket ticket = (SimMember.Ticket)completion.Request.Caller!;
-            Done(ticket, () => ticket.ReadDone!(completion));
+            Done(ticket, atOnce, () => ticket.ReadDone!(completion));
         }
     }
 
@@ -349,7 +355,7 @@ internal sealed class MemberProcess
     }
 
     /// <summary>Callers' code runs after the step, as it never runs on the loop's thread. An answer that the process did not live to give is none.</summary>
-    private void Done(SimMember.Ticket ticket, Action answer)
+    private void Done(SimMember.Ticket ticket, bool atOnce, Action answer)
     {
         if (ticket.IsDone)
         {
@@ -357,6 +363,12 @@ internal sealed class MemberProcess
         }
 
         ticket.IsDone = true;
+        if (atOnce)
+        {
+            answer();
+            return;
+        }
+
         cluster.Scheduler.After(random.Between(1, 30) * Ns.Microsecond, () =>
         {
             if (ended)
