@@ -36,6 +36,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
 {
     private readonly SortedDictionary<long, (int Member, int Life)> leaders = [];
     private readonly Dictionary<(long Index, long Term), EntryFacts> entries = [];
+    private readonly Dictionary<long, (long Stamp, long Since)> timeBases = [];
     private readonly List<Committed> committed = [default];
     private readonly Dictionary<long, (UInt128 Hash, int Member)> applyHashes = [];
     private readonly Dictionary<(int Member, long Term), ulong> votes = [];
@@ -193,7 +194,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         if (!entries.TryGetValue((entry.Index, entry.Term), out EntryFacts facts))
         {
             CheckClusterTime(entry, previousTerm);
-            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime, scheduler.Now);
+            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime);
         }
         else if (facts.PreviousTerm != previousTerm || facts.Hash != hash)
         {
@@ -209,19 +210,23 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         member.Terms.Add(entry.Term);
     }
 
-    /// <summary>T5: stamps never decrease and run at most at real speed, between the appends of neighbours.</summary>
+    /// <summary>
+    /// T5: stamps never decrease, and a leader's run at most at real speed from the last stamp that it found, though they may go in steps of its rounds.
+    /// Its first entry is appended in the step in which it begins to lead, so that is when its time begins.
+    /// </summary>
     private void CheckClusterTime(Entry entry, long previousTerm)
     {
-        if (entry.Index == 1 || !entries.TryGetValue((entry.Index - 1, previousTerm), out EntryFacts previous))
+        long before = entries.TryGetValue((entry.Index - 1, previousTerm), out EntryFacts previous) ? previous.ClusterTime : 0;
+        if (!timeBases.TryGetValue(entry.Term, out (long Stamp, long Since) origin))
         {
-            return;
+            timeBases[entry.Term] = origin = (before, scheduler.Now);
         }
 
-        long stamped = entry.ClusterTime - previous.ClusterTime;
-        long elapsed = (long)((scheduler.Now - previous.FirstSeen) * fastestClock) + Ns.Microsecond;
-        if (stamped < 0 || stamped > elapsed)
+        long elapsed = (long)((scheduler.Now - origin.Since) * fastestClock) + Ns.Microsecond;
+        if (entry.ClusterTime < before || entry.ClusterTime - origin.Stamp > elapsed)
         {
-            throw new SimulationFailure("cluster-time", $"entry {entry.Index} is stamped {stamped / 1e6:F3} ms after its predecessor, {elapsed / 1e6:F3} ms passed");
+            throw new SimulationFailure("cluster-time",
+                $"entry {entry.Index} is stamped {entry.ClusterTime / 1e6:F3} ms after {before / 1e6:F3} ms; its leader began at {origin.Stamp / 1e6:F3} ms, {elapsed / 1e6:F3} ms ago");
         }
     }
 
@@ -345,7 +350,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         }
     }
 
-    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime, long FirstSeen);
+    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime);
 
     private readonly record struct Committed(long Term, ulong Hash, long ByTerm);
 

@@ -158,6 +158,12 @@ internal sealed class MemberProcess
         ReplicaEffects effects = replica.Step(Clock.Now, events);
         if (effects.Failure is { } failure)
         {
+            if (failure is SimulatedCrashException)
+            {
+                member.End(MemberEnd.PowerCut);
+                return;
+            }
+
             if (!member.HasDiskFailed)
             {
                 throw new SimulationFailure("replica-failed", $"n{member.Number}: {failure}");
@@ -342,7 +348,7 @@ internal sealed class MemberProcess
         {
             batch = Applier.ApplyBatch(work);
         }
-        catch (Exception error) when (error is not SimulationFailure)
+        catch (Exception error) when (error is not (SimulationFailure or SimulatedCrashException))
         {
             Post(new ApplyFailed(error));
             return;

@@ -86,9 +86,9 @@ internal sealed record Swarm
     {
         IReadOnlyList<Place> places = DrawPlaces(random);
         bool several = places.Where(p => p.Role == MemberRole.Voter).Select(p => p.Datacenter).Distinct().Count() > 1;
-        long election = random.Pick<long>([150, 200, 300, 500, 1000]) * Ns.Millisecond;
+        long election = random.Pick<long>([50, 100, 100, 200, 300, 1000]) * Ns.Millisecond;
         NetworkRates network = NetworkRates.Draw(random);
-        long safety = random.Between(5, 10) * 12 * election + (2 * Ns.Second);
+        long safety = (random.Between(20, 60) * election) + (random.Between(1, 3) * Ns.Second);
         return new Swarm
         {
             Places = places,
@@ -104,7 +104,7 @@ internal sealed record Swarm
             InflightMessages = random.Pick([1, 4, 256]),
             AppendBytes = random.Pick([200L, 4096L, 256L << 10]),
             ClockSkew = random.Chance(0.5) ? random.Double() * 0.05 : 0,
-            SafetyPhase = Math.Min(safety, 10 * Ns.Second),
+            SafetyPhase = Math.Min(safety, 8 * Ns.Second),
             Clients = (int)random.Between(2, 8),
             ThinkTime = random.Between(2, 60) * Ns.Millisecond,
             WindowKeys = (int)random.Between(2, 6),

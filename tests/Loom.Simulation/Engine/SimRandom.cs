@@ -30,7 +30,11 @@ internal sealed class SimRandom
             hash = (hash ^ c) * 1099511628211UL;
         }
 
-        return new SimRandom(seed ^ hash ^ (number * 0x9E3779B97F4A7C15UL));
+        // Mixed at each level: with a plain xor, member 3's fourth life would draw what member 4's third does.
+        ulong state = seed;
+        state = SplitMix(ref state) ^ hash;
+        state = SplitMix(ref state) + number;
+        return new SimRandom(SplitMix(ref state));
     }
 
     public ulong Next()
