@@ -79,7 +79,7 @@ public sealed class CodecTests
             });
             Survives(() => Frame.TryRead(bytes, out _, out _));
             Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(64 * 1024 + 64 * bytes.Length));
-        }, iter: 20_000, threads: 1);
+        }, iter: 8_000, threads: 1);
     }
 
     [Test]
