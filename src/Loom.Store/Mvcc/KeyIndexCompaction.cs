@@ -120,19 +120,27 @@ internal sealed partial class KeyIndex
         OwnPath();
         AddToSums(0, -1);
         pathLeaf.Remove(pathPosition);
+        pathLeadsToKey = false;
         KeyNode child = pathLeaf;
         for (int level = pathDepth - 1; level >= 0; level--)
         {
             KeyBranch branch = pathBranches[level];
             int position = pathChildren[level];
-            if (child.Count == 0)
+            bool moved = child.Count == 0;
+            if (moved)
             {
                 branch.Remove(position);
             }
             else
             {
+                moved = branch.FirstKeys[position] != FirstKey(child);
                 branch.FirstKeys[position] = FirstKey(child);
-                Merge(branch, position);
+                moved |= Merge(branch, position);
+            }
+
+            if (moved)
+            {
+                branch.Discriminate(keys);
             }
 
             child = branch;
@@ -144,12 +152,12 @@ internal sealed partial class KeyIndex
         }
     }
 
-    private void Merge(KeyBranch branch, int position)
+    private bool Merge(KeyBranch branch, int position)
     {
         int left = position > 0 && Fits(branch, position - 1) ? position - 1 : position;
         if (left == position && !Fits(branch, position))
         {
-            return;
+            return false;
         }
 
         KeyNode first = branch.Children[left]!, second = branch.Children[left + 1]!;
@@ -164,11 +172,13 @@ internal sealed partial class KeyIndex
         {
             KeyBranch target = ((KeyBranch)first).Own(building);
             ((KeyBranch)second).Own(building).MoveTo(target, 0);
+            target.Discriminate(keys);
             Sum(target);
             branch.Children[left] = target;
         }
 
         branch.Remove(left + 1);
+        return true;
     }
 
     private static bool Fits(KeyBranch branch, int left) => left + 1 < branch.Count && branch.Children[left]!.Count + branch.Children[left + 1]!.Count <= MergeBelow;

@@ -1,4 +1,7 @@
+using System.Buffers.Binary;
+using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Loom.Store.Mvcc;
 
@@ -31,6 +34,20 @@ internal struct EntryNumbers
     private int first;
 }
 
+/// <summary>64 bytes.</summary>
+[InlineArray(KeyNode.Width)]
+internal struct Fingerprints
+{
+    private byte first;
+}
+
+/// <summary>64 words.</summary>
+[InlineArray(KeyNode.Width)]
+internal struct Words
+{
+    private ulong first;
+}
+
 /// <summary>64 references to keys.</summary>
 [InlineArray(KeyNode.Width)]
 internal struct KeyReferences
@@ -45,10 +62,34 @@ internal struct KeyNodes
     private KeyNode? first;
 }
 
-/// <summary>Entries in key order. An object with the array inside: one header, one miss.</summary>
+/// <summary>
+/// Entries in key order, each with a byte of its key's hash: a lookup compares 64 of those at once and then, nearly always, one key. A binary search would fetch six keys from memory.
+/// </summary>
 internal sealed class KeyLeaf(long generation) : KeyNode(generation)
 {
+    public Fingerprints Prints;
     public EntryNumbers Entries;
+
+    /// <summary>The byte that stands for a key.</summary>
+    public static byte PrintOf(ReadOnlySpan<byte> key)
+    {
+        uint crc = (uint)key.Length;
+        while (key.Length >= sizeof(ulong))
+        {
+            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(key));
+            key = key[sizeof(ulong)..];
+        }
+
+        foreach (byte b in key)
+        {
+            crc = BitOperations.Crc32C(crc, b);
+        }
+
+        return (byte)crc;
+    }
+
+    /// <summary>A bit per position whose print matches; bits beyond the count mean nothing.</summary>
+    public ulong Match(byte print) => Vector512.Equals(Vector512.LoadUnsafe(ref Unsafe.As<Fingerprints, byte>(ref Prints)), Vector512.Create(print)).ExtractMostSignificantBits();
 
     public KeyLeaf Own(long generation)
     {
@@ -58,22 +99,28 @@ internal sealed class KeyLeaf(long generation) : KeyNode(generation)
         }
 
         KeyLeaf copy = new(generation) { Count = Count, Live = Live, Histories = Histories };
+        copy.Prints = Prints;
         ((ReadOnlySpan<int>)Entries)[..Count].CopyTo(copy.Entries);
         return copy;
     }
 
-    public void Insert(int position, int entry)
+    public void Insert(int position, int entry, byte print)
     {
         Span<int> entries = Entries;
+        Span<byte> prints = Prints;
         entries[position..Count].CopyTo(entries[(position + 1)..]);
+        prints[position..Count].CopyTo(prints[(position + 1)..]);
         entries[position] = entry;
+        prints[position] = print;
         Count++;
     }
 
     public void Remove(int position)
     {
         Span<int> entries = Entries;
+        Span<byte> prints = Prints;
         entries[(position + 1)..Count].CopyTo(entries[position..]);
+        prints[(position + 1)..Count].CopyTo(prints[position..]);
         Count--;
     }
 
@@ -81,16 +128,58 @@ internal sealed class KeyLeaf(long generation) : KeyNode(generation)
     public void MoveTo(KeyLeaf other, int from)
     {
         ((ReadOnlySpan<int>)Entries)[from..Count].CopyTo(((Span<int>)other.Entries)[other.Count..]);
+        ((ReadOnlySpan<byte>)Prints)[from..Count].CopyTo(((Span<byte>)other.Prints)[other.Count..]);
         other.Count += Count - from;
         Count = from;
     }
 }
 
 /// <summary>Children in key order, each with its smallest key. Invariant: <c>FirstKeys[i]</c> is exactly the first key below <c>Children[i]</c>, so no key freed by compaction is ever compared with.</summary>
+/// <remarks>
+/// Which child a key belongs to is decided by <see cref="Discriminators"/>, the eight bytes (big-endian, filled up with zeros) that follow what all first keys but the
+/// leftmost have in common; the leftmost is never asked. Only where they are equal the keys themselves are fetched.
+/// </remarks>
 internal sealed class KeyBranch(long generation) : KeyNode(generation)
 {
+    public int CommonBytes;
+    public Words Discriminators;
     public KeyReferences FirstKeys;
     public KeyNodes Children;
+
+    public static ulong Discriminator(ReadOnlySpan<byte> key, int from)
+    {
+        ReadOnlySpan<byte> rest = key.Length > from ? key[from..] : default;
+        if (rest.Length >= sizeof(ulong))
+        {
+            return BinaryPrimitives.ReadUInt64BigEndian(rest);
+        }
+
+        ulong word = 0;
+        for (int i = 0; i < rest.Length; i++)
+        {
+            word |= (ulong)rest[i] << (56 - (8 * i));
+        }
+
+        return word;
+    }
+
+    /// <summary>To be called by whoever changed the first keys.</summary>
+    public void Discriminate(KeySlab keys)
+    {
+        CommonBytes = 0;
+        if (Count < 2)
+        {
+            return;
+        }
+
+        // First keys are sorted: what the first and the last of them have in common all have.
+        ReadOnlySpan<byte> low = keys.Get(FirstKeys[1]);
+        CommonBytes = low.CommonPrefixLength(keys.Get(FirstKeys[Count - 1]));
+        for (int i = 1; i < Count; i++)
+        {
+            Discriminators[i] = Discriminator(keys.Get(FirstKeys[i]), CommonBytes);
+        }
+    }
 
     public KeyBranch Own(long generation)
     {
@@ -99,7 +188,8 @@ internal sealed class KeyBranch(long generation) : KeyNode(generation)
             return this;
         }
 
-        KeyBranch copy = new(generation) { Count = Count, Live = Live, Histories = Histories };
+        KeyBranch copy = new(generation) { Count = Count, Live = Live, Histories = Histories, CommonBytes = CommonBytes };
+        ((ReadOnlySpan<ulong>)Discriminators)[..Count].CopyTo(copy.Discriminators);
         ((ReadOnlySpan<ulong>)FirstKeys)[..Count].CopyTo(copy.FirstKeys);
         ((ReadOnlySpan<KeyNode?>)Children)[..Count].CopyTo(copy.Children);
         return copy;

@@ -21,6 +21,7 @@ internal sealed partial class KeyIndex
     private int pathDepth;
     private KeyLeaf pathLeaf = null!;
     private int pathPosition;
+    private bool pathLeadsToKey;
 
     /// <inheritdoc/>
     public bool TryGetNewest(ReadOnlySpan<byte> key, out KeyHead head)
@@ -49,7 +50,8 @@ internal sealed partial class KeyIndex
         else
         {
             ulong stored = keys.Add(key);
-            InsertIntoLeaf(entries.Add(new KeyEntry { Key = stored, Head = change, Create = create, Version = version }), stored);
+            InsertIntoLeaf(entries.Add(new KeyEntry { Key = stored, Head = change, Create = create, Version = version }), stored, KeyLeaf.PrintOf(key));
+            pathLeadsToKey = false;
         }
     }
 
@@ -91,6 +93,12 @@ internal sealed partial class KeyIndex
     /// <summary>Remembers the way to a key. True when it is there; else the position is where it belongs.</summary>
     private bool Descend(ReadOnlySpan<byte> key)
     {
+        // A write asks for the newest version first, then changes the same key.
+        if (pathLeadsToKey && KeyOf(pathLeaf, pathPosition).SequenceEqual(key))
+        {
+            return true;
+        }
+
         KeyNode node = top;
         pathDepth = 0;
         while (node is KeyBranch branch)
@@ -102,7 +110,8 @@ internal sealed partial class KeyIndex
         }
 
         pathLeaf = (KeyLeaf)node;
-        return Locate(pathLeaf, key, out pathPosition);
+        pathLeadsToKey = Find(pathLeaf, key, out pathPosition) || Locate(pathLeaf, key, out pathPosition);
+        return pathLeadsToKey;
     }
 
     /// <summary>Adds a change to the key at the path.</summary>
@@ -174,7 +183,7 @@ internal sealed partial class KeyIndex
     }
 
     /// <summary>Inserts a new live key at the path, splitting what is full.</summary>
-    private void InsertIntoLeaf(int entry, ulong key)
+    private void InsertIntoLeaf(int entry, ulong key, byte print)
     {
         OwnPath();
         AddToSums(1, 0);
@@ -185,7 +194,7 @@ internal sealed partial class KeyIndex
 
         if (pathLeaf.Count < KeyNode.Width)
         {
-            pathLeaf.Insert(pathPosition, entry);
+            pathLeaf.Insert(pathPosition, entry, print);
             return;
         }
 
@@ -194,11 +203,11 @@ internal sealed partial class KeyIndex
         bool goesRight = pathPosition >= pathLeaf.Count && (right.Count == 0 || pathPosition > pathLeaf.Count);
         if (goesRight)
         {
-            right.Insert(pathPosition - pathLeaf.Count, entry);
+            right.Insert(pathPosition - pathLeaf.Count, entry, print);
         }
         else
         {
-            pathLeaf.Insert(pathPosition, entry);
+            pathLeaf.Insert(pathPosition, entry, print);
         }
 
         Sum(pathLeaf);
@@ -213,6 +222,7 @@ internal sealed partial class KeyIndex
             KeyBranch grown = new(building);
             grown.Insert(0, FirstKey(left), left);
             grown.Insert(1, firstKey, right);
+            grown.Discriminate(keys);
             Sum(grown);
             top = grown;
             return;
@@ -223,6 +233,7 @@ internal sealed partial class KeyIndex
         if (branch.Count < KeyNode.Width)
         {
             branch.Insert(position, firstKey, right);
+            branch.Discriminate(keys);
             return;
         }
 
@@ -237,6 +248,8 @@ internal sealed partial class KeyIndex
             branch.Insert(position, firstKey, right);
         }
 
+        branch.Discriminate(keys);
+        other.Discriminate(keys);
         Sum(branch);
         Sum(other);
         InsertIntoBranch(level - 1, branch, FirstKey(other), other);
@@ -250,11 +263,9 @@ internal sealed partial class KeyIndex
     {
         for (int level = pathDepth - 1; level >= 0; level--)
         {
-            pathBranches[level].FirstKeys[pathChildren[level]] = key;
-            if (pathChildren[level] > 0)
-            {
-                return;
-            }
+            // Only the leftmost of all leaves can get a new first key, and leftmost keys are not among the discriminators.
+            Debug.Assert(pathChildren[level] == 0, "a key below the first key of a child belongs to the child before it");
+            pathBranches[level].FirstKeys[0] = key;
         }
     }
 

@@ -29,7 +29,7 @@ public sealed class KeyIndexConcurrencyTests
             reader.Start();
         }
 
-        DateTime until = DateTime.UtcNow.AddSeconds(4);
+        DateTime until = DateTime.UtcNow.AddSeconds(3);
         int transactions = 0;
         while (failure is null && (DateTime.UtcNow < until || Interlocked.Read(ref checks) < 200))
         {

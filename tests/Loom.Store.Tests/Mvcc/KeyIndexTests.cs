@@ -99,7 +99,7 @@ public sealed class KeyIndexTests
             Gen.Frequency((10, Gen.Const(0)), (4, Gen.Const(1)), (3, Gen.Const(2)), (1, Gen.Const(3)), (3, Gen.Const(4)), (1, Gen.Const(5)), (1, Gen.Const(6))), key, key, Gen.Int[0, 1000]);
         Gen.Select(operation.Array[1, 400], Gen.Int[1, 50]).Sample(
             (operations, budget) => Run(operations, budget),
-            iter: 40, threads: 1);
+            iter: 25, threads: 1);
     }
 
     private static void Run((int Kind, byte[] Key, byte[] Other, int Number)[] operations, int budget)

@@ -73,14 +73,14 @@ public sealed class FasterRecordStoreTests
         using FasterRecordStore store = FasterRecordStore.Open(directory, Small);
         long head = 0;
         bool stop = false;
-        Thread[] readers = [.. Enumerable.Range(0, 70).Select(n => new Thread(() => Read(store, n, ref head, ref stop)))];
+        Thread[] readers = [.. Enumerable.Range(0, 68).Select(n => new Thread(() => Read(store, n, ref head, ref stop)))];
         failure = null;
         foreach (Thread thread in readers)
         {
             thread.Start();
         }
 
-        for (int i = 1; i <= 30_000 && failure is null; i++)
+        for (int i = 1; i <= 20_000 && failure is null; i++)
         {
             store.Append(Key(i), Value(Key(i)), i);
             Volatile.Write(ref head, i);
