@@ -87,7 +87,7 @@ internal sealed record Swarm
         IReadOnlyList<Place> places = DrawPlaces(random);
         bool several = places.Where(p => p.Role == MemberRole.Voter).Select(p => p.Datacenter).Distinct().Count() > 1;
         long election = random.Pick<long>([50, 100, 100, 200, 300, 1000]) * Ns.Millisecond;
-        NetworkRates network = NetworkRates.Draw(random);
+        NetworkRates network = NetworkRates.Draw(random, election);
         long safety = (random.Between(20, 60) * election) + (random.Between(1, 3) * Ns.Second);
         return new Swarm
         {
@@ -97,7 +97,7 @@ internal sealed record Swarm
             Heartbeat = election / 10,
             Network = network,
             WriteLatency = random.Between(5, 100) * Ns.Microsecond,
-            FlushLatency = random.Between(100, 5000) * Ns.Microsecond,
+            FlushLatency = random.Between(100, election / 20 / Ns.Microsecond) * Ns.Microsecond,
             SlowFlush = random.Chance(0.3) ? random.Double() * 0.05 : 0,
             SlowFlushBy = random.Between(10, 400) * Ns.Millisecond,
             SegmentBytes = random.Pick([64, 128, 256, 1024]) * 1024,

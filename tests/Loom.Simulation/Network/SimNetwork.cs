@@ -19,14 +19,15 @@ internal sealed record NetworkRates
     /// <summary>One way, between datacenters.</summary>
     public long WideLatency { get; init; }
 
-    public static NetworkRates Draw(SimRandom random) => new()
+    /// <summary>Latencies keep etcd's rule of thumb, an election timeout of at least ten round trips: less is a setting in which no Raft elects reliably.</summary>
+    public static NetworkRates Draw(SimRandom random, long electionTimeout) => new()
     {
         Loss = random.Chance(0.4) ? random.Double() * random.Double() * 0.3 : 0,
         Duplicate = random.Chance(0.3) ? random.Double() * 0.3 : 0,
         Reorder = random.Chance(0.4) ? random.Double() * 0.2 : 0,
         ReorderBy = random.Between(1, 200) * Ns.Millisecond,
         LocalLatency = random.Between(20, 400) * Ns.Microsecond,
-        WideLatency = random.Chance(0.5) ? random.Between(100, 1000) * Ns.Microsecond : random.Between(1, 30) * Ns.Millisecond,
+        WideLatency = random.Chance(0.5) ? random.Between(100, 1000) * Ns.Microsecond : random.Between(1000, electionTimeout / 20 / Ns.Microsecond) * Ns.Microsecond,
     };
 }
 
