@@ -1,0 +1,146 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Loom.Server.Etcd.Protos;
+using Loom.Server.Hosting.Protos;
+
+namespace Loom.Scenarios.Processes;
+
+/// <summary>Three datacenters of real processes on loopback, a voter and a hot standby in each, on a real disk.</summary>
+internal sealed class LoomCluster : IDisposable
+{
+    private static readonly string[] Datacenters = ["east", "west", "south"];
+    private readonly string root;
+    private readonly Dictionary<string, GrpcChannel> channels = [];
+
+    private LoomCluster(string root, IReadOnlyList<LoomProcess> nodes)
+    {
+        this.root = root;
+        Nodes = nodes;
+        foreach (LoomProcess node in nodes)
+        {
+            channels[node.Name] = GrpcChannel.ForAddress(node.Endpoint, new GrpcChannelOptions
+            {
+                HttpHandler = new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(1) },
+                MaxReceiveMessageSize = null,
+                InitialReconnectBackoff = TimeSpan.FromMilliseconds(100),
+                MaxReconnectBackoff = TimeSpan.FromMilliseconds(300),
+            });
+        }
+    }
+
+    public IReadOnlyList<LoomProcess> Nodes { get; }
+
+    public static async Task<LoomCluster> StartAsync()
+    {
+        string root = Directory.CreateTempSubdirectory("loom-scenario-").FullName;
+        int[] ports = FreePorts(12);
+        LoomProcess[] nodes = [.. Enumerable.Range(0, 6).Select(i =>
+            new LoomProcess(Datacenters[i / 2] + (i % 2 + 1).ToString(CultureInfo.InvariantCulture), Datacenters[i / 2], i % 2 == 1, ports[i], ports[6 + i], root))];
+        LoomCluster cluster = new(root, nodes);
+        foreach (LoomProcess node in nodes)
+        {
+            cluster.Start(node);
+        }
+
+        await cluster.WaitUntilServingAsync();
+        return cluster;
+    }
+
+    public void Start(LoomProcess node) => node.Start(string.Join(',', Nodes.Select(n => n.ClusterEntry)));
+
+    public IEnumerable<LoomProcess> In(string datacenter) => Nodes.Where(n => n.Datacenter == datacenter);
+
+    public KV.KVClient Kv(LoomProcess node) => new(channels[node.Name]);
+
+    public Maintenance.MaintenanceClient Maintenance(LoomProcess node) => new(channels[node.Name]);
+
+    public async Task<LoomProcess> LeaderAsync()
+    {
+        DateTime until = DateTime.UtcNow.AddSeconds(30);
+        while (DateTime.UtcNow < until)
+        {
+            foreach (LoomProcess node in Nodes.Where(n => n.IsRunning))
+            {
+                if (await StatusAsync(node) is { Role: "leader", NoQuorum: false })
+                {
+                    return node;
+                }
+            }
+
+            await Task.Delay(50);
+        }
+
+        throw new TimeoutException("no leader for 30 s\n" + Outputs());
+    }
+
+    /// <summary>Every node runs, knows a leader, and has applied what the furthest one has.</summary>
+    public async Task WaitUntilServingAsync()
+    {
+        DateTime until = DateTime.UtcNow.AddSeconds(60);
+        while (true)
+        {
+            ClusterStatusResponse?[] all = await Task.WhenAll(Nodes.Select(StatusAsync));
+            long target = all.Max(s => s?.AppliedIndex ?? 0);
+            if (all.All(s => s is { LeaderId: not 0, NoQuorum: false } && s.AppliedIndex >= target))
+            {
+                return;
+            }
+
+            if (DateTime.UtcNow > until)
+            {
+                throw new TimeoutException("the cluster does not serve after 60 s\n" + Outputs());
+            }
+
+            await Task.Delay(100);
+        }
+    }
+
+    public string Outputs() => string.Join('\n', Nodes.Select(n => $"== {n.Name} {(n.IsRunning ? "running" : "exit " + n.ExitCode)}\n{n.Output()}"));
+
+    public void Dispose()
+    {
+        foreach (GrpcChannel channel in channels.Values)
+        {
+            channel.Dispose();
+        }
+
+        foreach (LoomProcess node in Nodes)
+        {
+            node.Dispose();
+        }
+
+        Directory.Delete(root, recursive: true);
+    }
+
+    private async Task<ClusterStatusResponse?> StatusAsync(LoomProcess node)
+    {
+        try
+        {
+            return await new Server.Hosting.Protos.Cluster.ClusterClient(channels[node.Name]).StatusAsync(new ClusterStatusRequest(), deadline: DateTime.UtcNow.AddSeconds(2));
+        }
+        catch (RpcException)
+        {
+            return null;
+        }
+    }
+
+    private static int[] FreePorts(int count)
+    {
+        TcpListener[] held = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
+        foreach (TcpListener listener in held)
+        {
+            listener.Start();
+        }
+
+        int[] ports = [.. held.Select(l => ((IPEndPoint)l.LocalEndpoint).Port)];
+        foreach (TcpListener listener in held)
+        {
+            listener.Stop();
+        }
+
+        return ports;
+    }
+}
