@@ -1,0 +1,136 @@
+using CsCheck;
+using Loom.Store.Commands;
+using Loom.Store.Model;
+using NUnit.Framework;
+
+namespace Loom.Store.Tests.Commands;
+
+internal sealed class CommandCodecTests
+{
+    private static readonly Gen<byte[]> Bytes = Gen.Byte.Array[0, 40];
+    private static readonly Gen<KeyRange> Ranges = Gen.Select(Bytes, Bytes, (start, end) => new KeyRange(start, end));
+
+    private static readonly Gen<PutOperation> Puts = Gen.Select(Bytes, Bytes, Gen.Long, Gen.Int[0, 7], (key, value, lease, flags) =>
+        new PutOperation(key, value) { Lease = lease, PreviousPair = (flags & 1) != 0, IgnoreValue = (flags & 2) != 0, IgnoreLease = (flags & 4) != 0 });
+
+    private static readonly Gen<DeleteOperation> Deletes = Gen.Select(Ranges, Gen.Bool, (range, previous) => new DeleteOperation(range) { PreviousPairs = previous });
+
+    private static readonly Gen<RangeQuery> Queries = Gen.Select(Ranges, Gen.Long.Array[6], Gen.Byte, Gen.Byte, Gen.Bool, Gen.Bool, (range, numbers, order, target, keys, count) =>
+        new RangeQuery(range)
+        {
+            Limit = numbers[0],
+            Revision = numbers[1],
+            MinModRevision = numbers[2],
+            MaxModRevision = numbers[3],
+            MinCreateRevision = numbers[4],
+            MaxCreateRevision = numbers[5],
+            SortOrder = (SortOrder)order,
+            SortTarget = (SortTarget)target,
+            KeysOnly = keys,
+            CountOnly = count,
+        });
+
+    private static readonly Gen<Compare> Compares = Gen.Select(Ranges, Gen.Int, Gen.Int, Gen.Long, Bytes, (range, target, result, number, value) =>
+        new Compare(range, (CompareTarget)target, (CompareResult)result, number, value));
+
+    private static Gen<Operation> Operations(int depth) => depth == 0
+        ? Gen.OneOf(Puts.Select(put => (Operation)put), Deletes.Select(delete => (Operation)delete), Queries.Select(query => (Operation)new RangeOperation(query)))
+        : Gen.OneOf(Operations(0), Transactions(depth - 1).Select(nested => (Operation)new NestedOperation(nested)));
+
+    private static Gen<Transaction> Transactions(int depth) => Gen.Select(
+        Compares.Array[0, 3], Operations(depth).Array[0, 3], Operations(depth).Array[0, 3], (compares, success, failure) => new Transaction(compares, success, failure));
+
+    private static readonly Gen<Command> AnyCommand = Gen.OneOf(
+        Puts.Select(put => (Command)new PutCommand(put)),
+        Deletes.Select(delete => (Command)new DeleteCommand(delete)),
+        Transactions(3).Select(transaction => (Command)new TransactionCommand(transaction)),
+        Gen.Long.Select(revision => (Command)new CompactCommand(revision)));
+
+    [Test]
+    public void Every_command_survives_its_bytes_and_has_one_form() => AnyCommand.Sample(
+        command =>
+        {
+            byte[] bytes = CommandWriter.Encode(command);
+            Command decoded = CommandReader.Decode(bytes);
+
+            // The writer looks at every field, so equal bytes mean that nothing was lost on the way.
+            return decoded.GetType() == command.GetType() && CommandWriter.Encode(decoded).AsSpan().SequenceEqual(bytes);
+        },
+        iter: 3000,
+        threads: 1);
+
+    [Test]
+    public void The_fields_of_a_put_arrive()
+    {
+        var put = new PutOperation(new byte[] { 1 }, new byte[] { 2, 3 }) { Lease = -7, IgnoreLease = true };
+        PutOperation decoded = ((PutCommand)CommandReader.Decode(CommandWriter.Encode(new PutCommand(put)))).Put;
+        using (Assert.EnterMultipleScope())
+        {
+            Assert.That(decoded.Key.ToArray(), Is.EqualTo(new byte[] { 1 }));
+            Assert.That(decoded.Value.ToArray(), Is.EqualTo(new byte[] { 2, 3 }));
+            Assert.That(decoded.Lease, Is.EqualTo(-7));
+            Assert.That((decoded.PreviousPair, decoded.IgnoreValue, decoded.IgnoreLease), Is.EqualTo((false, false, true)));
+        }
+    }
+
+    [Test]
+    public void The_bytes_of_a_put_are_these() => Assert.That(
+        Convert.ToHexString(CommandWriter.Encode(new PutCommand(new PutOperation("k"u8.ToArray(), "v"u8.ToArray())))),
+        Is.EqualTo("93010194" + "00" + "C4016B" + "C40176" + "00"));
+
+    // Any bytes at all, and real commands with bytes changed or cut: one exception type, no other, and no allocation for lengths that are not there.
+    [Test]
+    public void Malformed_bytes_are_refused_without_any_other_exception()
+    {
+        Gen.Byte.Array[0, 200].Sample(bytes => Survives(bytes), iter: 20_000, threads: 1);
+        Gen.Select(AnyCommand, Gen.Int[0, 10_000], Gen.Byte, Gen.Int[0, 10_000]).Sample(
+            (command, at, value, cut) =>
+            {
+                byte[] bytes = CommandWriter.Encode(command);
+                bytes[at % bytes.Length] = value;
+                return Survives(bytes) && Survives(bytes[..(cut % (bytes.Length + 1))]);
+            },
+            iter: 5000,
+            threads: 1);
+    }
+
+    [Test]
+    public void A_length_that_the_payload_does_not_hold_allocates_nothing()
+    {
+        // put with a key of 2^31 - 1 bytes; a transaction of 2^31 - 1 compares; nesting without an end.
+        byte[][] attacks =
+        [
+            Convert.FromHexString("93010194" + "00" + "C67FFFFFFF"),
+            Convert.FromHexString("93010393" + "DD7FFFFFFF"),
+            [.. Convert.FromHexString("930103"), .. Enumerable.Repeat(Convert.FromHexString("9390919204"), 100_000).SelectMany(bytes => bytes)],
+        ];
+        foreach (byte[] attack in attacks)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Assert.That(() => CommandReader.Decode(attack), Throws.TypeOf<CommandFormatException>());
+            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(1_000_000));
+        }
+    }
+
+    [Test]
+    public void A_newer_format_is_told_from_damage()
+    {
+        Assert.That(() => CommandReader.Decode(Convert.FromHexString("93020190")), Throws.TypeOf<CommandFormatException>().With.Property("IsUnknownVersion").True);
+        Assert.That(() => CommandReader.Decode(Convert.FromHexString("93016390")), Throws.TypeOf<CommandFormatException>().With.Property("IsUnknownVersion").True);
+        Assert.That(() => CommandReader.Decode(Convert.FromHexString("930101")), Throws.TypeOf<CommandFormatException>().With.Property("IsUnknownVersion").False);
+        Assert.That(() => CommandReader.Decode(new byte[CommandLimits.MaxPayloadBytes + 1]), Throws.TypeOf<CommandFormatException>());
+    }
+
+    private static bool Survives(byte[] bytes)
+    {
+        try
+        {
+            CommandReader.Decode(bytes);
+        }
+        catch (CommandFormatException)
+        {
+        }
+
+        return true;
+    }
+}
