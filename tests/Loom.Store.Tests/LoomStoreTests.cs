@@ -144,7 +144,7 @@ internal sealed class LoomStoreTests
     {
         await using LoomStore store = ImmediateNode.OpenStore(out ImmediateNode node);
         node.Fault = _ => new RaftException(fault, "the cause", outcome);
-        LoomException thrown = Assert.ThrowsAsync<LoomException>(async () => await Catch(store.PutAsync(A, A)))!;
+        LoomException thrown = (await Assert.ThrowsAsync<LoomException>(async () => await Catch(store.PutAsync(A, A))))!;
         using (Assert.EnterMultipleScope())
         {
             Assert.That(thrown.Code, Is.EqualTo(code));
@@ -154,7 +154,7 @@ internal sealed class LoomStoreTests
         }
 
         // A read has no outcome to speak of.
-        LoomException read = Assert.ThrowsAsync<LoomException>(async () => await store.GetAsync(A, ReadConsistency.Linearizable))!;
+        LoomException read = (await Assert.ThrowsAsync<LoomException>(async () => await store.GetAsync(A, ReadConsistency.Linearizable)))!;
         Assert.That((read.Code, read.Outcome, read.Message.Contains("Outcome", StringComparison.Ordinal)), Is.EqualTo((code, WriteOutcome.NotApplied, false)));
 
         // Local reads go on.
@@ -197,7 +197,7 @@ internal sealed class LoomStoreTests
     }
 
     [Test]
-    public void All_faults_of_the_options_come_in_one_message()
+    public async Task All_faults_of_the_options_come_in_one_message()
     {
         var options = new LoomOptions
         {
@@ -206,7 +206,7 @@ internal sealed class LoomStoreTests
             MaxRequestBytes = 5,
             InitialCluster = [new InitialMember("x", "east", Raft.Membership.MemberRole.Standby, []), new InitialMember("x", "east", Raft.Membership.MemberRole.Standby, ["http://h:1"])],
         };
-        LoomException thrown = Assert.ThrowsAsync<LoomException>(async () => await LoomStore.OpenAsync(options))!;
+        LoomException thrown = (await Assert.ThrowsAsync<LoomException>(async () => await LoomStore.OpenAsync(options)))!;
         Assert.That(thrown.Code, Is.EqualTo(LoomErrorCode.CannotOpen));
         foreach (string part in (string[])["Name is empty", "ElectionTimeout is 10 ms", "MaxRequestBytes is 5", "names 'x' twice", "no peer URL", "does not name this member", "no voter"])
         {

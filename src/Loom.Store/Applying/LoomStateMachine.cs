@@ -19,9 +19,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     // Taken per batch by the applier and per step by whoever drives compaction; nobody holds it for more than one of these.
     private readonly Lock writer = new();
-    private readonly StagedView staged;
+    private readonly Func<IRecordStore> openRecords;
     private readonly BatchHash hash = new();
-    private readonly Compaction compaction;
+    private StagedView staged;
+    private Compaction compaction;
+    private IRecordStore records = NoRecords.Instance;
     private byte[] scratch = new byte[4096];
     private long appliedRevision = 1;
     private long appliedCompact = -1;
@@ -29,17 +31,23 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long publishedCompact = -1;
     private long appendedRecords;
 
-    public LoomStateMachine(IKeyIndex index, IRecordStore records)
+    /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
+    public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords)
     {
         Index = index;
-        Records = records;
+        this.openRecords = openRecords;
         staged = new StagedView(index, records);
         compaction = new Compaction(index, records);
     }
 
+    public LoomStateMachine(IKeyIndex index, IRecordStore records)
+        : this(index, () => records)
+    {
+    }
+
     public IKeyIndex Index { get; }
 
-    public IRecordStore Records { get; }
+    public IRecordStore Records => Volatile.Read(ref records);
 
     public RevisionWaiters Waiters { get; } = new();
 
@@ -72,7 +80,14 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     }
 
     /// <summary>State is rebuilt by replaying the log: records start empty.</summary>
-    public long Open() => 0;
+    public long Open()
+    {
+        IRecordStore opened = openRecords();
+        staged = new StagedView(Index, opened);
+        compaction = new Compaction(Index, opened);
+        Volatile.Write(ref records, opened);
+        return 0;
+    }
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
     {
@@ -166,7 +181,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
             Span<byte> record = scratch.AsSpan(0, size);
             RecordCodec.Write(change, record);
-            Records.Append(change.At, record, index);
+            records.Append(change.At, record, index);
             hash.Add(change.At, record);
             if (change.IsTombstone)
             {

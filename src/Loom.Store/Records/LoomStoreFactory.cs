@@ -1,9 +1,20 @@
+using System.Numerics;
+using Loom.Raft;
+using Loom.Raft.Membership;
+using Loom.Store.Applying;
+using Loom.Store.Mvcc;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
 namespace Loom.Store.Records;
 
-/// <summary>Puts a store together: the machine, its records on FASTER in <c>DataDirectory/records</c> (emptied: the state is rebuilt by replaying the log), and the node.</summary>
+/// <summary>
+/// Puts a store together: the machine, its records on FASTER in <c>DataDirectory/records</c> (emptied: the state is rebuilt by replaying the log), and the node.
+/// The records are opened by the machine, which the node opens after it has locked the directory: a second process must not empty the files of the first.
+/// </summary>
 internal static class LoomStoreFactory
 {
-    public static ValueTask<LoomStore> OpenAsync(LoomOptions options, CancellationToken cancellationToken)
+    public static async ValueTask<LoomStore> OpenAsync(LoomOptions options, CancellationToken cancellationToken)
     {
         LoomOptions copy = options.Copy();
         List<string> faults = copy.Faults();
@@ -12,6 +23,52 @@ internal static class LoomStoreFactory
             throw new LoomException(LoomErrorCode.CannotOpen, "LOOM1019: the options cannot be used. Nothing was opened. " + string.Join(" ", faults));
         }
 
-        throw new LoomException(LoomErrorCode.CannotOpen, "LOOM1019: no node yet.");
+        var machine = new LoomStateMachine(new KeyIndex(), () => OpenRecords(copy));
+        RaftNode? node = null;
+        try
+        {
+            node = await RaftNode.OpenAsync(copy.ToRaft(), machine, cancellationToken).ConfigureAwait(false);
+            if (copy.InitialCluster.Count <= 1 && node.Configuration.Members.Count <= 1)
+            {
+                await WaitUntilReadyAsync(node, cancellationToken).ConfigureAwait(false);
+            }
+
+            return new LoomStore(node, machine, copy);
+        }
+        catch (Exception exception)
+        {
+            if (node is not null)
+            {
+                await node.DisposeAsync().ConfigureAwait(false);
+            }
+
+            machine.Dispose();
+            if (exception is RaftException fault)
+            {
+                throw Faults.Translate(fault, isWrite: false, cancellationToken);
+            }
+
+            throw;
+        }
     }
+
+    /// <summary>A cluster of one is ready when it leads and has applied its whole log: then every call works, and reads miss nothing.</summary>
+    private static async Task WaitUntilReadyAsync(RaftNode node, CancellationToken cancellationToken)
+    {
+        await node.WaitForLeaderAsync(cancellationToken).ConfigureAwait(false);
+        await node.WaitAsync(
+            static status => status.Role == "leader" && status.CommitIndex == status.LastIndex && status.AppliedIndex >= status.CommitIndex,
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    private static FasterRecordStore OpenRecords(LoomOptions options)
+    {
+        ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
+        return FasterRecordStore.Open(
+            Path.Combine(options.DataDirectory, "records"),
+            new RecordStoreOptions { MemoryBytes = PowerOfTwo(options.RecordMemoryBytes), IndexBytes = PowerOfTwo(options.RecordIndexBytes) },
+            fault => log.LogCritical(fault, "The record store has failed; this member serves nothing more. Mend the disk and restart it: records are rebuilt from the log."));
+    }
+
+    private static long PowerOfTwo(long bytes) => 1L << BitOperations.Log2((ulong)bytes);
 }
