@@ -1,5 +1,6 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
+using Loom.Raft.Topology;
 
 namespace Loom.Raft.Host;
 
@@ -11,6 +12,7 @@ internal sealed class StatusBoard(MemberId self, Configuration configuration)
     private volatile Configuration inForce = configuration;
     private volatile TaskCompletionSource? changed;
     private long loopStalls;
+    private string placement = "";
 
     public RaftNodeStatus Status => status;
 
@@ -25,7 +27,8 @@ internal sealed class StatusBoard(MemberId self, Configuration configuration)
 
     public void Publish(RaftNodeStatus next, Configuration configuration)
     {
-        status = next;
+        if (next.ClusterId != 0 && (placement.Length == 0 || !ReferenceEquals(configuration, inForce))) placement = PlacementProof.Of(configuration).Sentence;
+        status = next with { Placement = placement };
         inForce = configuration;
         if (changed is null) return;
         TaskCompletionSource? waiting;

@@ -78,7 +78,7 @@ public sealed class OneMemberTests
         RaftNode node = await cluster.StartAsync("solo");
         _ = await node.ProposeAsync("a"u8.ToArray(), RealCluster.Soon());
         cluster.Machine("solo").OnApply = () => throw new InvalidOperationException("broken by the test");
-        RaftException error = (await Thrown(async () => await node.ProposeAsync("b"u8.ToArray(), RealCluster.Soon())));
+        RaftException error = await RealCluster.Thrown(async () => await node.ProposeAsync("b"u8.ToArray(), RealCluster.Soon()));
         Assert.That(error.Code, Is.EqualTo(RaftErrorCode.Failed));
         Assert.That(error.Outcome, Is.EqualTo(WriteOutcome.Unknown), "it is in the log");
         Assert.That(node.Status.Failure, Does.Contain("broken by the test"));
@@ -98,14 +98,14 @@ public sealed class OneMemberTests
         Task<ProposalResult> waiting = node.ProposeAsync("b"u8.ToArray(), cancel.Token).AsTask();
         await Task.Delay(50);
         await cancel.CancelAsync();
-        RaftException error = (await Thrown(async () => await waiting));
+        RaftException error = await RealCluster.Thrown(async () => await waiting);
         Assert.That((error.Code, error.Outcome), Is.EqualTo((RaftErrorCode.DeadlineExceeded, WriteOutcome.Unknown)));
         go.Set();
         _ = await node.ReadBarrierAsync(RealCluster.Soon());
         Assert.That(cluster.Machine("solo").Payloads.Select(Encoding.UTF8.GetString), Is.EqualTo(new[] { "a", "b" }));
         using var before = new CancellationTokenSource();
         await before.CancelAsync();
-        Assert.That((await Thrown(async () => await node.ProposeAsync("c"u8.ToArray(), before.Token))).Outcome, Is.EqualTo(WriteOutcome.NotApplied));
+        Assert.That((await RealCluster.Thrown(async () => await node.ProposeAsync("c"u8.ToArray(), before.Token))).Outcome, Is.EqualTo(WriteOutcome.NotApplied));
     }
 
     [Test]
@@ -113,7 +113,7 @@ public sealed class OneMemberTests
     {
         await using var cluster = new RealCluster(("solo", MemberRole.Voter));
         RaftNode node = await cluster.StartAsync("solo", o => o.MaxProposalBytes = 4096);
-        RaftException error = (await Thrown(async () => await node.ProposeAsync(new byte[4097], RealCluster.Soon())));
+        RaftException error = await RealCluster.Thrown(async () => await node.ProposeAsync(new byte[4097], RealCluster.Soon()));
         Assert.That((error.Code, error.Outcome), Is.EqualTo((RaftErrorCode.TooLarge, WriteOutcome.NotApplied)));
     }
 
@@ -124,7 +124,7 @@ public sealed class OneMemberTests
         RaftNode node = await cluster.StartAsync("solo");
         await node.WaitForLeaderAsync(RealCluster.Soon());
         await cluster.StopAsync("solo");
-        Assert.That((await Thrown(async () => await node.ProposeAsync(new byte[1]))).Code, Is.EqualTo(RaftErrorCode.Stopped));
+        Assert.That((await RealCluster.Thrown(async () => await node.ProposeAsync(new byte[1]))).Code, Is.EqualTo(RaftErrorCode.Stopped));
         Assert.That(node.Status.Role, Is.EqualTo("stopped"));
         await node.DisposeAsync();
     }

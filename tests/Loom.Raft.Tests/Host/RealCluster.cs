@@ -89,6 +89,20 @@ internal sealed class RealCluster : IAsyncDisposable
         Assert.That(payloads.Skip(1), Is.All.EqualTo(payloads[0]));
     }
 
+    /// <summary>The exception of the call; a call that succeeds is a failure.</summary>
+    public static async Task<RaftException> Thrown(Func<Task> call)
+    {
+        try
+        {
+            await call();
+        }
+        catch (RaftException e)
+        {
+            return e;
+        }
+        throw new AssertionException("the call succeeded");
+    }
+
     public static CancellationToken Soon(int seconds = 10) => new CancellationTokenSource(TimeSpan.FromSeconds(seconds)).Token;
 
     public async ValueTask DisposeAsync()
