@@ -1,6 +1,5 @@
 using System.Numerics;
 using Loom.Raft;
-using Loom.Raft.Membership;
 using Loom.Store.Applying;
 using Loom.Store.Mvcc;
 using Microsoft.Extensions.Logging;
