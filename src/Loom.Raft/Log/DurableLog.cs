@@ -129,12 +129,13 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         try
         {
             LogRecovery recovered = LogRecovery.Scan(files, directory, identity, synced.Position, options.IndexStrideBytes);
-            recovered.CutAndFlush(synced);
+            recovered.Flush();
             StreamState state = recovered.State;
-            recovered.Index.DropBelow(state.BaseIndex);
             var pool = new SegmentPool(files, directory, options);
             pool.Adopt(files.ListFiles(directory));
             var writer = new LogWriter(files, directory, identity, options, pool, synced, state.Copy(), recovered.End, recovered.EndChecksum, saltSeed);
+            recovered.Settle(writer);
+            recovered.Index.DropBelow(state.BaseIndex);
             var log = new DurableLog(options, pool, writer, recovered.Index, new SegmentReader(files, directory, recovered.Index), recovered);
             return new RecoveredLog(log, state.HardState, log.commitHint, state.DecodeConfigurations(), recovered.LastClusterTime);
         }

@@ -10,7 +10,7 @@ namespace Loom.Raft.Log;
 internal readonly record struct SegmentFile(long Sequence, long Bytes);
 
 /// <summary>
-/// Open = scan, cut, flush (L5). Reads every segment from the oldest, follows the chain to its end, tells a torn tail (cut it) from damage (refuse, L4),
+/// Open = scan, flush, settle the tail, cut (L5). Reads every segment from the oldest, follows the chain to its end, tells a torn tail from damage (refused, L4),
 /// and makes everything it is going to report durable before anybody hears of it: after a kill the scan has read the page cache.
 /// </summary>
 internal sealed class LogRecovery
@@ -23,6 +23,7 @@ internal sealed class LogRecovery
     private readonly LogIdentity identity;
     private readonly LogPosition syncedEnd;
     private readonly byte[] window = new byte[256 * 1024];
+    private readonly List<(RecordKind Kind, byte[] Payload)> unproven = [];
 
     // [available + 1, State.LastIndex] were met as entries; what lies before is in segments freed long ago and must be below the base.
     private long available;
@@ -50,7 +51,7 @@ internal sealed class LogRecovery
 
     public long LastClusterTime { get; private set; }
 
-    /// <summary>Where the stream ends, and the checksum of its last record.</summary>
+    /// <summary>Where the proven stream ends, and the checksum of its last record.</summary>
     public LogPosition End { get; private set; }
 
     public uint EndChecksum { get; private set; }
@@ -64,8 +65,8 @@ internal sealed class LogRecovery
         return recovery;
     }
 
-    /// <summary>Cuts what is torn, flushes every segment and the directory, then the synced end (L5).</summary>
-    public void CutAndFlush(SyncedEnd synced)
+    /// <summary>Removes segments that were never reported, and flushes the others and the directory (L5).</summary>
+    public void Flush()
     {
         foreach (string name in files.ListFiles(directory))
         {
@@ -73,26 +74,82 @@ internal sealed class LogRecovery
                 files.Delete(PathOf(sequence));
         }
 
-        foreach (SegmentFile segment in Segments)
-        {
-            using IFile file = files.Open(PathOf(segment.Sequence), create: false);
-            if (segment.Sequence == End.Sequence && file.Length > End.Offset)
-                file.SetLength(End.Offset);
-#if LOOM_MUTATIONS
-            if (Mutations.On("L5-report-before-flush-at-open"))
-                continue;
-#endif
-            file.Flush();
-        }
-
 #if LOOM_MUTATIONS
         if (Mutations.On("L5-report-before-flush-at-open"))
             return;
 #endif
+        foreach (SegmentFile segment in Segments)
+        {
+            using IFile file = files.Open(PathOf(segment.Sequence), create: false);
+            file.Flush();
+        }
+
         files.FlushDirectory(directory);
-        synced.Write(End);
-        synced.Flush();
     }
+
+    /// <summary>
+    /// What is intact behind the proven end is written once more, into a fresh segment, and flushed there. Flushing it where it lies is not enough: if the process ended because a flush
+    /// had failed, the kernel has marked those pages clean, reads them back from memory and flushes nothing.
+    /// The old copy stays until the new one is flushed; then it is behind the end that the new segment's header names. Then the last segment's unused rest is cut off (L2).
+    /// </summary>
+    public void Settle(LogWriter writer)
+    {
+        LogPosition old = End;
+        if (unproven.Count > 0)
+        {
+            LogBatch batch = UnprovenBatch(writer);
+            batch.Write();
+            batch.Flush();
+            End = batch.WrittenAt;
+            Segments.Add(new SegmentFile(End.Sequence, batch.StartedSegmentBytes));
+            foreach ((RecordKind kind, byte[] payload) in unproven)
+                Accept(new ScannedRecord(kind, End.Offset, payload), End.Sequence, isFirst: false);
+            EndBatch(End.Sequence, End.Offset, batch.ChecksumBefore);
+        }
+        else
+        {
+            writer.MarkSynced();
+        }
+        using IFile file = files.Open(PathOf(old.Sequence), create: false);
+        if (file.Length > old.Offset)
+        {
+            file.SetLength(old.Offset);
+            file.Flush();
+        }
+    }
+
+    private LogBatch UnprovenBatch(LogWriter writer)
+    {
+        var batch = new LogBatch(writer);
+        batch.Reset(0);
+        foreach ((RecordKind kind, byte[] payload) in unproven)
+        {
+            switch (kind)
+            {
+                case RecordKind.Entry:
+                    batch.Add(RecordCodec.ReadEntry(payload));
+                    break;
+                case RecordKind.HardState:
+                    batch.Add(new LogMark(batch.Entries.Count, kind, ReadHardState(payload), 0, 0));
+                    break;
+                case RecordKind.CommitHint:
+                    batch.CommitHint = BinaryPrimitives.ReadInt64LittleEndian(payload);
+                    break;
+                case RecordKind.Base:
+                    batch.Add(new LogMark(batch.Entries.Count, kind, default,
+                        BinaryPrimitives.ReadInt64LittleEndian(payload), BinaryPrimitives.ReadInt64LittleEndian(payload.AsSpan(8))));
+                    break;
+                default:
+                    throw Damage(End.Sequence, End.Offset, "a restatement stands where none can");
+            }
+        }
+
+        batch.Take();
+        return batch;
+    }
+
+    private static HardState ReadHardState(ReadOnlySpan<byte> payload) =>
+        new(BinaryPrimitives.ReadInt64LittleEndian(payload), new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(payload[8..])));
 
     public static RaftException Foreign(string path, LogIdentity found, LogIdentity expected) => new(RaftErrorCode.CannotOpen,
         $"{path} belongs to member {found.MemberId} of cluster {found.ClusterId:x}, not to member {expected.MemberId} of cluster {expected.ClusterId:x}. "
@@ -101,34 +158,89 @@ internal sealed class LogRecovery
     private void ScanAll()
     {
         List<(long Sequence, SegmentHeader Header, uint Checksum)> found = ReadHeaders();
+        LogPosition proven = Prove(found);
         for (int i = 0; i < found.Count; i++)
         {
             bool last = i == found.Count - 1;
             using IFile file = files.Open(PathOf(found[i].Sequence), create: false);
-            long length = file.Length;
-            long limit = last ? length : found[i + 1].Header.PreviousEnd;
-            SegmentScan scan = ScanSegment(file, found[i].Sequence, found[i].Checksum, Math.Min(limit, length), isFirst: i == 0);
-            if (last && (restated is null || configurationsToCome > 0))
-            {
-                // A segment that was being started: its restatement is not whole, so nothing behind it was flushed either. The segments before it say everything.
-                RequireTorn(new LogPosition(found[i].Sequence, 0), file, found[i].Checksum, scan.End, "its restatement is not intact");
-                if (i == 0)
-                    throw Damage(found[i].Sequence, scan.End, "the only segment has no intact restatement");
-                break;
-            }
-
-            if (last)
-                RequireTorn(new LogPosition(found[i].Sequence, scan.End), file, found[i].Checksum, scan.End, "a record below the end that was flushed does not match its checksum");
-            else if (scan.End != limit || scan.Checksum != found[i + 1].Header.PreviousChecksum)
-                throw Damage(found[i].Sequence, scan.End, $"a record does not match its checksum, though the next segment says that records go on to offset {limit}");
-            Segments.Add(new SegmentFile(found[i].Sequence, last ? scan.End : length));
+            long limit = last ? proven.Offset : found[i + 1].Header.PreviousEnd;
+            SegmentScan scan = ScanSegment(file, found[i].Sequence, found[i].Checksum, limit, isFirst: i == 0);
+            if (scan.End != limit || (!last && scan.Checksum != found[i + 1].Header.PreviousChecksum))
+                throw Damage(found[i].Sequence, scan.End, $"a record does not match its checksum, though records were flushed up to offset {limit}");
+            if (restated is null || configurationsToCome > 0)
+                throw Damage(found[i].Sequence, scan.End, "its restatement is not whole");
+            Segments.Add(new SegmentFile(found[i].Sequence, last ? scan.End : file.Length));
             End = new LogPosition(found[i].Sequence, scan.End);
             EndChecksum = scan.Checksum;
+            if (last)
+                ReadUnproven(file);
         }
 
-        if (State.BaseIndex < available)
-            throw Damage(Segments[0].Sequence, 0, $"the entries {State.BaseIndex + 1} to {available} are in no segment");
+        RequireAllEntries();
     }
+
+    /// <summary>The base whose record freed the oldest segments may be in the unproven batch: a power cut can lose the synced end, but not the batch.</summary>
+    private void RequireAllEntries()
+    {
+        long baseIndex = State.BaseIndex, missing = available;
+        foreach ((RecordKind kind, byte[] payload) in unproven)
+        {
+            if (kind == RecordKind.Base)
+                baseIndex = Math.Max(baseIndex, BinaryPrimitives.ReadInt64LittleEndian(payload));
+            else if (kind == RecordKind.Entry)
+                missing = Math.Min(missing, BinaryPrimitives.ReadInt64LittleEndian(payload) - 1);
+        }
+
+        if (baseIndex < missing)
+            throw Damage(Segments[0].Sequence, 0, $"the entries {baseIndex + 1} to {missing} are in no segment");
+    }
+
+    /// <summary>
+    /// How far the stream is known to be flushed: the newest of the synced end, what the last batch vouches for, and the link of a segment that followed. What is intact behind it is
+    /// at most one batch. Segments that begin behind it are taken off the list: the synced end is flushed before a new segment's first batch is reported, so nobody was told of them.
+    /// </summary>
+    private LogPosition Prove(List<(long Sequence, SegmentHeader Header, uint Checksum)> found)
+    {
+        LogPosition proven = syncedEnd;
+        for (; found.Count > 0; found.RemoveAt(found.Count - 1))
+        {
+            (long sequence, SegmentHeader header, uint checksum) = found[^1];
+            using IFile file = files.Open(PathOf(sequence), create: false);
+            var scan = new SegmentScan(file, SegmentHeader.BlockBytes, checksum, file.Length, window);
+            while (scan.Next(out ScannedRecord record))
+            {
+                if (record.Kind == RecordKind.Batch)
+                    proven = Max(proven, BatchHead.Decode(record.Payload).Vouched);
+            }
+
+            LogPosition end = new(sequence, scan.End);
+            if (MustBeWhole(end, proven) || Vouched(file, checksum, end))
+                throw Damage(sequence, scan.End, "a record below the end that was flushed does not match its checksum");
+#if LOOM_MUTATIONS
+            if (Mutations.On("L5-report-before-flush-at-open") || Mutations.On("L4-cut-damage-as-torn"))
+                return end;
+#endif
+            if (proven.Sequence == sequence)
+                return proven;
+            if (header.PreviousEnd > 0)
+                proven = Max(proven, new LogPosition(sequence - 1, header.PreviousEnd));
+        }
+
+        throw Damage(syncedEnd.Sequence, 0, "no segment holds an intact restatement");
+    }
+
+    /// <summary>Keeps what is intact behind the proven end, to be written once more.</summary>
+    private void ReadUnproven(IFile file)
+    {
+        var scan = new SegmentScan(file, End.Offset, EndChecksum, file.Length, window);
+        while (scan.Next(out ScannedRecord record))
+        {
+            if (record.Kind != RecordKind.Batch)
+                unproven.Add((record.Kind, record.Payload.ToArray()));
+        }
+    }
+
+    private static LogPosition Max(LogPosition x, LogPosition y) => x > y ? x : y;
 
     /// <summary>Headers of all segments, oldest first. Only the newest may be unreadable, and only when nothing of it was ever flushed.</summary>
     private List<(long Sequence, SegmentHeader Header, uint Checksum)> ReadHeaders()
@@ -150,13 +262,13 @@ internal sealed class LogRecovery
                     throw Foreign(path, header.Identity, identity);
                 found.Add((sequence, header, checksum));
             }
-            else if (i < sequences.Length - 1 || i == 0 || MustBeWhole(new LogPosition(sequence, 0)))
+            else if (i < sequences.Length - 1 || i == 0 || MustBeWhole(new LogPosition(sequence, 0), syncedEnd))
             {
                 throw Damage(sequence, 0, "its header is not intact");
             }
         }
 
-        if (found.Count == 0 || MustBeWhole(new LogPosition(found[^1].Sequence + 1, 0)))
+        if (found.Count == 0 || MustBeWhole(new LogPosition(found[^1].Sequence + 1, 0), syncedEnd))
             throw Damage(found.Count == 0 ? syncedEnd.Sequence : found[^1].Sequence + 1, 0, "the segment is missing");
         return found;
     }
@@ -209,8 +321,7 @@ internal sealed class LogRecovery
                 AcceptEntry(RecordCodec.ReadEntry(payload, withBody: false), payload[RecordCodec.EntryHeaderBytes..], sequence, record.Offset);
                 break;
             case RecordKind.HardState:
-                State.HardState = new HardState(
-                    BinaryPrimitives.ReadInt64LittleEndian(payload), new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(payload[8..])));
+                State.HardState = ReadHardState(payload);
                 break;
             case RecordKind.CommitHint:
                 State.CommitHint = BinaryPrimitives.ReadInt64LittleEndian(payload);
@@ -262,20 +373,13 @@ internal sealed class LogRecovery
         LastClusterTime = entry.ClusterTime;
     }
 
-    /// <summary>The chain ends at <paramref name="end"/>. That is a torn tail only if nothing vouches for what comes after it (L4).</summary>
-    private void RequireTorn(LogPosition end, IFile file, uint segmentChecksum, long offset, string what)
-    {
-        if (MustBeWhole(end) || Vouched(file, segmentChecksum, end))
-            throw Damage(end.Sequence, offset, what);
-    }
-
-    private bool MustBeWhole(LogPosition end)
+    private static bool MustBeWhole(LogPosition end, LogPosition flushed)
     {
 #if LOOM_MUTATIONS
         if (Mutations.On("L4-cut-damage-as-torn"))
             return false;
 #endif
-        return end < syncedEnd;
+        return end < flushed;
     }
 
     /// <summary>Looks for heads of batches behind the end of the chain: one of them was written only after everything up to its <c>vouched</c> was flushed.</summary>

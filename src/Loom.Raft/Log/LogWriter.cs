@@ -113,10 +113,13 @@ internal sealed class LogWriter : IDisposable
 #endif
             FlushSegment();
             vouched = new LogPosition(sequence, offset);
-            synced.Write(vouched);
-            if (segmentIsNew)
+            if (!segmentIsNew)
             {
-                synced.Flush();
+                synced.Write(vouched);
+            }
+            else
+            {
+                synced.Settle(vouched);
                 segmentIsNew = false;
                 finished?.Dispose();
                 finished = null;
@@ -128,6 +131,9 @@ internal sealed class LogWriter : IDisposable
             throw;
         }
     }
+
+    /// <summary>At open, when nothing had to be written again: everything up to here is flushed.</summary>
+    public void MarkSynced() => synced.Settle(vouched);
 
     /// <summary>After the last batch: the next start may rely on the synced end even after a power cut (L4).</summary>
     public void Dispose()

@@ -45,10 +45,7 @@ internal sealed class SyncedEnd : IDisposable
         using (IFile file = files.Open(temporary, create: true))
         {
             var synced = new SyncedEnd(file, identity);
-            synced.Write(position);
-            synced.Flush();
-            synced.Write(position);
-            synced.Flush();
+            synced.Settle(position);
         }
 
         files.Rename(temporary, path);
@@ -100,6 +97,16 @@ internal sealed class SyncedEnd : IDisposable
 #endif
         writtenSlot = slotNumber;
         file.Write((long)writtenSlot * SegmentHeader.BlockBytes, slot);
+    }
+
+    /// <summary>Puts a position into both slots, flushed one after the other. At a new segment's first batch: recovery drops a segment of which no slot speaks,
+    /// so one damaged slot must not be able to take a reported batch with it.</summary>
+    public void Settle(LogPosition position)
+    {
+        Write(position);
+        Flush();
+        Write(position);
+        Flush();
     }
 
     public void Flush()

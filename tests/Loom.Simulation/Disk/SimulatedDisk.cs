@@ -30,6 +30,7 @@ internal sealed class SimulatedCrashException : Exception
 /// One member's disk in memory, with what a crash may do to it. Writes are visible at once (the page cache) and durable after <see cref="IFile.Flush"/>;
 /// names are durable after <see cref="IFileSystem.FlushDirectory"/>. <see cref="PowerCut"/> decides from its seed, for every 4 KiB block written since the last flush
 /// alone, whether the block has its old content, its new one, or is torn: sectors of both, and one that holds neither (a drive that lost power inside of a sector).
+/// A flush that fails (<see cref="Fault"/>) leaves its blocks as Linux does: clean in the page cache, and never written, however often they are flushed again.
 /// <see cref="Kill"/> keeps the page cache: the processes are gone, but nothing is more durable than before (L5).
 /// Not thread-safe: one thread at a time.
 /// </summary>
@@ -290,7 +291,10 @@ internal sealed class SimulatedDisk : IFileSystem
             }
         }
 
+        foreach ((int block, byte[]? old) in inode.Lost)
+            Restore(inode.Bytes.AsSpan(block * BlockBytes, BlockBytes), old);
         inode.Unflushed.Clear();
+        inode.Lost.Clear();
         if (!newLength)
             inode.Length = inode.DurableLength;
         inode.Bytes.AsSpan((int)inode.Length).Clear();
@@ -347,11 +351,23 @@ internal sealed class SimulatedDisk : IFileSystem
         /// <summary>Blocks written since the last flush, with what they durably hold (null: nothing, zeros).</summary>
         public SortedDictionary<int, byte[]?> Unflushed { get; private init; } = [];
 
+        /// <summary>Blocks whose flush failed, with what they durably hold: the page cache calls them clean and shows their new content, but no flush writes them any more.</summary>
+        public SortedDictionary<int, byte[]?> Lost { get; private init; } = [];
+
+        public void DropUnflushed()
+        {
+            foreach ((int block, byte[]? old) in Unflushed)
+                Lost.TryAdd(block, old);
+            Unflushed.Clear();
+        }
+
         public void Touch(long offset, long count)
         {
             for (int block = (int)(offset / BlockBytes); block * (long)BlockBytes < offset + count; block++)
             {
-                if (!Unflushed.ContainsKey(block))
+                if (Lost.Remove(block, out byte[]? lost))
+                    Unflushed[block] = lost;
+                else if (!Unflushed.ContainsKey(block))
                     Unflushed[block] = block * (long)BlockBytes < DurableLength ? Bytes.AsSpan(block * BlockBytes, BlockBytes).ToArray() : null;
             }
         }
@@ -373,6 +389,8 @@ internal sealed class SimulatedDisk : IFileSystem
             Inode copy = new(Number) { Bytes = [.. Bytes], Length = Length, DurableLength = DurableLength };
             foreach ((int block, byte[]? old) in Unflushed)
                 copy.Unflushed[block] = old;
+            foreach ((int block, byte[]? old) in Lost)
+                copy.Lost[block] = old;
             return copy;
         }
     }
@@ -432,7 +450,15 @@ internal sealed class SimulatedDisk : IFileSystem
 
         public void Flush()
         {
-            Begin(DiskOperation.Flush);
+            try
+            {
+                Begin(DiskOperation.Flush);
+            }
+            catch (IOException)
+            {
+                inode.DropUnflushed();
+                throw;
+            }
 
             // A crash inside of a flush: each block still takes its chance, so End stands before the effect.
             disk.End();
