@@ -1,5 +1,4 @@
 using System.Text;
-using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 using NUnit.Framework;
 

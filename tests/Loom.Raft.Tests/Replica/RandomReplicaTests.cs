@@ -1,6 +1,5 @@
 using Loom.Raft.Consensus;
 using NUnit.Framework;
-using Loom.Raft.Replica;
 
 namespace Loom.Raft.Tests.Replica;
 
