@@ -13,7 +13,7 @@ namespace Loom.Bench.Micro;
 /// </summary>
 internal static class MicroBenchmarks
 {
-    private static readonly Type[] All = [typeof(KeyIndexBenchmarks), typeof(RecordBenchmarks), typeof(LocalGetBenchmarks)];
+    private static readonly Type[] All = [typeof(KeyIndexBenchmarks), typeof(RecordBenchmarks), typeof(LocalGetBenchmarks), typeof(LogAppendBenchmarks), typeof(CodecBenchmarks), typeof(ApplyBenchmarks)];
 
     public static int Run(string[] args)
     {
