@@ -16,6 +16,9 @@ internal sealed class Leader
     private long quorumHeardAt;
     private long committedBefore;
 
+    /// <summary>A member was found where the logs agree: it may lack the news of a commit that was announced while it was probed.</summary>
+    private bool noticeDue;
+
     public Leader(CoreState state)
     {
         this.state = state;
@@ -62,6 +65,7 @@ internal sealed class Leader
     public void BeginStep()
     {
         committedBefore = state.Commit;
+        noticeDue = false;
         if (replicator.IsSoleVoter)
         {
             // A single voter needs nobody's word: each wake-up of the loop is a confirmed round (T5).
@@ -73,7 +77,7 @@ internal sealed class Leader
 
     public void EndStep()
     {
-        if (state.Commit > committedBefore)
+        if (state.Commit > committedBefore || noticeDue)
         {
             replicator.SendCommitNotices();
         }
@@ -142,6 +146,7 @@ internal sealed class Leader
         // A match beyond the log's end cannot come from a follower of this term; nothing is built on it.
         if (m.Index <= state.Log.LastIndex)
         {
+            noticeDue = !member.Replicating;
             if (member.Accepted(m.Index))
             {
                 AdvanceCommit();
