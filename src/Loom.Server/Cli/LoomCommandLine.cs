@@ -12,9 +12,9 @@ internal static class LoomCommandLine
     {
         RootCommand root = Build(context, others);
         ParseResult parsed = root.Parse(arguments);
-        if (parsed.Action is ParseErrorAction)
+        if (parsed.Action is ParseErrorAction || OptionAsArgument(parsed) is not null)
         {
-            WriteUsageError(context.Error, parsed, arguments);
+            WriteUsageError(context.Error, parsed);
             return ExitCode.Usage;
         }
 
@@ -48,26 +48,43 @@ internal static class LoomCommandLine
     }
 
     /// <summary>One line with the word that was not understood, one with the nearest that would be.</summary>
-    private static void WriteUsageError(TextWriter error, ParseResult parsed, IReadOnlyList<string> arguments)
+    private static void WriteUsageError(TextWriter error, ParseResult parsed)
     {
         Command command = parsed.CommandResult.Command;
-        string? unknown = parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens[0] : null;
+        string? unknown = OptionAsArgument(parsed) ?? (parsed.UnmatchedTokens.Count > 0 ? parsed.UnmatchedTokens[0] : null);
         if (unknown is null)
         {
             bool verbMissing = command.Subcommands.Count > 0;
             string problem = verbMissing ? (command is RootCommand ? "a command is missing" : $"'{command.Name}' needs a command") : parsed.Errors[0].Message;
             string fix = verbMissing
                 ? $"write one of: {string.Join(", ", command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name))}"
-                : $"loom {Path(parsed.CommandResult)} --help shows the usage";
+                : $"loom {Path(parsed.CommandResult)}--help shows the usage";
             ErrorText.Write(error, problem, fix);
             return;
         }
 
         bool isOption = unknown.StartsWith('-');
         IEnumerable<string> known = isOption ? Options(parsed.CommandResult) : command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name);
-        string? near = Spelling.Nearest(unknown, known);
+        string? near = Spelling.Nearest(unknown.Split('=')[0], known);
         string what = isOption ? $"unknown option {unknown}" : command.Subcommands.Count > 0 ? $"unknown command '{unknown}'" : $"'{unknown}' is one argument too many";
         ErrorText.Write(error, what, near is null ? $"loom {Path(parsed.CommandResult)}--help shows the usage" : $"did you mean {near}?");
+    }
+
+    /// <summary>
+    /// A misspelt option is taken for an argument that is still open: <c>get a --prefx</c> would read up to the key "--prefx". After <c>--</c> anything is an argument.
+    /// </summary>
+    private static string? OptionAsArgument(ParseResult parsed)
+    {
+        foreach (Token token in parsed.Tokens.TakeWhile(t => t.Type != TokenType.DoubleDash))
+        {
+            if (token.Type == TokenType.Argument && token.Value.Length > 2 && token.Value.StartsWith("--", StringComparison.Ordinal) &&
+                parsed.CommandResult.Tokens.Concat(parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(a => a.Tokens)).Contains(token))
+            {
+                return token.Value;
+            }
+        }
+
+        return null;
     }
 
     private static IEnumerable<string> Options(CommandResult? result)

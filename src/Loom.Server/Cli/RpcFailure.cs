@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Grpc.Core;
 using Loom.Server.Etcd.Translation;
 
@@ -8,18 +9,22 @@ namespace Loom.Server.Cli;
 /// </summary>
 internal static class RpcFailure
 {
-    /// <summary>Nothing was sent: the next endpoint may be tried, a write too.</summary>
+    /// <summary>Nothing was sent: the next endpoint may be tried, a write too. Only errors that a connection gives while it is made count.</summary>
     public static bool NeverConnected(RpcException exception)
     {
         for (Exception? inner = exception.Status.DebugException; inner is not null; inner = inner.InnerException)
         {
-            if (inner is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError })
+            bool connecting = inner switch
             {
-                return true;
-            }
+                HttpRequestException http => http.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError,
+                SocketException socket => socket.SocketErrorCode is SocketError.ConnectionRefused or SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData
+                    or SocketError.HostUnreachable or SocketError.NetworkUnreachable,
 
-            // The connect time-out of SocketsHttpHandler has no code of its own.
-            if (inner is TimeoutException && inner.Message.Contains("ConnectTimeout", StringComparison.Ordinal))
+                // The connect time-out of SocketsHttpHandler has no code of its own.
+                TimeoutException timeout => timeout.Message.Contains("ConnectTimeout", StringComparison.Ordinal),
+                _ => false,
+            };
+            if (connecting)
             {
                 return true;
             }

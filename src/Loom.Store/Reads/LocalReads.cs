@@ -71,14 +71,19 @@ internal sealed class LocalReads(LoomStateMachine machine)
             try
             {
                 LoomErrorCode refusal = TransactionRule.Read(transaction, view, out result);
-                if (refusal != 0 || machine.CompactRevision <= oldest)
+
+                // The oldest revision may stand in the branch that did not run, where it may be compacted for long: only a compaction that came meanwhile counts.
+                if (refusal != 0 || machine.CompactRevision <= oldest || machine.CompactRevision == view.CompactRevision)
                 {
                     return refusal;
                 }
             }
             catch (RecordGoneException exception)
             {
-                ThrowUnlessOvertaken(oldest, exception);
+                if (machine.CompactRevision == view.CompactRevision)
+                {
+                    throw Corruption(exception);
+                }
             }
         }
     }

@@ -41,6 +41,13 @@ internal sealed class ClientCommandTests
     }
 
     [Test]
+    public async Task After_two_dashes_anything_is_a_key_or_value()
+    {
+        Assert.That((await RunAsync("put", "--endpoints", node.Endpoint, "--", "--a", "--1")).Code, Is.Zero);
+        Assert.That((await RunAsync("get", "--endpoints", node.Endpoint, "--", "--a")).Output, Is.EqualTo("--a\t--1\n"));
+    }
+
+    [Test]
     public async Task Json_is_versioned_and_exact()
     {
         await RunAsync("put", "a", "ü\"1");
@@ -127,9 +134,10 @@ internal sealed class ClientCommandTests
         Assert.That(error, Does.StartWith("error LOOM1006: ").And.Contains("hint: split the value"));
     }
 
+    [TestCase("put a --lese=1 x", "error: unknown option --lese=1\nhint: did you mean --lease?\n")]
     [TestCase("gte a", "error: unknown command 'gte'\nhint: did you mean get?\n")]
     [TestCase("get a --prefx", "error: unknown option --prefx\nhint: did you mean --prefix?\n")]
-    [TestCase("get", "error: Required argument missing for command: 'get'.\nhint: loom get --help shows the usage\n")]
+    [TestCase("get", "error: Required argument 'key' missing for command: 'get'.\nhint: loom get --help shows the usage\n")]
     [TestCase("member", "error: 'member' needs a command\nhint: write one of: list\n")]
     [TestCase("get a b c", "error: 'c' is one argument too many\nhint: loom get --help shows the usage\n")]
     [TestCase("get a -o xml", "error: the output mode 'xml' does not exist\nhint: write -o json, jsonl, table or plain\n")]

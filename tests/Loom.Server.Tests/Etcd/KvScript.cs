@@ -204,6 +204,7 @@ internal static class KvScript
         ("get at it", new RangeRequest { Key = B("r/"), RangeEnd = B("r0"), Revision = 10, KeysOnly = true }),
         ("get above", new RangeRequest { Key = B("r/"), RangeEnd = B("r0"), Revision = 14 }),
         ("get inside a transaction below", new TxnRequest { Success = { Op(With(Range("a"), r => r.Revision = 9)), Op(Put("v", "1")) } }),
+        ("get below in the branch that does not run", new TxnRequest { Success = { Op(Range("a")) }, Failure = { Op(With(Range("a"), r => r.Revision = 9)) } }),
         ("hash below", new HashKVRequest { Revision = 9 }),
         ("hash above", new HashKVRequest { Revision = 15 }),
         ("hash now, after compaction", new HashKVRequest()),
