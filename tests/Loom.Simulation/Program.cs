@@ -59,8 +59,9 @@ internal static class Program
         int failures = 0, done = 0;
         Parallel.For(0, (int)count, new ParallelOptions { MaxDegreeOfParallelism = threads }, i =>
         {
+            long start = Stopwatch.GetTimestamp();
             SeedReport report = Simulation.Run(from + (ulong)i);
-            reports[i] = report with { LastLines = [] };
+            reports[i] = report with { LastLines = [], Seconds = Stopwatch.GetElapsedTime(start).TotalSeconds };
             if (report.Failure is not null && Interlocked.Increment(ref failures) <= 10)
             {
                 lock (watch)
@@ -113,6 +114,7 @@ internal static class Program
             flush errors, empty disks    {total.FlushErrors}, {total.Wiped}
             refused for damage           {total.Refused}
             transfers                    {total.Transfers}
+            slowest seed                 {reports.MaxBy(r => r.Seconds)!.Seed}: {reports.Max(r => r.Seconds):F1} s
 
             """;
     }

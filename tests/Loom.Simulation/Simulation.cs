@@ -1,4 +1,5 @@
 using Loom.Raft.Membership;
+using Loom.Raft.Replica;
 using Loom.Simulation.Checkers;
 using Loom.Simulation.Cluster;
 using Loom.Simulation.Engine;
@@ -84,7 +85,7 @@ internal sealed class Simulation
     /// <summary>A random set of members that can commit, by voters alone; what refuses for good cannot be in it.</summary>
     private List<SimMember> DrawCore()
     {
-        List<SimMember> voters = [.. cluster.Members.Where(m => m.IsVoter && m.Refuses is null)];
+        List<SimMember> voters = [.. cluster.Members.Where(m => m.IsVoter && m.MayVote && m.Refuses is null)];
         random.Shuffle(voters);
         List<SimMember> core = [];
         foreach (SimMember voter in voters)
@@ -103,18 +104,29 @@ internal sealed class Simulation
     private void HealOnly(List<SimMember> core)
     {
         Heal(core);
-        bool kill = random.Chance(0.5);
-        foreach (SimMember other in cluster.Members.Where(m => !core.Contains(m)))
+        List<SimMember> others = [.. cluster.Members.Where(m => !core.Contains(m))];
+        if (others.Count > 0 && random.Chance(0.3) && cluster.Members.FirstOrDefault(m => m.IsLeader) is { } leader)
         {
-            if (kill)
+            // A hand-over under way to somebody who will not take it must end by itself (E6).
+            leader.Process.Post(new TransferRequested(new TransferRequest(random.Pick(others).Id, leader.Process.Clock.Now + cluster.Swarm.ElectionTimeout, null)));
+            cluster.Scheduler.RunUntil(cluster.Scheduler.Now + Ns.Millisecond);
+        }
+
+        int kind = random.Below(3);
+        foreach (SimMember other in others)
+        {
+            if (kind == 0)
             {
                 other.End(MemberEnd.Killed);
+                continue;
             }
-            else
+
+            // Kind 2: it is still heard, but hears nothing; if it leads, it must notice that it leads nobody (E2).
+            foreach (SimMember member in core)
             {
-                foreach (SimMember member in core)
+                cluster.Network.Cut(member.Number, other.Number);
+                if (kind == 1)
                 {
-                    cluster.Network.Cut(member.Number, other.Number);
                     cluster.Network.Cut(other.Number, member.Number);
                 }
             }

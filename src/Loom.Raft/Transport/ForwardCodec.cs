@@ -97,7 +97,7 @@ internal static class ForwardCodec
         {
             ulong tag = reader.UInt64();
             byte refusal = reader.Byte();
-            if (refusal > (byte)ProposalRefusal.Transferring) throw new WireException($"unknown refusal {refusal}");
+            if (refusal > (byte)ProposalRefusal.Invalid) throw new WireException($"unknown refusal {refusal}");
             answers[i] = new ProposalAnswer(tag, (ProposalRefusal)refusal, reader.Int64(), reader.Int64());
         }
         reader.End();

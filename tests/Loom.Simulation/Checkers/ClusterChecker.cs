@@ -22,6 +22,9 @@ internal interface IMemberView
 
     bool IsLeader { get; }
 
+    /// <summary>Index of the configuration in force (E4); 0: the initial one.</summary>
+    long ConfigurationIndex { get; }
+
     long Commit { get; }
 
     long Applied { get; }
@@ -58,6 +61,11 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         MemberMemory member = members[number];
         IMemberView view = member.View;
         ObserveLog(member);
+        if (view.ConfigurationIndex != member.Configurations[^1])
+        {
+            throw new SimulationFailure("configuration", $"n{number} goes by the configuration of {view.ConfigurationIndex}; the newest in its log is that of {member.Configurations[^1]} (E4)");
+        }
+
         if (view.Term < member.Term)
         {
             throw new SimulationFailure("term-backwards", $"n{number} went from term {member.Term} to {view.Term}");
@@ -104,6 +112,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         if (member.IsWiped)
         {
             member.IsWiped = false;
+            member.Configurations.RemoveAll(c => c > 0);
             member.Terms.RemoveRange(1, member.Terms.Count - 1);
             member.DurableAtEnd = 0;
         }
@@ -121,6 +130,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         if (member.Terms.Count - 1 > log.LastIndex)
         {
             member.Terms.RemoveRange((int)log.LastIndex + 1, member.Terms.Count - 1 - (int)log.LastIndex);
+            member.Configurations.RemoveAll(c => c > log.LastIndex);
         }
 
         member.Durable = 0;
@@ -149,6 +159,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
                 }
 
                 member.Terms.RemoveRange((int)same + 1, member.Terms.Count - 1 - (int)same);
+                member.Configurations.RemoveAll(c => c > same);
             }
 
             if (last > same)
@@ -208,6 +219,10 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         }
 
         member.Terms.Add(entry.Term);
+        if (entry.Kind == EntryKind.Configuration)
+        {
+            member.Configurations.Add(entry.Index);
+        }
     }
 
     /// <summary>
@@ -239,8 +254,9 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         }
 
         member.LedTerm = view.Term;
-        if (!leaders.TryAdd(view.Term, (view.Number, member.Life)))
+        if (!leaders.TryAdd(view.Term, (view.Number, member.Life)) && !(members.Count == 1 && leaders[view.Term].Life < member.Life))
         {
+            // A single member leads at once and may lose that term with its power; nothing of it left the member before its flush (L8), so it may lead the term again.
             throw new SimulationFailure("one-leader", $"n{leaders[view.Term].Member} and n{view.Number} both led term {view.Term}");
         }
 
@@ -360,6 +376,9 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
 
         /// <summary>Term of each entry of its log, as last seen; [0] stands before the log.</summary>
         public List<long> Terms { get; } = [0];
+
+        /// <summary>Indexes of the configurations in its log; 0 is the initial one.</summary>
+        public List<long> Configurations { get; } = [0];
 
         public int Life { get; set; }
 

@@ -52,6 +52,7 @@ internal sealed class MemberProcess
                 ElectionTimeoutNanoseconds = cluster.Swarm.ElectionTimeout,
                 InflightMessages = cluster.Swarm.InflightMessages,
                 AppendBytes = cluster.Swarm.AppendBytes,
+                MayVote = member.MayVote,
             },
             Log, recovered.HardState, recovered.CommitHint, recovered.Configurations, recovered.LastClusterTime, clock.Now);
         replica = new ReplicaCore(
@@ -184,6 +185,10 @@ internal sealed class MemberProcess
         if (effects.StatusChanged)
         {
             cluster.Trace.Add(member.Number, "role {0}, term {1}, leader {2}", (int)Core.Role, Core.Term, (long)Core.Leader.Value & 0xFFF);
+            if (Core.Role == RaftRole.Leader)
+            {
+                cluster.Nemesis.LeaderSeen(member, Core.Term);
+            }
         }
 
         foreach (Message message in effects.Control)

@@ -22,6 +22,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         Repeat("wipe", swarm.WipeEvery, Wipe);
         Repeat("damage", swarm.DamageEvery, Damage);
         Repeat("transfer", swarm.TransferEvery, Transfer);
+        Repeat("configure", swarm.ConfigureEvery, Configure);
     }
 
     public void Stop() => stopped = true;
@@ -217,8 +218,41 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         {
             cluster.Coverage.Wiped++;
             member.End(MemberEnd.Killed);
-            member.Wipe();
+            member.Wipe(refuses: own.Chance(0.4));
+            SimMember other = own.Pick(cluster.Members);
+            if (other != member && own.Chance(0.6))
+            {
+                // The moment at which an emptied voter would be dangerous: another one is away, too.
+                other.End(MemberEnd.Killed);
+            }
         }
+    }
+
+    /// <summary>Somebody has just begun to lead.</summary>
+    public void LeaderSeen(SimMember leader, long term)
+    {
+        if (stopped || !random.Chance(cluster.Swarm.HuntLeaders))
+        {
+            return;
+        }
+
+        long election = cluster.Swarm.ElectionTimeout;
+        List<int> cut = [.. Enumerable.Range(0, cluster.Members.Count).Where(i => i != leader.Number && random.Chance(0.6))];
+        cluster.Trace.Add(leader.Number, "is hunted: cut off from {0} members", cut.Count);
+        foreach (int other in cut)
+        {
+            cluster.Network.Cut(leader.Number, other);
+            cluster.Scheduler.After(random.Tail(2 * election), () => cluster.Network.Heal(leader.Number, other));
+        }
+
+        cluster.Scheduler.After(random.Tail(election / 2), () =>
+        {
+            if (!stopped && leader.IsLeader && leader.Process.Core.Term == term)
+            {
+                cluster.Coverage.Crashes++;
+                leader.End(random.Chance(cluster.Swarm.PowerCut) ? MemberEnd.PowerCut : MemberEnd.Killed);
+            }
+        });
     }
 
     private void Damage(SimRandom own)
@@ -252,6 +286,19 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
             SimMember target = own.Pick([.. cluster.Members.Where(m => m.Place.Role == MemberRole.Voter)]);
             MemberId wanted = own.Chance(0.3) ? MemberId.None : target.Id;
             leader.Process.Post(new TransferRequested(new TransferRequest(wanted, leader.Process.Clock.Now + cluster.Swarm.ElectionTimeout, null)));
+        }
+    }
+
+    /// <summary>A configuration with the same voters and another client URL: it takes force at append and must go back with truncation (E4).</summary>
+    private void Configure(SimRandom own)
+    {
+        SimMember? leader = cluster.Members.FirstOrDefault(m => m.IsLeader);
+        if (leader is not null)
+        {
+            Configuration now = leader.Process.Core.Configuration;
+            MemberId changed = own.Pick(cluster.Members).Id;
+            leader.Process.Post(new ConfigurationRequested(new ConfigurationRequest(
+                now with { Members = [.. now.Members.Select(m => m.Id == changed ? m with { ClientUrls = [$"http://client:{own.Between(1, 60_000)}"] } : m)] }, null)));
         }
     }
 }

@@ -52,6 +52,7 @@ internal sealed class SimCluster
     public const string LogDirectory = "disk/raft";
 
     private readonly Connections connections;
+    private readonly SimRandom damage;
 
     public SimCluster(ulong seed, TextWriter? verbose)
     {
@@ -65,6 +66,7 @@ internal sealed class SimCluster
         History = new OperationHistory();
         Workload = new Workload(History, Swarm, ApplyLog);
         Members = [.. Swarm.Places.Select((place, i) => new SimMember(this, i, place, random.Split("member", (ulong)i)))];
+        damage = random.Split("damaged proposals");
         connections = new Connections(this, random.Split("connections"));
         Network.StreamBroken = connections.Break;
         Network.LinkCut = connections.LinkCut;
@@ -173,7 +175,7 @@ internal sealed class SimCluster
             return;
         }
 
-        ForwardMessage copy = Wire.Copy(message);
+        ForwardMessage copy = Damaged(Wire.Copy(message));
         int life = Members[to].Life;
         Network.SendStream(from.Number, to, () =>
         {
@@ -183,6 +185,20 @@ internal sealed class SimCluster
                 Members[to].Process.Post(new PeerForward(copy));
             }
         });
+    }
+
+    /// <summary>Rarely a bit of a proposal flips where no frame's checksum sees it (a bad memory): its own checksum must (L10).</summary>
+    private ForwardMessage Damaged(ForwardMessage message)
+    {
+        if (Network.Calm || message is not ForwardProposals { Items.Count: > 0 } proposals || !damage.Chance(Swarm.DamagedProposals))
+        {
+            return message;
+        }
+
+        int hit = damage.Below(proposals.Items.Count);
+        byte[] body = proposals.Items[hit].Body.ToArray();
+        body[damage.Below(body.Length)] ^= (byte)(1 << damage.Below(8));
+        return proposals with { Items = [.. proposals.Items.Select((item, i) => i == hit ? item with { Body = body } : item)] };
     }
 
     public static int NumberOf(MemberId id) => (int)(id.Value - 0x1000);

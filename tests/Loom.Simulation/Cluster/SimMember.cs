@@ -68,6 +68,9 @@ internal sealed class SimMember : IMemberView
     /// <summary>The disk was damaged, or replaced by an empty one; such members stay a minority.</summary>
     public bool IsSpoiled { get; private set; }
 
+    /// <summary>E1: false once its data incarnation is not the one that the configuration pins.</summary>
+    public bool MayVote { get; private set; } = true;
+
     /// <summary>An injected error was thrown at this process.</summary>
     public bool HasDiskFailed { get; private set; }
 
@@ -78,6 +81,8 @@ internal sealed class SimMember : IMemberView
     public MemberProcess Process => process ?? throw new InvalidOperationException($"n{Number} is down");
 
     IRaftLog IMemberView.Log => Process.Log;
+
+    long IMemberView.ConfigurationIndex => Process.Core.Configurations[^1].Index;
 
     long IMemberView.Term => Process.Core.Term;
 
@@ -170,20 +175,23 @@ internal sealed class SimMember : IMemberView
     public void CutPowerWhileDown() => Disk.PowerCut();
 
     /// <summary>The disk is swapped for an empty one. E1: an empty directory never resumes an id.</summary>
-    public void Wipe()
+    public void Wipe(bool refuses)
     {
         Cluster.Trace.Add(Number, "gets an empty disk");
         IsSpoiled = true;
         Disk.Erase();
         DataIncarnation = random.Next() | 1;
         Cluster.Checker.ObserveWipe(Number);
-        if (Loom.Raft.Diagnostics.Mutations.On("E1-empty-disk-votes"))
+        if (refuses)
         {
-            Form(Cluster.Initial);
+            // What the handshake does with an emptied directory under a listed name.
+            Refuses = "empty disk";
             return;
         }
 
-        Refuses = "empty disk";
+        // And what the core does with one that got past it: it receives entries, and neither votes nor campaigns.
+        Form(Cluster.Initial);
+        MayVote = false;
     }
 
     /// <summary>Flips a bit somewhere in the segments: what a process that starts on it must notice, unless nothing ever reads there.</summary>

@@ -80,6 +80,13 @@ internal sealed record Swarm
 
     public long TransferEvery { get; init; }
 
+    public long ConfigureEvery { get; init; }
+
+    /// <summary>Share of new leaders that are at once cut off from some members, and stopped soon after: their last entries are where logs part.</summary>
+    public double HuntLeaders { get; init; }
+
+    public double DamagedProposals { get; init; }
+
     public int Voters => Places.Count(p => p.Role == MemberRole.Voter);
 
     public static Swarm Draw(SimRandom random)
@@ -109,12 +116,12 @@ internal sealed record Swarm
             ThinkTime = random.Between(2, 60) * Ns.Millisecond,
             WindowKeys = (int)random.Between(2, 6),
             MaxValueBytes = random.Chance(0.2) ? 20_000 : random.Chance(0.5) ? 400 : 30,
-            CrashEvery = Rate(random, 0.75, 4, 30, election),
+            CrashEvery = Rate(random, 0.75, 3, 20, election),
             PowerCut = random.Pick([0.0, 0.5, 1.0, 1.0]),
             CrashDatacenter = random.Chance(0.4) ? random.Double() * 0.5 : 0,
             CrashAll = random.Chance(0.5) ? random.Double() * 0.5 : 0,
             DownFor = random.Between(1, 50) * election / 10,
-            PartitionEvery = Rate(random, 0.6, 4, 30, election),
+            PartitionEvery = Rate(random, 0.6, 3, 20, election),
             PartitionFor = random.Between(5, 60) * election / 10,
             PauseEvery = Rate(random, 0.4, 4, 30, election),
             PauseFor = random.Between(1, 40) * election / 10,
@@ -123,6 +130,9 @@ internal sealed record Swarm
             WipeEvery = Rate(random, 0.2, 10, 60, election),
             DamageEvery = Rate(random, 0.15, 10, 60, election),
             TransferEvery = Rate(random, 0.3, 4, 30, election),
+            ConfigureEvery = Rate(random, 0.3, 4, 30, election),
+            DamagedProposals = random.Chance(0.2) ? 0.02 : 0,
+            HuntLeaders = random.Chance(0.35) ? 0.3 + (random.Double() * 0.7) : 0,
         };
     }
 

@@ -15,6 +15,9 @@ internal sealed record SeedReport
 
     public long Steps { get; init; }
 
+    /// <summary>Real time that the seed took; not part of what a seed determines.</summary>
+    public double Seconds { get; init; }
+
     public int Operations { get; init; }
 
     public int Acknowledged { get; init; }
