@@ -4,7 +4,7 @@ namespace Loom.Raft.Replica;
 
 /// <summary>
 /// Messages that promise something which must be on disk first (L8): each is held with the write sequence that was current when it was made, and leaves
-/// when that write is flushed. What belongs to an older term by then is dropped: its promise may have been overwritten since.
+/// when that write is flushed. What belongs to an older term by then is dropped: nobody waits for it, and a match would name an entry that may be overwritten since.
 /// Bounded by what peers may have in flight (P5) and one message per peer and term.
 /// </summary>
 internal sealed class HeldMessages
@@ -19,7 +19,7 @@ internal sealed class HeldMessages
         while (held.TryPeek(out var first) && IsDurable(first.Sequence, durableSequence))
         {
             held.Dequeue();
-            if (first.Message.Term >= term || StaleTermsLeave())
+            if (first.Message.Term >= term)
             {
                 into.Add(first.Message);
             }
@@ -37,14 +37,5 @@ internal sealed class HeldMessages
         }
 #endif
         return sequence <= durableSequence;
-    }
-
-    private static bool StaleTermsLeave()
-    {
-#if LOOM_MUTATIONS
-        return Diagnostics.Mutations.On("L8-send-of-older-term");
-#else
-        return false;
-#endif
     }
 }
