@@ -81,6 +81,8 @@ internal sealed partial class ReplicaHost
             spare = events;
             NoteStall(now() - woken, "was busy");
         }
+        // The flag may have come before Closing was taken: it is that step which tells every caller what is known of its write (P3).
+        AnswerAll(replica.Step(now(), CollectionsMarshal.AsSpan(inbox.TakeAll(spare))));
     }
 
     private void CarryOut(ReplicaEffects effects, long at)
@@ -93,10 +95,15 @@ internal sealed partial class ReplicaHost
         if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
         // Before anyone is answered: a caller that reads the status finds its own write in it.
         Publish(effects, at);
+        AnswerAll(effects);
+        if (at >= improveAt) Improve(at);
+    }
+
+    private static void AnswerAll(ReplicaEffects effects)
+    {
         foreach (ProposalCompletion completion in effects.Proposals) Complete(completion);
         foreach (ReadCompletion completion in effects.Reads) Complete(completion);
         foreach (TransferCompletion completion in effects.Transfers) Complete(completion);
-        if (at >= improveAt) Improve(at);
     }
 
     private void Publish(ReplicaEffects effects, long at)

@@ -7,9 +7,9 @@ namespace Loom.Raft.Host;
 /// <content>Closing (N5): stop intake, hand over, let running calls end, flush, close. Within five seconds, whatever hangs.</content>
 internal sealed partial class ReplicaHost
 {
-    private static readonly TimeSpan HandOverLimit = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan ThreadLimit = TimeSpan.FromMilliseconds(700);
+    private static readonly TimeSpan HandOverLimit = TimeSpan.FromSeconds(1.5);
+    private static readonly TimeSpan DrainLimit = TimeSpan.FromMilliseconds(700);
+    private static readonly TimeSpan ThreadLimit = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Stops new calls, hands leadership over where there is someone to take it, and waits a moment for the calls that run.</summary>
     public async Task DrainAsync()
@@ -22,7 +22,7 @@ internal sealed partial class ReplicaHost
             {
                 Call<bool> call = TransferCalls.Rent();
                 Post(new TransferRequested(new TransferRequest(MemberId.None, now() + HandOverLimit.Ticks * 100, call)));
-                _ = await call.Task.AsTask().WaitAsync(HandOverLimit + DrainLimit).ConfigureAwait(false);
+                _ = await call.Task.AsTask().WaitAsync(HandOverLimit + ThreadLimit).ConfigureAwait(false);
             }
             catch (Exception e) when (e is RaftException or TimeoutException)
             {
@@ -37,7 +37,6 @@ internal sealed partial class ReplicaHost
     public void Dispose()
     {
         if (joined) Post(Closing.Instance);
-        // The step that takes Closing answers every caller; the loop looks at the flag after it.
         stopping = true;
         wake.Set();
         bool loopEnded = loop.ThreadState.HasFlag(ThreadState.Unstarted) || loop.Join(ThreadLimit);
@@ -47,8 +46,8 @@ internal sealed partial class ReplicaHost
         ReadCalls.FailAll(closed, closed);
         TransferCalls.FailAll(closed, closed);
         board.Publish(board.Status with { Role = board.Status.Failure is null ? "stopped" : "failed" }, board.Configuration);
-        if (!loopEnded) log.LogError("The loop did not end within {Limit}; its files stay open", ThreadLimit);
-        Release();
+        if (loopEnded) Release();
+        else log.LogError("The loop did not end within {Limit}; its files stay open and the directory stays locked", ThreadLimit);
     }
 
     private void Release()
@@ -56,17 +55,29 @@ internal sealed partial class ReplicaHost
         transport?.Dispose();
         bool written = writer?.Stop(ThreadLimit) ?? true;
         bool applied = applier?.Stop(ThreadLimit) ?? true;
-        if (!applied) log.LogError("The state machine did not return within {Limit}; it is not closed", ThreadLimit);
+        if (!written || !applied) log.LogError("The {What} did not end within {Limit}; it is not closed and the directory stays locked", written ? "state machine" : "log writer", ThreadLimit);
         if (applied && machineOpen) Guarded("state machine", machine.Close);
         if (written && recovered is not null)
         {
             Guarded("log", () =>
             {
+                TakeLastBatch();
                 FlushRest();
                 recovered.Log.Dispose();
             });
         }
-        directory.Dispose();
+        // Whoever opens the directory next must not meet a thread of ours that still writes in it.
+        if (written && applied) directory.Dispose();
+    }
+
+    /// <summary>The batch that was out when the loop ended: its completion is in the inbox, where nobody takes it any more.</summary>
+    private void TakeLastBatch()
+    {
+        foreach (LogBatchCompleted completed in inbox.TakeAll([]).OfType<LogBatchCompleted>())
+        {
+            recovered!.Log.Completed(completed.Sequence, completed.Error);
+            failureSeen |= completed.Error is not null;
+        }
     }
 
     /// <summary>What the last steps appended; nobody was told about it, but a vote or an entry less to repeat is a quicker next start.</summary>

@@ -111,10 +111,11 @@ internal sealed class Peer : IDisposable
         }
     }
 
-    public void Join(TimeSpan limit)
+    /// <summary>Waits for the sending threads until a time; one that hangs in the kernel ends by itself later.</summary>
+    public void Join(long until)
     {
-        control.Join(limit);
-        forward.Join(limit);
+        control.Join(until);
+        forward.Join(until);
     }
 
     private void Knock()

@@ -22,7 +22,8 @@ internal readonly record struct PeerAddress(string Host, int Port)
     {
         int port = Port;
         if (IPAddress.TryParse(Host, out IPAddress? literal)) return [new IPEndPoint(literal, port)];
-        return [.. Dns.GetHostAddresses(Host).Select(address => new IPEndPoint(address, port))];
+        // IPv4 first: "localhost" to listen at means 127.0.0.1, as everywhere.
+        return [.. Dns.GetHostAddresses(Host).OrderBy(a => a.AddressFamily == AddressFamily.InterNetwork ? 0 : 1).Select(address => new IPEndPoint(address, port))];
     }
 
     /// <summary>Opens a listening socket here.</summary>

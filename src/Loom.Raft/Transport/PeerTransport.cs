@@ -60,7 +60,8 @@ internal sealed class PeerTransport : IDisposable
     {
         foreach (PeerListener listener in listeners) listener.Dispose();
         foreach (Peer? peer in peers) peer?.Dispose();
-        foreach (Peer? peer in peers) peer?.Join(TimeSpan.FromMilliseconds(500));
+        long until = context.Now() + 500_000_000;
+        foreach (Peer? peer in peers) peer?.Join(until);
     }
 
     private Peer? Find(MemberId id)

@@ -79,10 +79,10 @@ internal sealed class SendingLane : IDisposable
         Break();
     }
 
-    public void Join(TimeSpan limit)
+    public void Join(long until)
     {
         if (thread.ThreadState.HasFlag(ThreadState.Unstarted)) return;
-        _ = thread.Join(limit);
+        _ = thread.Join((int)Math.Max(0, (until - context.Now()) / 1_000_000));
     }
 
     private void Run()

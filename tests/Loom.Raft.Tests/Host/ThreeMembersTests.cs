@@ -135,4 +135,44 @@ public sealed class ThreeMembersTests
         await cluster[next].WaitAsync(s => s.Role == "leader", RealCluster.Soon());
         _ = await cluster[leader].ProposeAsync("y"u8.ToArray(), RealCluster.Soon());
     }
+
+    /// <summary>N5: closing under load answers every caller within five seconds, and nothing acknowledged is missing after the next start.</summary>
+    [Test]
+    public async Task Closing_under_load_answers_everybody_and_loses_nothing_acknowledged()
+    {
+        await using RealCluster cluster = RealCluster.OfThree();
+        await cluster.StartAllAsync();
+        var acknowledged = new System.Collections.Concurrent.ConcurrentBag<int>();
+        int next = 0;
+        bool running = true;
+        RaftNode leader = cluster[await cluster.LeaderAsync()];
+        Task[] clients = [.. Enumerable.Range(0, 64).Select(client => Task.Run(async () =>
+        {
+            while (Volatile.Read(ref running))
+            {
+                int value = Interlocked.Increment(ref next);
+                try
+                {
+                    _ = await leader.ProposeAsync(BitConverter.GetBytes(value));
+                    acknowledged.Add(value);
+                }
+                catch (RaftException e)
+                {
+                    if (e.Code is RaftErrorCode.Stopped) return;
+                }
+            }
+        }))];
+        await Task.Delay(300);
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        foreach (string name in new[] { cluster.LeaderName(), "east", "west", "south" }.Distinct().ToArray()) await cluster.StopAsync(name);
+        Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(15)), "five seconds each");
+        running = false;
+        await Task.WhenAll(clients).WaitAsync(TimeSpan.FromSeconds(5));
+        Assert.That(acknowledged, Is.Not.Empty);
+        await cluster.StartAllAsync();
+        _ = await cluster["east"].ReadBarrierAsync(RealCluster.Soon());
+        int[] kept = [.. cluster.Machine("east").Payloads.Select(p => BitConverter.ToInt32(p))];
+        Assert.That(acknowledged.Except(kept), Is.Empty);
+        Assert.That(kept.Distinct().Count(), Is.EqualTo(kept.Length), "none twice");
+    }
 }
