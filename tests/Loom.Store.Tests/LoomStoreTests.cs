@@ -214,6 +214,7 @@ internal sealed class LoomStoreTests
         }
     }
 
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Performance", "CA1859", Justification = "the last constraint of the chain is not what it stands for")]
     private static NUnit.Framework.Constraints.IResolveConstraint Refused(LoomErrorCode code) =>
         Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(code).And.Message.StartsWith($"LOOM{(int)code}: ");
 

@@ -16,13 +16,19 @@ namespace Loom.Store.Tests.Transcripts;
 /// Commands travel through their bytes and the applier, as in production; reads through the published state.
 /// Keys: <c>a</c> one key, <c>a..c</c> from a up to c, <c>a..</c> everything from a, <c>a*</c> prefix, <c>""</c> empty; <c>\0</c> and <c>\xff</c> are bytes.
 /// </summary>
-internal sealed class Transcript
+internal sealed class Transcript : IDisposable
 {
     private readonly LoomStateMachine machine = new(new KeyIndex(), new MemoryRecordStore());
     private readonly LocalReads reads;
     private long index;
 
-    public Transcript() => reads = new LocalReads(machine);
+    public Transcript()
+    {
+        machine.Open();
+        reads = new LocalReads(machine);
+    }
+
+    public void Dispose() => machine.Dispose();
 
     /// <summary>The text with the answers that the store gives now.</summary>
     public string Replay(string text)

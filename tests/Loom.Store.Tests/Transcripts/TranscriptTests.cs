@@ -15,7 +15,8 @@ internal sealed class TranscriptTests
     public void The_machine_answers_as_the_transcript_says(string name)
     {
         string expected = File.ReadAllText(Path.Combine(Folder, name + ".txt"));
-        string actual = new Transcript().Replay(expected);
+        using var transcript = new Transcript();
+        string actual = transcript.Replay(expected);
         if (Environment.GetEnvironmentVariable("LOOM_REWRITE") is { Length: > 0 } directory)
         {
             File.WriteAllText(Path.Combine(directory, name + ".txt"), actual);
