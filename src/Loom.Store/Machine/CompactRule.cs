@@ -10,7 +10,7 @@ namespace Loom.Store.Machine;
 /// </summary>
 internal static class CompactRule
 {
-    public static Decision Decide(long revision, StagedView state)
+    public static Decision Decide(long revision, StagedView state, bool wantsResult)
     {
         if (revision <= state.CompactRevision)
         {
@@ -23,6 +23,6 @@ internal static class CompactRule
         }
 
         state.Batch.Compact(revision);
-        return new Decision(new Outcome(0, 0, state.Revision, 0), new Revision(state.Revision));
+        return new Decision(new Outcome(0, 0, state.Revision, 0), wantsResult ? new Revision(state.Revision) : null);
     }
 }

@@ -19,7 +19,7 @@ internal static class StoreMachine
                 PutCommand put => PutRule.Decide(put.Put, state, wantsResult),
                 DeleteCommand delete => DeleteRule.Decide(delete.Delete, state, wantsResult),
                 TransactionCommand transaction => TransactionRule.Decide(transaction.Transaction, state, wantsResult),
-                CompactCommand compact => CompactRule.Decide(compact.Revision, state),
+                CompactCommand compact => CompactRule.Decide(compact.Revision, state, wantsResult),
                 _ => throw new ArgumentOutOfRangeException(nameof(command)),
             };
         if (decision.Outcome.Code != 0)

@@ -55,9 +55,18 @@ internal static class LoomStoreFactory
     private static async Task WaitUntilReadyAsync(RaftNode node, CancellationToken cancellationToken)
     {
         await node.WaitForLeaderAsync(cancellationToken).ConfigureAwait(false);
-        await node.WaitAsync(
-            static status => status.Role == "leader" && status.CommitIndex == status.LastIndex && status.AppliedIndex >= status.CommitIndex,
-            cancellationToken).ConfigureAwait(false);
+        while (true)
+        {
+            try
+            {
+                await node.ReadBarrierAsync(cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (RaftException fault) when (fault.Code == RaftErrorCode.DeadlineExceeded && !cancellationToken.IsCancellationRequested)
+            {
+                // Replaying a long log takes longer than a read may wait; only the caller's token limits an open.
+            }
+        }
     }
 
     private static FasterRecordStore OpenRecords(LoomOptions options)

@@ -1,0 +1,135 @@
+using CsCheck;
+using Loom.Raft.Consensus;
+using Loom.Raft.Replica;
+using Loom.Store.Applying;
+using Loom.Store.Commands;
+using Loom.Store.Model;
+using Loom.Store.Mvcc;
+using Loom.Store.Reads;
+using NUnit.Framework;
+
+namespace Loom.Store.Tests.Machine;
+
+/// <summary>
+/// Random commands, applied in batches of random size to the machine over the slab index, against <see cref="NaiveStore"/>: every outcome, then every range at every revision,
+/// with compactions in between that are trimmed in random steps. A second machine that was asked for no answers must have the same hashes (T4).
+/// </summary>
+internal sealed class ModelTests
+{
+    private static readonly Gen<byte[]> Key = Gen.Int[1, 3].SelectMany(length => Gen.Int[0, 3].Select(i => (byte)(i == 0 ? 0x61 : i == 1 ? 0x62 : i == 2 ? 0xFF : 0)).Array[length]);
+    private static readonly Gen<byte[]> Value = Gen.Byte[1, 2].Array[0, 2];
+
+    private static readonly Gen<KeyRange> Range = Gen.OneOf(
+        Key.Select(key => KeyRange.Single(key)),
+        Gen.Select(Key, Key, (start, end) => new KeyRange(start, end)),
+        Key.Select(key => KeyRange.From(key)),
+        Key.Select(key => KeyRange.Prefix(key)));
+
+    private static readonly Gen<Operation> Write = Gen.OneOf(
+        Gen.Select(Key, Value, (key, value) => (Operation)new PutOperation(key, value)),
+        Range.Select(range => (Operation)new DeleteOperation(range)));
+
+    private static readonly Gen<Compare> Condition = Gen.Select(Range, Gen.Int[0, 4], Gen.Int[0, 3], Gen.Long[0, 6], Value, (range, target, result, number, value) =>
+        new Compare(range, (CompareTarget)target, (CompareResult)result, number, value));
+
+    private static readonly Gen<Command> Any = Gen.Frequency(
+        (6, Gen.Select(Key, Value, Gen.Bool, (key, value, keep) => (Command)new PutCommand(new PutOperation(key, keep ? default : value) { IgnoreValue = keep, PreviousPair = true }))),
+        (2, Range.Select(range => (Command)new DeleteCommand(new DeleteOperation(range)))),
+        (3, Gen.Select(Condition.Array[0, 2], Write.Array[0, 4], Write.Array[0, 4], (compares, success, failure) => (Command)new TransactionCommand(new Transaction(compares, success, failure)))),
+        (1, Gen.Long[0, 40].Select(revision => (Command)new CompactCommand(revision))));
+
+    [Test]
+    public void The_machine_answers_as_a_plain_model_at_every_revision() =>
+        Gen.Select(Any.Array[1, 60], Gen.Int[1, 9], Range.Array[6]).Sample(
+            (commands, batch, ranges) => Check(commands, batch, ranges), iter: 150, threads: 1);
+
+    private static bool Check(Command[] commands, int batch, KeyRange[] ranges)
+    {
+        var model = new NaiveStore();
+        using var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
+        using var silent = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
+        machine.Open();
+        silent.Open();
+        for (int from = 0; from < commands.Length; from += batch)
+        {
+            Command[] part = commands[from..Math.Min(commands.Length, from + batch)];
+            ApplyResult[] results = Apply(machine, part, from, wantsResult: true);
+            ApplyResult[] quiet = Apply(silent, part, from, wantsResult: false);
+            for (int i = 0; i < part.Length; i++)
+            {
+                Same(part[i], model, results[i]);
+                Assert.That((quiet[i].Outcome, quiet[i].Hash, quiet[i].Result), Is.EqualTo((results[i].Outcome, results[i].Hash, (object?)null)));
+            }
+
+            machine.TrimStep(from % 3);
+            SameReads(model, machine, ranges);
+        }
+
+        while (machine.TrimStep(2))
+        {
+        }
+
+        SameReads(model, machine, ranges);
+        return new LocalReads(machine).Hash(0) == new LocalReads(silent).Hash(0);
+    }
+
+    private static ApplyResult[] Apply(LoomStateMachine machine, Command[] commands, int from, bool wantsResult)
+    {
+        CommittedEntry[] entries = [.. commands.Select((command, i) => new CommittedEntry(from + i + 1, 1, 0, EntryKind.Command, CommandWriter.Encode(command), wantsResult))];
+        var results = new ApplyResult[entries.Length];
+        machine.ApplyBatch(entries, results);
+        return results;
+    }
+
+    private static void Same(Command command, NaiveStore model, ApplyResult result)
+    {
+        LoomErrorCode code = 0;
+        long extra = 0;
+        int branch = 0;
+        switch (command)
+        {
+            case PutCommand put:
+                code = model.Put(put.Put);
+                break;
+            case DeleteCommand delete:
+                extra = model.Delete(delete.Delete.Range);
+                break;
+            case CompactCommand compact:
+                code = model.Compact(compact.Revision);
+                break;
+            case TransactionCommand transaction:
+                if (Loom.Store.Machine.RequestChecks.Check(transaction.Transaction) is { } fault)
+                {
+                    code = fault.Code; // duplicates: the transcripts know that rule
+                    break;
+                }
+
+                branch = model.Transact(transaction.Transaction) ? 1 : 0;
+                break;
+        }
+
+        Assert.That(result.Outcome, Is.EqualTo(new Outcome((int)code, branch, model.Revision, extra)));
+    }
+
+    private static void SameReads(NaiveStore model, LoomStateMachine machine, KeyRange[] ranges)
+    {
+        var reads = new LocalReads(machine);
+        for (long revision = 0; revision <= model.Revision + 1; revision++)
+        {
+            foreach (KeyRange range in ranges)
+            {
+                LoomErrorCode expected = model.Range(range, revision, out List<KeyValue> pairs);
+                Assert.That(reads.Range(new RangeQuery(range) { Revision = revision }, out RangeResult? result), Is.EqualTo(expected));
+                if (result is not null)
+                {
+                    Assert.That(result.Pairs.Select(Text), Is.EqualTo(pairs.Select(Text)));
+                    reads.Range(new RangeQuery(range) { Revision = revision, Limit = 1 }, out RangeResult? first);
+                    Assert.That((first!.Count, first.More, first.Pairs.Count), Is.EqualTo((pairs.Count, pairs.Count > 1, Math.Min(1, pairs.Count))));
+                }
+            }
+        }
+    }
+
+    private static string Text(KeyValue pair) =>
+        $"{Convert.ToHexString(pair.Key.Span)}={Convert.ToHexString(pair.Value.Span)} {pair.CreateRevision} {pair.ModRevision} {pair.Version}";
+}

@@ -1,0 +1,160 @@
+using Loom.Store.Model;
+
+namespace Loom.Store.Tests.Machine;
+
+/// <summary>
+/// The store as plainly as it can be said: the whole state at every revision, copied. Written from the rules, not from the code it checks:
+/// no index, no records, no overlay, strings for keys.
+/// </summary>
+internal sealed class NaiveStore
+{
+    private readonly Dictionary<long, SortedDictionary<string, KeyValue>> history = new() { [1] = new(StringComparer.Ordinal) };
+
+    public long Revision { get; private set; } = 1;
+
+    public long Compacted { get; private set; } = -1;
+
+    public LoomErrorCode Put(PutOperation put)
+    {
+        if (put.IgnoreValue && !Now.ContainsKey(Text(put.Key)))
+        {
+            return LoomErrorCode.KeyNotFound;
+        }
+
+        Commit(state => Put(state, put));
+        return 0;
+    }
+
+    public long Delete(KeyRange range)
+    {
+        long deleted = Now.Keys.Count(key => In(range, key));
+        if (deleted > 0)
+        {
+            Commit(state => Delete(state, range));
+        }
+
+        return deleted;
+    }
+
+    public LoomErrorCode Compact(long revision)
+    {
+        if (revision <= Compacted)
+        {
+            return LoomErrorCode.Compacted;
+        }
+
+        if (revision > Revision)
+        {
+            return LoomErrorCode.FutureRevision;
+        }
+
+        Compacted = revision;
+        return 0;
+    }
+
+    /// <summary>A flat transaction of puts and deletes. Returns whether the compares held.</summary>
+    public bool Transact(Transaction transaction)
+    {
+        bool held = transaction.Compares.All(compare => Holds(compare, Now));
+        IReadOnlyList<Operation> branch = held ? transaction.Success : transaction.Failure;
+        var state = new SortedDictionary<string, KeyValue>(Now, StringComparer.Ordinal);
+        bool changed = false;
+        foreach (Operation operation in branch)
+        {
+            if (operation is PutOperation put)
+            {
+                Put(state, put);
+                changed = true;
+            }
+            else if (operation is DeleteOperation delete)
+            {
+                changed |= Delete(state, delete.Range) > 0;
+            }
+        }
+
+        if (changed)
+        {
+            history[++Revision] = state;
+        }
+
+        return held;
+    }
+
+    /// <summary>Keys, values and numbers of a range, in order; or the refusal.</summary>
+    public LoomErrorCode Range(KeyRange range, long revision, out List<KeyValue> pairs)
+    {
+        pairs = [];
+        if (revision > Revision)
+        {
+            return LoomErrorCode.FutureRevision;
+        }
+
+        long at = revision <= 0 ? Revision : revision;
+        if (at < Compacted)
+        {
+            return LoomErrorCode.Compacted;
+        }
+
+        pairs = [.. history[Math.Max(at, 1)].Where(pair => In(range, pair.Key)).Select(pair => pair.Value)];
+        return 0;
+    }
+
+    private SortedDictionary<string, KeyValue> Now => history[Revision];
+
+    private void Commit(Action<SortedDictionary<string, KeyValue>> change)
+    {
+        var state = new SortedDictionary<string, KeyValue>(Now, StringComparer.Ordinal);
+        change(state);
+        history[++Revision] = state;
+    }
+
+    private void Put(SortedDictionary<string, KeyValue> state, PutOperation put)
+    {
+        string key = Text(put.Key);
+        long revision = Revision + 1;
+        state.TryGetValue(key, out KeyValue? old);
+        state[key] = new KeyValue(put.Key, put.IgnoreValue ? old!.Value : put.Value, old?.CreateRevision ?? revision, revision, (old?.Version ?? 0) + 1, 0);
+    }
+
+    private static int Delete(SortedDictionary<string, KeyValue> state, KeyRange range)
+    {
+        List<string> keys = [.. state.Keys.Where(key => In(range, key))];
+        keys.ForEach(key => state.Remove(key));
+        return keys.Count;
+    }
+
+    private static bool Holds(Compare compare, SortedDictionary<string, KeyValue> state)
+    {
+        List<KeyValue> pairs = [.. state.Where(pair => In(compare.Range, pair.Key)).Select(pair => pair.Value)];
+        if (pairs.Count == 0)
+        {
+            return compare.Target != CompareTarget.Value && Relates(compare.Result, 0L.CompareTo(compare.Number));
+        }
+
+        return pairs.All(pair => Relates(compare.Result, compare.Target switch
+        {
+            CompareTarget.Version => pair.Version.CompareTo(compare.Number),
+            CompareTarget.Create => pair.CreateRevision.CompareTo(compare.Number),
+            CompareTarget.Mod => pair.ModRevision.CompareTo(compare.Number),
+            CompareTarget.Lease => pair.Lease.CompareTo(compare.Number),
+            _ => string.CompareOrdinal(Text(pair.Value), Text(compare.Value)),
+        }));
+    }
+
+    private static bool Relates(CompareResult result, int order) => result switch
+    {
+        CompareResult.Equal => order == 0,
+        CompareResult.Greater => order > 0,
+        CompareResult.Less => order < 0,
+        _ => order != 0,
+    };
+
+    private static bool In(KeyRange range, string key)
+    {
+        string start = Text(range.Start);
+        string end = Text(range.End);
+        return end.Length == 0 ? key == start : string.CompareOrdinal(key, start) >= 0 && (end == "\0" || string.CompareOrdinal(key, end) < 0);
+    }
+
+    private static string Text(ReadOnlyMemory<byte> bytes) => System.Text.Encoding.Latin1.GetString(bytes.Span);
+}
