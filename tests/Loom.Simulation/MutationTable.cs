@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
@@ -15,7 +16,7 @@ internal sealed record MutationLine(string Name, ulong? Seed, string By);
 /// </summary>
 internal static partial class MutationTable
 {
-    private const int SearchedSeeds = 200;
+    public const int SearchedSeeds = 200;
 
     public static string Root { get; } = FindRoot();
 
@@ -69,12 +70,12 @@ internal static partial class MutationTable
     }
 
     /// <summary>Searches the first catching seed of each mutation (all of them, or those whose name contains a text) and prints the table.</summary>
-    public static int Search(string? only, int threads)
+    public static int Search(string? only, int threads, ulong seeds)
     {
         string[] names = [.. InSources().Where(n => only is null || n.Contains(only, StringComparison.OrdinalIgnoreCase))];
         Dictionary<string, MutationLine> known = Read().Where(l => l.Seed is null).ToDictionary(l => l.Name);
         MutationLine?[] found = new MutationLine?[names.Length];
-        Parallel.For(0, names.Length, new ParallelOptions { MaxDegreeOfParallelism = threads }, i =>
+        Parallel.ForEach(Partitioner.Create(Enumerable.Range(0, names.Length), EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = threads }, i =>
         {
             if (known.TryGetValue(names[i], out MutationLine? elsewhere))
             {
@@ -82,7 +83,7 @@ internal static partial class MutationTable
                 return;
             }
 
-            for (ulong seed = 1; seed <= SearchedSeeds && found[i] is null; seed++)
+            for (ulong seed = 1; seed <= seeds && found[i] is null; seed++)
             {
                 SeedReport report = Run(names[i], seed);
                 if (report.Failure is { } failure)
@@ -91,7 +92,7 @@ internal static partial class MutationTable
                 }
             }
 
-            Console.Error.WriteLine(found[i] is { } line ? $"{line.Name} | {line.Seed} | {line.By}" : $"{names[i]} SURVIVES {SearchedSeeds} seeds");
+            Console.Error.WriteLine(found[i] is { } line ? $"{line.Name} | {line.Seed} | {line.By}" : $"{names[i]} SURVIVES {seeds} seeds");
         });
 
         Console.WriteLine("# mutation | first seed that catches it | checker, or (-) the test that holds the rule where no seed can show it");
@@ -99,7 +100,7 @@ internal static partial class MutationTable
         {
             Console.WriteLine(found[i] is { } line
                 ? $"{line.Name} | {(line.Seed is { } seed ? seed.ToString(CultureInfo.InvariantCulture) : "-")} | {line.By}"
-                : $"# {names[i]} SURVIVES {SearchedSeeds} seeds");
+                : $"# {names[i]} SURVIVES {seeds} seeds");
         }
 
         return found.Any(f => f is null) ? 1 : 0;

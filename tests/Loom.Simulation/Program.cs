@@ -6,7 +6,7 @@ using Loom.Simulation.Engine;
 namespace Loom.Simulation;
 
 /// <summary>
-/// The long runs. <c>--seeds N [--from S] [--threads T] [--emit-hash]</c>, <c>--seed S [--verbose] [--mutation NAME]</c>, <c>--mutations [--only TEXT] [--threads T]</c>.
+/// The long runs. <c>--seeds N [--from S] [--threads T] [--emit-hash]</c>, <c>--seed S [--verbose] [--mutation NAME]</c>, <c>--mutations [--only TEXT] [--limit SEEDS] [--threads T]</c>.
 /// </summary>
 internal static class Program
 {
@@ -20,7 +20,7 @@ internal static class Program
         int threads = (int)Number("--threads", 1);
         if (Has("--mutations"))
         {
-            return MutationTable.Search(Option("--only"), threads);
+            return MutationTable.Search(Option("--only"), threads, Number("--limit", MutationTable.SearchedSeeds));
         }
 
         if (Option("--seed") is not null)
@@ -33,7 +33,7 @@ internal static class Program
             return RunMany(Number("--from", 1), Number("--seeds", 1), threads, Has("--emit-hash"));
         }
 
-        Console.Error.WriteLine("usage: --seeds N [--from S] [--threads T] [--emit-hash] | --seed S [--verbose] [--mutation NAME] | --mutations [--only TEXT] [--threads T]");
+        Console.Error.WriteLine("usage: --seeds N [--from S] [--threads T] [--emit-hash] | --seed S [--verbose] [--mutation NAME] | --mutations [--only TEXT] [--limit SEEDS] [--threads T]");
         return 2;
     }
 

@@ -6,6 +6,7 @@ namespace Loom.Simulation.Engine;
 /// </summary>
 internal sealed class Scheduler
 {
+    private const long MaxSteps = 1_500_000;
     private readonly PriorityQueue<Action, (long Time, long Sequence)> heap = new();
     private long sequence;
 
@@ -25,7 +26,11 @@ internal sealed class Scheduler
         {
             Action action = heap.Dequeue();
             Now = key.Time;
-            Steps++;
+            if (++Steps > MaxSteps)
+            {
+                throw new SimulationFailure("runaway", $"{MaxSteps} steps: something goes round without end");
+            }
+
             action();
             if (done is not null && done())
             {
