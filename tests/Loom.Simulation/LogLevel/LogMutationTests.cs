@@ -29,22 +29,23 @@ internal sealed class LogMutationTests
         Assert.That(recycled, Is.GreaterThan(100), "the lives are too short to recycle segments");
     }
 
-    [TestCase("L1-ack-without-flush")]
-    [TestCase("L1-ignore-flush-error")]
-    [TestCase("L2-old-records-of-recycled-segment")]
-    [TestCase("L3-rewrite-flushed-block")]
-    [TestCase("L4-cut-damage-as-torn")]
-    [TestCase("L4-both-slots-unflushed")]
-    [TestCase("L5-report-before-flush-at-open")]
-    [TestCase("L5-forget-directory-flush")]
-    [TestCase("L6-forget-vote-on-recycle")]
-    [TestCase("L6-forget-configuration")]
-    [TestCase("L6-free-before-flush")]
-    [TestCase("L7-completion-by-index")]
-    [TestCase("L8-entries-before-their-term")]
-    public void A_broken_rule_is_caught(string mutation)
+    [TestCase("L1-ack-without-flush", 1ul)]
+    [TestCase("L1-ignore-flush-error", 1ul)]
+    [TestCase("L2-old-records-of-recycled-segment", 15ul)]
+    [TestCase("L3-rewrite-flushed-block", 42ul)]
+    [TestCase("L4-cut-damage-as-torn", 1ul)]
+    [TestCase("L4-both-slots-unflushed", 178ul)]
+    [TestCase("L5-report-before-flush-at-open", 1ul)]
+    [TestCase("L5-forget-directory-flush", 1ul)]
+    [TestCase("L6-forget-vote-on-recycle", 1ul)]
+    [TestCase("L6-forget-configuration", 18ul)]
+    [TestCase("L6-free-before-flush", 1ul)]
+    [TestCase("L7-completion-by-index", 1ul)]
+    [TestCase("L8-entries-before-their-term", 2ul)]
+    public void A_broken_rule_is_caught(string mutation, ulong recordedSeed)
     {
-        for (ulong seed = 1; seed <= 200; seed++)
+        // The recorded seed catches at once; when the code has changed under it, the search begins anew.
+        foreach (ulong seed in Enumerable.Range(1, 200).Select(n => (ulong)n).Prepend(recordedSeed))
         {
             Mutations.Active = mutation;
             try

@@ -1,0 +1,264 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Log;
+using Loom.Raft.Membership;
+using Loom.Simulation.Disk;
+using NUnit.Framework;
+
+namespace Loom.Raft.Tests.Log;
+
+/// <summary>Damage is refused by name, a torn tail is cut, and the first I/O error is the last thing a log does (L1, L4).</summary>
+[TestFixture]
+internal sealed class LogDamageTests
+{
+    private const string Directory = "m/raft";
+    private static readonly LogIdentity Identity = new(0xC1, new MemberId(0xA1));
+    private static readonly DurableLogOptions Small = new() { SegmentBytes = 4 * 4096, ZeroFillBytes = 0, BatchBytes = 4096 };
+    private static readonly Configuration Initial = new(
+        PlacementGoal.Majority, [new Member(new MemberId(0xA1), 7, "a", "east", MemberRole.Voter, ["http://127.0.0.1:2380"], [])], []);
+
+    [Test]
+    public void No_flipped_bit_changes_what_is_read()
+    {
+        SimulatedDisk disk = Flushed(out List<Entry> entries);
+        int refused = 0;
+        foreach (string name in disk.ListFiles(Directory))
+        {
+            byte[] bytes = disk.ReadAll($"{Directory}/{name}");
+            for (int at = 0; at < bytes.Length; at++)
+            {
+                // Every bit of what was written, and one in 32 bytes of what is only zeros.
+                for (int bit = 0; bit < 8; bit++)
+                {
+                    if (bytes[at] == 0 && (at % 32 != 0 || bit != at / 32 % 8))
+                        continue;
+                    SimulatedDisk damaged = disk.Clone(1);
+                    damaged.FlipBit($"{Directory}/{name}", at, bit);
+                    if (!OpensAs(damaged, entries, $"{name} at {at}.{bit}"))
+                        refused++;
+                    else
+                        Assert.That(name is SyncedEnd.FileName, $"{name} at {at}.{bit} is damaged below the synced end and not refused");
+                }
+            }
+        }
+
+        Assert.That(refused, Is.GreaterThan(1000));
+    }
+
+    [Test]
+    public void A_log_cut_anywhere_below_its_synced_end_is_refused()
+    {
+        SimulatedDisk disk = Flushed(out List<Entry> entries);
+        foreach (string name in disk.ListFiles(Directory).Where(n => n != SyncedEnd.FileName))
+        {
+            int length = disk.ReadAll($"{Directory}/{name}").Length;
+            for (int cut = 0; cut < length; cut += cut % 4096 < 700 ? 1 : 61)
+            {
+                SimulatedDisk damaged = disk.Clone(1);
+                damaged.Cut($"{Directory}/{name}", cut);
+                Assert.That(OpensAs(damaged, entries, $"{name} cut at {cut}"), Is.False, $"{name} cut at {cut} is accepted");
+            }
+        }
+    }
+
+    [Test]
+    public void Damage_names_the_file_the_offset_and_the_remedy()
+    {
+        SimulatedDisk disk = Flushed(out _);
+        disk.FlipBit($"{Directory}/0000000000000002.log", 8192 + 60, 3);
+        CorruptionException refused = Assert.Throws<CorruptionException>(() => DurableLog.Open(disk, Directory, Identity, 3, Small))!;
+        Assert.Multiple(() =>
+        {
+            Assert.That(refused.File, Is.EqualTo($"{Directory}/0000000000000002.log"));
+            Assert.That(refused.Offset, Is.InRange(8192, 8192 + 60));
+            Assert.That(refused.Message, Does.Contain("remove this member from the cluster"));
+        });
+    }
+
+    [Test]
+    public void A_missing_file_is_damage([Values("synced", "0000000000000001.log", "0000000000000002.log")] string name)
+    {
+        SimulatedDisk disk = Flushed(out _);
+        disk.Delete($"{Directory}/{name}");
+        Assert.Throws<CorruptionException>(() => DurableLog.Open(disk, Directory, Identity, 3, Small));
+    }
+
+    [Test]
+    public void Damage_behind_a_power_cut_that_lost_the_synced_end_is_still_found_by_what_a_later_batch_vouches_for()
+    {
+        SimulatedDisk disk = Flushed(out List<Entry> entries);
+
+        // The side file says what it said when the segment was begun; the batches behind it are flushed.
+        var synced = DurableLog.Create(new SimulatedDisk(1), Directory, Identity, Initial, 1, Small);
+        synced.Log.Dispose();
+        var older = new SimulatedDisk(1);
+        DurableLog.Create(older, Directory, Identity, Initial, 1, Small).Log.Dispose();
+        disk.Overwrite($"{Directory}/synced", 0, older.ReadAll($"{Directory}/synced"));
+        Assert.That(OpensAs(disk.Clone(1), entries, "an old synced end"), "an older synced end alone is no damage");
+        disk.FlipBit($"{Directory}/0000000000000002.log", 8192 + 60, 3);
+        Assert.Throws<CorruptionException>(() => DurableLog.Open(disk, Directory, Identity, 3, Small));
+    }
+
+    [Test]
+    public void Another_members_log_is_refused_by_name()
+    {
+        SimulatedDisk disk = Flushed(out _);
+        RaftException refused = Assert.Throws<RaftException>(() => DurableLog.Open(disk, Directory, new LogIdentity(0xC1, new MemberId(0xA2)), 3, Small))!;
+        Assert.That(refused.Message, Does.Contain("belongs to member a1").And.Contain("not to member a2"));
+    }
+
+    [Test]
+    public void Creating_over_a_log_that_holds_something_is_refused_and_over_an_unfinished_one_is_not()
+    {
+        SimulatedDisk disk = Flushed(out _);
+        Assert.That(Assert.Throws<RaftException>(() => DurableLog.Create(disk, Directory, Identity, Initial, 3, Small))!.Code, Is.EqualTo(RaftErrorCode.CannotOpen));
+        for (int crash = 0; ; crash++)
+        {
+            var fresh = new SimulatedDisk((ulong)crash);
+            fresh.CrashAfter(crash);
+            try
+            {
+                DurableLog.Create(fresh, Directory, Identity, Initial, 3, Small);
+                break;
+            }
+            catch (SimulatedCrashException)
+            {
+                fresh.PowerCut();
+
+                // Another cluster this time: nothing of the first attempt counts.
+                LogIdentity second = new(0xC2, new MemberId(0xA1));
+                Assert.That(DurableLog.Create(fresh, Directory, second, Initial, 4, Small).Log.LastIndex, Is.Zero);
+            }
+        }
+    }
+
+    [Test]
+    public void The_first_error_is_the_end([Values(DiskOperation.Write, DiskOperation.Flush, DiskOperation.FlushDirectory, DiskOperation.Create)] object operation)
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        disk.Fault = (asked, _) =>
+        {
+            if (asked == (DiskOperation)operation)
+                throw new IOException("Input/output error (errno 5)");
+        };
+        log.Append([Make(1)]);
+        LogBatch batch = log.TakeBatch()!;
+        IOException error = Assert.Throws<IOException>(() =>
+        {
+            batch.Write();
+            batch.Flush();
+        })!;
+        log.Completed(batch.Sequence, error);
+        disk.Fault = null; // The disk would say yes again; the log must not ask.
+        Assert.Multiple(() =>
+        {
+            Assert.That(log.Failure, Is.SameAs(error));
+            Assert.That((log.DurableIndex, log.DurableSequence), Is.EqualTo((0L, 0L)));
+            Assert.That(log.TakeBatch(), Is.Null);
+            Assert.That(Assert.Throws<RaftException>(() => log.Append([Make(2)]))!.Code, Is.EqualTo(RaftErrorCode.Failed));
+            Assert.That(Assert.Throws<RaftException>(() => log.SaveHardState(new HardState(2, default)))!.Code, Is.EqualTo(RaftErrorCode.Failed));
+        });
+    }
+
+    [Test]
+    public void A_full_disk_loses_nothing_that_was_flushed()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        disk.CapacityBytes = 200_000;
+        long flushed = 0;
+        for (int i = 1; log.Failure is null; i++)
+        {
+            log.Append([Make(i, 3000)]);
+            LogBatch batch = log.TakeBatch()!;
+            try
+            {
+                batch.Write();
+                batch.Flush();
+                log.Completed(batch.Sequence, null);
+                flushed = log.DurableIndex;
+            }
+            catch (IOException e)
+            {
+                Assert.That(e.Message, Does.Contain("No space left"));
+                log.Completed(batch.Sequence, e);
+            }
+        }
+
+        disk.CapacityBytes = long.MaxValue;
+        disk.PowerCut();
+        DurableLog opened = DurableLog.Open(disk, Directory, Identity, 2, Small).Log;
+        Assert.That(flushed, Is.GreaterThan(10));
+        Assert.That(opened.LastIndex, Is.EqualTo(flushed));
+    }
+
+    [Test]
+    public void A_member_restarted_after_a_failed_flush_does_not_trust_the_page_cache()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        log.Append([Make(1)]);
+        Drain(log);
+        log.Append([Make(2)]);
+        LogBatch batch = log.TakeBatch()!;
+        batch.Write();
+        disk.Fault = (asked, _) => throw (asked == DiskOperation.Flush ? new IOException("Input/output error (errno 5)") : new InvalidOperationException());
+        Assert.Throws<IOException>(batch.Flush);
+        disk.Fault = null;
+        disk.Kill();
+        long reported = DurableLog.Open(disk, Directory, Identity, 2, Small).Log.DurableIndex;
+        disk.PowerCut();
+        Assert.That(DurableLog.Open(disk, Directory, Identity, 3, Small).Log.LastIndex, Is.EqualTo(reported).And.EqualTo(2));
+    }
+
+    /// <summary>A small log in two segments, the last batch flushed and reported, killed without being closed.</summary>
+    private static SimulatedDisk Flushed(out List<Entry> entries)
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        log.SaveHardState(new HardState(1, new MemberId(0xA1)));
+        entries = [Make(1), Make(2), Make(3)];
+        log.Append([entries[0]]);
+        Drain(log);
+        log.Append([entries[1], entries[2]]);
+        Drain(log);
+        disk.Kill();
+        return disk;
+    }
+
+    /// <summary>False: refused.</summary>
+    private static bool OpensAs(SimulatedDisk disk, List<Entry> entries, string where)
+    {
+        try
+        {
+            RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, 3, Small);
+            using DurableLog log = opened.Log;
+            Assert.That((log.LastIndex, opened.HardState), Is.EqualTo(((long)entries.Count, new HardState(1, new MemberId(0xA1)))), where);
+            IReadOnlyList<Entry> read = log.Read(1, entries.Count, 1000);
+            for (int i = 0; i < entries.Count; i++)
+                Assert.That(read[i].Body.Span.SequenceEqual(entries[i].Body.Span) && read[i] == (entries[i] with { Body = read[i].Body }), where);
+            return true;
+        }
+        catch (RaftException)
+        {
+            return false;
+        }
+    }
+
+    private static Entry Make(long index, int size = 40)
+    {
+        byte[] body = new byte[size];
+        body[0] = (byte)index;
+        return new Entry(index, 1, EntryKind.Command, index * 10, body);
+    }
+
+    private static void Drain(DurableLog log)
+    {
+        while (log.TakeBatch() is { } batch)
+        {
+            batch.Write();
+            batch.Flush();
+            log.Completed(batch.Sequence, null);
+        }
+    }
+}
