@@ -146,6 +146,10 @@ internal sealed class DurableLogTests
             Drain(log);
         }
 
+        while (log.PrepareAhead())
+        {
+        }
+
         int before = disk.ListFiles(Directory).Count;
         log.TruncateBelow(290);
         Assert.That(log.PrepareAhead(), Is.False, "nothing is freed before the new base is flushed");
