@@ -76,7 +76,7 @@ public sealed class DatacenterLossTests
     private static async Task RunAsync(int seed, Func<LoomCluster, Task> fault)
     {
         using LoomCluster cluster = await LoomCluster.StartAsync();
-        ScenarioWorkload workload = new(cluster, seed);
+        using ScenarioWorkload workload = new(cluster, seed);
         for (int round = 0; round < Rounds; round++)
         {
             long before = workload.Acknowledged;

@@ -12,7 +12,7 @@ namespace Loom.Scenarios.Workload;
 /// Clients in a closed loop, each pinned to one member, none of which retries: put, compare-and-set, linearizable read, local read, and a transaction over two keys.
 /// Every value is unique, so that each revision names its cause. One history for the whole life of the cluster.
 /// </summary>
-internal sealed class ScenarioWorkload(LoomCluster cluster, int seed)
+internal sealed class ScenarioWorkload(LoomCluster cluster, int seed) : IDisposable
 {
     private const int Keys = 6;
     private const int ClientsPerNode = 2;
@@ -50,6 +50,8 @@ internal sealed class ScenarioWorkload(LoomCluster cluster, int seed)
         await running;
         stop.Dispose();
     }
+
+    public void Dispose() => stop.Dispose();
 
     public static ByteString Key(int key) => ByteString.CopyFromUtf8(string.Create(CultureInfo.InvariantCulture, $"k{key}"));
 
