@@ -148,8 +148,8 @@ internal sealed class Simulation
     /// <summary>A write through each of them within a bounded time, then the same state everywhere among them.</summary>
     private void Demand(List<SimMember> members, string whom)
     {
-        // A member may refuse only when it is started: then it is out of the demand, as one whose disk was damaged.
-        members.RemoveAll(m => m.Refuses is not null);
+        // A member may refuse only when it is started: then it is out of the demand, as is one whose disk was emptied (its repair is a new id, E1).
+        members.RemoveAll(m => m.Refuses is not null || !m.MayVote);
         long bound = (80 * cluster.Swarm.ElectionTimeout) + (10 * Ns.Second);
         foreach (SimMember member in members)
         {
@@ -178,7 +178,7 @@ internal sealed class Simulation
 
     private void CheckHistory()
     {
-        foreach (SimMember member in cluster.Members.Where(m => m.IsUp))
+        foreach (SimMember member in cluster.Members.Where(m => m.IsUp && m.MayVote))
         {
             // A final read of everything, which the checks below judge like any other.
             ClientOperation read = cluster.History.Add(cluster.Workload.ReadAll(2000 + member.Number, member));
@@ -186,7 +186,7 @@ internal sealed class Simulation
             (read.Status, read.Return) = (OperationStatus.Acknowledged, cluster.Scheduler.Now);
         }
 
-        SimMember witness = cluster.Members.First(m => m.IsUp);
+        SimMember witness = cluster.Members.First(m => m.IsUp && m.MayVote);
         RevisionChecker.Check(cluster.History.Operations, Revisions(witness));
         search = SearchChecker.Check(cluster.History.Operations, SearchSteps);
     }

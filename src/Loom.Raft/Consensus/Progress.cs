@@ -99,7 +99,17 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
             return false;
         }
 
-        Probe(Math.Max(Match + 1, Math.Min(previous, retry + 1)));
+        long probe = Math.Max(Match + 1, Math.Min(previous, retry + 1));
+        bool again = !Replicating && probe == Next;
+        Probe(probe);
+        if (again)
+        {
+            // The member refuses what it had acknowledged: it lost its disk (E1). The same append at once would go back and forth without end,
+            // and every duplicate would multiply it; the next heartbeat's answer is soon enough.
+            ProbePaused = true;
+            return false;
+        }
+
         return true;
     }
 

@@ -95,6 +95,16 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         member.DurableAtEnd = Math.Min(member.Durable, member.Terms.Count - 1);
         member.Commit = 0;
         member.Applied = 0;
+        if (members.Count == 1)
+        {
+            // What was not flushed here was nowhere else, and the term may be led again.
+            for (int index = (int)member.DurableAtEnd + 1; index < member.Terms.Count; index++)
+            {
+                entries.Remove((index, member.Terms[index]));
+            }
+
+            timeBases.Clear();
+        }
 
         // An unflushed term may be lost; leading one term in two lives is as bad as two leaders.
         member.Term = 0;
@@ -112,6 +122,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         if (member.IsWiped)
         {
             member.IsWiped = false;
+            (member.TermsBeforeWipe, member.DurableBeforeWipe) = ([.. member.Terms], member.DurableAtEnd);
             member.Configurations.RemoveAll(c => c > 0);
             member.Terms.RemoveRange(1, member.Terms.Count - 1);
             member.DurableAtEnd = 0;
@@ -316,7 +327,8 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
             {
                 voters++;
                 long durable = member.View.IsUp ? member.View.Log.DurableIndex : member.DurableAtEnd;
-                if (durable >= index && index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term)
+                if ((durable >= index && index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term)
+                    || (member.DurableBeforeWipe >= index && member.TermsBeforeWipe[(int)index] == committed[(int)index].Term))
                 {
                     holders++;
                     datacenters |= 1 << member.View.Datacenter;
@@ -395,5 +407,10 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         public long DurableAtEnd { get; set; }
 
         public bool IsWiped { get; set; }
+
+        /// <summary>What it had answered for before its disk was emptied: those answers may be counted later. That is safe as long as it does not vote (E1).</summary>
+        public List<long> TermsBeforeWipe { get; set; } = [];
+
+        public long DurableBeforeWipe { get; set; }
     }
 }
