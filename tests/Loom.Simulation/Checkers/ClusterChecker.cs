@@ -95,16 +95,6 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         member.DurableAtEnd = Math.Min(member.Durable, member.Terms.Count - 1);
         member.Commit = 0;
         member.Applied = 0;
-        if (members.Count == 1)
-        {
-            // What was not flushed here was nowhere else, and the term may be led again.
-            for (int index = (int)member.DurableAtEnd + 1; index < member.Terms.Count; index++)
-            {
-                entries.Remove((index, member.Terms[index]));
-            }
-
-            timeBases.Clear();
-        }
 
         // An unflushed term may be lost; leading one term in two lives is as bad as two leaders.
         member.Term = 0;
@@ -136,6 +126,17 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
                     $"n{number} had called ({index}, term {member.Terms[(int)index]}) durable; after the restart its log ends at {log.LastIndex}"
                     + (index <= log.LastIndex ? $" and holds term {log.TermAt(index)} there" : ""));
             }
+        }
+
+        if (members.Count == 1)
+        {
+            // What is lost here was nowhere else, and its term may be led again.
+            for (long index = log.LastIndex + 1; index < member.Terms.Count; index++)
+            {
+                entries.Remove((index, member.Terms[(int)index]));
+            }
+
+            timeBases.Remove(member.Terms[^1]);
         }
 
         if (member.Terms.Count - 1 > log.LastIndex)

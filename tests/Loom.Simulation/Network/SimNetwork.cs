@@ -40,6 +40,7 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
     private readonly int nodes = datacenters.Count;
     private readonly bool[] cut = new bool[datacenters.Count * datacenters.Count];
     private readonly long[] cloggedUntil = new long[datacenters.Count * datacenters.Count];
+    private readonly long[] datagramFreeAt = new long[datacenters.Count * datacenters.Count];
     private readonly long[] streamFreeAt = new long[datacenters.Count * datacenters.Count];
     private readonly int[] streamGeneration = new int[datacenters.Count * datacenters.Count];
 
@@ -67,6 +68,7 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
 
     public void HealAll()
     {
+        Array.Clear(datagramFreeAt);
         Array.Clear(cut);
         Array.Clear(cloggedUntil);
     }
@@ -93,6 +95,11 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
             if (!Calm && random.Chance(rates.Reorder))
             {
                 at += random.Between(0, rates.ReorderBy);
+            }
+            else
+            {
+                // Otherwise in order, as on the connection that it stands for.
+                at = datagramFreeAt[link] = Math.Max(at, datagramFreeAt[link]);
             }
 
             // A cut also ends what is under way.
