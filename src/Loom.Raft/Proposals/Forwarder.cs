@@ -141,9 +141,11 @@ internal sealed class Forwarder
         }
 
         // The receipt may come after the log went another way there.
-        var term = answer.Index <= CommittedIndex && answer.Index >= log.BaseIndex ? log.TermAt(answer.Index) : CommittedTerm;
-        return pending.Supersede(answer.Index, term) && pending.State == PendingState.Appended ? pending : null;
+        return IsSuperseded(pending, CommittedIndex + 1, CommittedTerm) && pending.State == PendingState.Appended ? pending : null;
     }
+
+    /// <summary>What <see cref="Pending.Supersede"/> says, given that the entry before <paramref name="from"/> and all before it are committed here and a term was reached.</summary>
+    public bool IsSuperseded(Pending pending, long from, long term) => pending.Supersede(from, term, log);
 
     /// <summary>An entry committed. True when its term is new: then <see cref="Pending.Supersede"/> is due for every unsettled proposal.</summary>
     public bool Committed(long index, long term)

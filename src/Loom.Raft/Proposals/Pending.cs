@@ -129,12 +129,17 @@ internal sealed class Pending
 
     /// <summary>
     /// An entry of <paramref name="term"/> committed at <paramref name="index"/>. Terms never decrease along the log, so whatever an older term put
-    /// there or behind can never commit: those attempts are over (P3). True if one was the newest attempt.
+    /// there or behind can never commit: those attempts are over (P3). So are those before it whose place, committed by now, holds an entry of another term
+    /// in <paramref name="log"/>, be it an older one: a later leader may carry an entry of term 7 to where an attempt of term 8 had stood.
+    /// True if one was the newest attempt.
     /// </summary>
-    public bool Supersede(long index, long term)
+    public bool Supersede(long index, long term, IRaftLog? log = null)
     {
-        earlier?.RemoveAll(a => a.HasReceipt && a.Index >= index && a.Term < term);
-        if (current.Tag == 0 || !current.HasReceipt || current.Index < index || current.Term >= term)
+        bool IsOver(in Attempt a) => a.Tag != 0 && a.HasReceipt
+            && (a.Index >= index ? a.Term < term : log is not null && a.Index >= log.BaseIndex && log.TermAt(a.Index) != a.Term);
+
+        earlier?.RemoveAll(a => IsOver(a));
+        if (!IsOver(current))
         {
             return false;
         }

@@ -325,7 +325,7 @@ internal sealed class Proposer
         supersededAt = (index, term);
         ForEachUnsettled(static (self, pending) =>
         {
-            if (pending.Supersede(self.supersededAt.Index, self.supersededAt.Term) && pending.State == PendingState.Appended)
+            if (self.forwarder.IsSuperseded(pending, self.supersededAt.Index, self.supersededAt.Term) && pending.State == PendingState.Appended)
             {
                 self.Again(pending);
             }

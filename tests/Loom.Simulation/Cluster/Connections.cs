@@ -85,6 +85,7 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
         }
 
         up[Pair(a, b)] = false;
+        cluster.Trace.Add(a, "loses its connection to n{0}", b);
         cluster.Network.BreakStream(a, b);
         cluster.Network.BreakStream(b, a);
         Tell(a, lane => new PeerDisconnected(cluster.Members[b].Id, lane));
@@ -108,6 +109,7 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
         }
 
         up[Pair(a, b)] = true;
+        cluster.Trace.Add(a, "is connected to n{0}", b);
         Tell(a, lane => new PeerConnected(cluster.Members[b].Id, lane));
         Tell(b, lane => new PeerConnected(cluster.Members[a].Id, lane));
     }

@@ -172,6 +172,7 @@ internal sealed class SimCluster
         int to = NumberOf(message.To);
         if (!connections.IsUp(from.Number, to))
         {
+            Trace.Add(from.Number, "has no connection for a message to n{0}", to);
             return;
         }
 

@@ -11,7 +11,12 @@ internal sealed class SeedTests
     private const int SeedsInTwoProcesses = 20;
 
     /// <summary>Bugs that seeds found, by the table in docs/reliability.md: each stays a test for ever.</summary>
-    private static readonly (ulong Seed, string What)[] Regressions = [];
+    private static readonly (ulong Seed, string What)[] Regressions =
+    [
+        (1, "a receipt with the refusal Invalid could not be decoded"),
+        (103, "a member that had lost its disk and the leader sent each other the same append and refusal without end"),
+        (398, "an attempt whose place was committed with an entry of an older term was waited for for ever"),
+    ];
 
     [Test]
     public void Three_hundred_seeds_break_no_promise()
