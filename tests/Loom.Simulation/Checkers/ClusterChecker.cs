@@ -60,6 +60,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     {
         MemberMemory member = members[number];
         IMemberView view = member.View;
+        member.LedBefore = member.LedTerm;
         ObserveLog(member);
         if (view.ConfigurationIndex != member.Configurations[^1])
         {
@@ -87,6 +88,9 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         }
     }
 
+    /// <summary>A message has left the member: its term, and in it the member's vote, must be on disk (L8). Pre-votes promise nothing.</summary>
+    public void ObserveSent(int number, long term) => members[number].SentTerm = Math.Max(members[number].SentTerm, term);
+
     /// <summary>The member's process ended. What its log called durable until now must be there when it is opened again.</summary>
     public void ObserveEnd(int number)
     {
@@ -105,9 +109,20 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     public void ObserveWipe(int number) => members[number].IsWiped = true;
 
     /// <summary>The member's log was opened, before its first step.</summary>
-    public void ObserveOpen(int number)
+    public void ObserveOpen(int number, HardState hardState)
     {
         MemberMemory member = members[number];
+        if (member.IsWiped)
+        {
+            member.SentTerm = 0;
+        }
+        else if (hardState.Term < member.SentTerm
+            || (hardState.Term == member.SentTerm && votes.TryGetValue((number, hardState.Term), out ulong vote) && hardState.Vote.Value != vote))
+        {
+            throw new SimulationFailure("promise-forgotten",
+                $"n{number} had sent messages in term {member.SentTerm}; after the restart it knows term {hardState.Term} and a vote for {hardState.Vote}");
+        }
+
         IRaftLog log = member.View.Log;
         if (member.IsWiped)
         {
@@ -297,6 +312,12 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
             throw new SimulationFailure("index-order", $"n{view.Number}: commit {view.Commit} > last {member.Terms.Count - 1}");
         }
 
+        // E5: a leader that led this term before the step commits by counting its own term's entries only; anything older may still be overwritten (figure 8).
+        if (view.Commit > member.Commit && view.IsLeader && member.LedBefore == view.Term && member.Terms[(int)view.Commit] != view.Term)
+        {
+            throw new SimulationFailure("commit-term", $"n{view.Number} leads term {view.Term} and commits up to {view.Commit}, an entry of term {member.Terms[(int)view.Commit]}");
+        }
+
         for (long index = member.Commit + 1; index <= view.Commit; index++)
         {
             EntryFacts facts = entries[(index, member.Terms[(int)index])];
@@ -398,6 +419,11 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         public long Term { get; set; }
 
         public long LedTerm { get; set; }
+
+        /// <summary>The term that it led before this step.</summary>
+        public long LedBefore { get; set; }
+
+        public long SentTerm { get; set; }
 
         public long Commit { get; set; }
 

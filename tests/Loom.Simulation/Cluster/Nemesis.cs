@@ -22,6 +22,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         Repeat("wipe", swarm.WipeEvery, Wipe);
         Repeat("damage", swarm.DamageEvery, Damage);
         Repeat("transfer", swarm.TransferEvery, Transfer);
+        Repeat("reset", swarm.ResetEvery, own => cluster.ResetConnection(own.Below(cluster.Members.Count), own.Below(cluster.Members.Count)));
         Repeat("configure", swarm.ConfigureEvery, Configure);
     }
 

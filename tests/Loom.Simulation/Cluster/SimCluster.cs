@@ -137,6 +137,14 @@ internal sealed class SimCluster
         Nemesis.MemberEnded(member);
     }
 
+    public void ResetConnection(int a, int b)
+    {
+        if (a != b)
+        {
+            connections.Break(a, b);
+        }
+    }
+
     public void Post(int number, ReplicaEvent happened)
     {
         if (Members[number].IsUp)
@@ -156,6 +164,11 @@ internal sealed class SimCluster
         else if (message.Kind == MessageKind.Vote)
         {
             Checker.ObserveVote(from.Number, message.Term, from.Id.Value);
+        }
+
+        if (message.Kind is not (MessageKind.PreVote or MessageKind.PreVoteResponse))
+        {
+            Checker.ObserveSent(from.Number, message.Term);
         }
 
         Message copy = Wire.Copy(message);

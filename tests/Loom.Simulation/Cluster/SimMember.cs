@@ -134,7 +134,7 @@ internal sealed class SimMember : IMemberView
         Cluster.Trace.Add(Number, "starts life {0}: log ends at {1}, term {2}", Life, recovered.Log.LastIndex, recovered.HardState.Term);
         SimClock clock = new(Cluster.Scheduler, random.Between(0, 100_000) * Ns.Second, 1 + ((random.Double() - 0.5) * 2 * Cluster.Swarm.ClockSkew));
         process = new MemberProcess(this, recovered, clock, random.Split("process", (ulong)Life));
-        Cluster.Checker.ObserveOpen(Number);
+        Cluster.Checker.ObserveOpen(Number, recovered.HardState);
         process.Start();
         Cluster.MemberStarted(this);
     }

@@ -137,6 +137,11 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
             {
                 Deliver(link, deliver);
             }
+            else if (!Calm && random.Chance(0.5))
+            {
+                // It had arrived before the connection ended and is read only now, perhaps after what the next connection brought.
+                scheduler.After(random.Between(0, 500 * Ns.Millisecond), () => Deliver(link, deliver));
+            }
             else
             {
                 Dropped++;
