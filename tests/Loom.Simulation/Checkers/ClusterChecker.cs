@@ -117,7 +117,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
             member.SentTerm = 0;
         }
         else if (hardState.Term < member.SentTerm
-            || (hardState.Term == member.SentTerm && votes.TryGetValue((number, hardState.Term), out ulong vote) && hardState.Vote.Value != vote))
+            || (hardState.Term == member.SentTerm && member.TermsBeforeWipe.Count == 0 && votes.TryGetValue((number, hardState.Term), out ulong vote) && hardState.Vote.Value != vote))
         {
             throw new SimulationFailure("promise-forgotten",
                 $"n{number} had sent messages in term {member.SentTerm}; after the restart it knows term {hardState.Term} and a vote for {hardState.Vote}");

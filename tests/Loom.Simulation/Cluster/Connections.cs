@@ -10,6 +10,8 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
 {
     private readonly bool[] up = new bool[cluster.Swarm.Places.Count * cluster.Swarm.Places.Count];
 
+    private readonly int[] retries = new int[cluster.Swarm.Places.Count * cluster.Swarm.Places.Count];
+
     public bool IsUp(int a, int b) => up[Pair(a, b)];
 
     public void MemberStarted(int number)
@@ -93,7 +95,18 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
         RetrySoon(a, b);
     }
 
-    private void RetrySoon(int a, int b) => cluster.Scheduler.After(random.Between(10, 120) * Ns.Millisecond, () => Connect(a, b));
+    private void RetrySoon(int a, int b)
+    {
+        // One retry per pair: an older one would bring the connection up before its end was told.
+        int retry = ++retries[Pair(a, b)];
+        cluster.Scheduler.After(random.Between(10, 120) * Ns.Millisecond, () =>
+        {
+            if (retry == retries[Pair(a, b)])
+            {
+                Connect(a, b);
+            }
+        });
+    }
 
     private void Connect(int a, int b)
     {
