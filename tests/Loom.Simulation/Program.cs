@@ -114,6 +114,7 @@ internal static class Program
             flush errors, empty disks    {total.FlushErrors}, {total.Wiped}
             refused for damage           {total.Refused}
             transfers                    {total.Transfers}
+            two leaders at once          {total.TwoLeaders}
             slowest seed                 {reports.MaxBy(r => r.Seconds)!.Seed}: {reports.Max(r => r.Seconds):F1} s
 
             """;

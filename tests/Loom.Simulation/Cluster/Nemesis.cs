@@ -183,6 +183,25 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         }
     }
 
+    /// <summary>Two members lead, each its term: the moment at which the older one must not answer reads (R1). Callers of its own are mostly stuck in writes.</summary>
+    private void ProbeOldLeaders(SimMember newest)
+    {
+        foreach (SimMember old in cluster.Members.Where(m => m.IsLeader && m != newest))
+        {
+            cluster.Coverage.TwoLeaders++;
+            for (int i = 0; i < 8; i++)
+            {
+                cluster.Scheduler.After(random.Between(0, cluster.Swarm.ElectionTimeout / 2), () =>
+                {
+                    if (old.IsLeader)
+                    {
+                        new SimClient(cluster, cluster.Workload, random, 3000 + old.Number, old.Number).ReadOnce(old);
+                    }
+                });
+            }
+        }
+    }
+
     private void Pause(SimRandom own)
     {
         cluster.Coverage.Pauses++;
@@ -232,18 +251,27 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
     /// <summary>Somebody has just begun to lead.</summary>
     public void LeaderSeen(SimMember leader, long term)
     {
+        ProbeOldLeaders(leader);
         if (stopped || !random.Chance(cluster.Swarm.HuntLeaders))
         {
             return;
         }
 
         long election = cluster.Swarm.ElectionTimeout;
-        List<int> cut = [.. Enumerable.Range(0, cluster.Members.Count).Where(i => i != leader.Number && random.Chance(0.6))];
+
+        // Left alone for long it may not know for a while that another one leads; cut off from some and stopped soon, its last entries are on few logs.
+        bool alone = random.Chance(0.4);
+        List<int> cut = [.. Enumerable.Range(0, cluster.Members.Count).Where(i => i != leader.Number && (alone || random.Chance(0.6)))];
         cluster.Trace.Add(leader.Number, "is hunted: cut off from {0} members", cut.Count);
         foreach (int other in cut)
         {
             cluster.Network.Cut(leader.Number, other);
-            cluster.Scheduler.After(random.Tail(2 * election), () => cluster.Network.Heal(leader.Number, other));
+            cluster.Scheduler.After(alone ? 3 * election : random.Tail(2 * election), () => cluster.Network.Heal(leader.Number, other));
+        }
+
+        if (alone)
+        {
+            return;
         }
 
         cluster.Scheduler.After(random.Tail(election / 2), () =>
@@ -287,7 +315,44 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
             SimMember target = own.Pick([.. cluster.Members.Where(m => m.Place.Role == MemberRole.Voter)]);
             MemberId wanted = own.Chance(0.3) ? MemberId.None : target.Id;
             leader.Process.Post(new TransferRequested(new TransferRequest(wanted, leader.Process.Clock.Now + cluster.Swarm.ElectionTimeout, null)));
+            if (target != leader && own.Chance(0.5))
+            {
+                DelayTransfer(own, leader, target);
+            }
         }
+    }
+
+    /// <summary>The order to campaign arrives after the leader gave up on it, and the leader hears of nothing: only its own rounds can tell it.</summary>
+    private void DelayTransfer(SimRandom own, SimMember leader, SimMember target)
+    {
+        long late = cluster.Scheduler.Now + (cluster.Swarm.ElectionTimeout * own.Between(11, 18) / 10);
+        cluster.Network.Clog(leader.Number, target.Number, late);
+        bool slowAnswers = own.Chance(0.6);
+        cluster.Scheduler.At(late - own.Between(0, cluster.Swarm.ElectionTimeout / 10), () =>
+        {
+            for (int other = 0; other < cluster.Members.Count && !stopped; other++)
+            {
+                if (other != leader.Number && slowAnswers)
+                {
+                    // Answers to rounds from before the election arrive after the new leader's first commit: they confirm nothing that was asked since.
+                    cluster.Network.Clog(other, leader.Number, late + (cluster.Swarm.ElectionTimeout / 2));
+                }
+                else if (other != leader.Number)
+                {
+                    CutFor(other, leader.Number, 2 * cluster.Swarm.ElectionTimeout);
+                    if (other != target.Number)
+                    {
+                        CutFor(leader.Number, other, 2 * cluster.Swarm.ElectionTimeout);
+                    }
+                }
+            }
+        });
+    }
+
+    private void CutFor(int from, int to, long duration)
+    {
+        cluster.Network.Cut(from, to);
+        cluster.Scheduler.After(duration, () => cluster.Network.Heal(from, to));
     }
 
     /// <summary>A configuration with the same voters and another client URL: it takes force at append and must go back with truncation (E4).</summary>

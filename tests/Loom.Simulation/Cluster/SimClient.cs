@@ -17,6 +17,7 @@ internal sealed class SimClient
     private readonly SimRandom random;
     private readonly int number;
     private readonly int home;
+    private bool once;
     private ClientOperation? running;
     private ClientOperation? refused;
 
@@ -33,9 +34,16 @@ internal sealed class SimClient
 
     public void Start() => cluster.Scheduler.After(random.Between(0, 200 * Ns.Millisecond), Next);
 
+    /// <summary>One linearizable read, and no more.</summary>
+    public void ReadOnce(SimMember member)
+    {
+        once = true;
+        Run(member, workload.ReadOne(number, member));
+    }
+
     private void Next()
     {
-        if (cluster.WorkloadEnded)
+        if (once || cluster.WorkloadEnded)
         {
             return;
         }
@@ -74,12 +82,27 @@ internal sealed class SimClient
         long patience = random.Between(2, 60) * cluster.Swarm.Heartbeat;
         SimMember.Ticket ticket = operation.IsWrite
             ? member.Propose(workload.Encode(operation), patience, completion => Completed(operation, completion))
-            : member.ReadBarrier(patience, completion => Completed(member, operation, completion));
+            : ReadBarrier(member, operation, patience);
         ticket.OnProcessEnd = () => Finish(operation, operation.IsWrite ? OperationStatus.Unknown : OperationStatus.NotApplied);
         if (random.Chance(0.03))
         {
             cluster.Scheduler.After(random.Tail(patience / 4), () => member.Abandon(ticket));
         }
+    }
+
+    /// <summary>R1, seen from above: whatever anybody knew to be committed when the barrier was asked for is applied here when it holds.</summary>
+    private SimMember.Ticket ReadBarrier(SimMember member, ClientOperation operation, long patience)
+    {
+        long committed = cluster.Checker.HighestCommit;
+        return member.ReadBarrier(patience, completion =>
+        {
+            if (completion.Succeeded && member.Applied < committed)
+            {
+                throw new SimulationFailure("stale-barrier", $"a barrier holds on n{member.Number} at {member.Applied}, but {committed} was committed when it was asked for: {operation}");
+            }
+
+            Completed(member, operation, completion);
+        });
     }
 
     private void Completed(ClientOperation operation, ProposalCompletion completion)

@@ -31,6 +31,9 @@ internal sealed class Coverage
 
     public long Transfers { get; set; }
 
+    /// <summary>A member began to lead while another one still thought that it led.</summary>
+    public long TwoLeaders { get; set; }
+
     public void Add(Coverage other)
     {
         Crashes += other.Crashes;
@@ -42,6 +45,7 @@ internal sealed class Coverage
         Refused += other.Refused;
         Wiped += other.Wiped;
         Transfers += other.Transfers;
+        TwoLeaders += other.TwoLeaders;
     }
 }
 

@@ -115,7 +115,7 @@ internal sealed record Swarm
             InflightMessages = network.Reorder > 0 ? random.Pick([1, 4]) : random.Pick([1, 4, 256]),
             AppendBytes = random.Pick([200L, 4096L, 256L << 10]),
             // Far beyond real crystals in some seeds: only grants may lean on clock rates (G1), ReadIndex and elections must not.
-            ClockSkew = random.Chance(0.5) ? random.Double() * (random.Chance(0.4) ? 0.4 : 0.05) : 0,
+            ClockSkew = random.Chance(0.5) ? random.Double() * (random.Chance(0.6) ? 0.4 : 0.05) : 0,
             SafetyPhase = Math.Min(safety, 8 * Ns.Second),
             Clients = (int)random.Between(2, 8),
             ThinkTime = random.Between(2, 60) * Ns.Millisecond,

@@ -44,6 +44,8 @@ internal sealed class Workload(OperationHistory history, Swarm swarm, ApplyLog a
     public ClientOperation Again(ClientOperation operation, int client, SimMember member) =>
         Make(client, member, operation.Conditions, [.. operation.Effects.Select(e => e.Value == 0 ? e : new Effect(e.Key, nextValue++))]);
 
+    public ClientOperation ReadOne(int client, SimMember member) => Make(client, member, [], [], reads: [Window]);
+
     /// <summary>A read of every key that was ever used.</summary>
     public ClientOperation ReadAll(int client, SimMember member) => Make(client, member, [], [], reads: [.. Enumerable.Range(0, Keys)]);
 
