@@ -27,6 +27,9 @@ internal interface IMemberView
 
     long Commit { get; }
 
+    /// <summary>On a leader: what an entry appended now would be stamped with.</summary>
+    long ClusterTime { get; }
+
     long Applied { get; }
 }
 
@@ -35,7 +38,7 @@ internal interface IMemberView
 /// change, a commit is durable on a quorum, the order of indexes (L9), equal states at equal indexes, cluster time (T5), one vote per term, and what was durable before
 /// a crash is there after it. Each look costs what changed, not what there is.
 /// </summary>
-internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, bool twoDatacenters)
+internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, bool twoDatacenters, long electionTimeout)
 {
     private readonly SortedDictionary<long, (int Member, int Life)> leaders = [];
     private readonly Dictionary<(long Index, long Term), EntryFacts> entries = [];
@@ -75,6 +78,12 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         member.Term = view.Term;
         HighestTerm = Math.Max(HighestTerm, view.Term);
         ObserveLeader(member);
+        if (view.IsLeader && member.LedBefore == view.Term && view.ClusterTime - member.ClusterTime > electionTimeout + Ns.Microsecond)
+        {
+            throw new SimulationFailure("cluster-time", $"n{number} adds {(view.ClusterTime - member.ClusterTime) / 1e6:F1} ms of cluster time at once; at most one election timeout may be added (T5)");
+        }
+
+        member.ClusterTime = view.IsLeader ? view.ClusterTime : 0;
         ObserveCommit(member);
         ObserveApplied(member);
     }
@@ -424,6 +433,8 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         public long LedBefore { get; set; }
 
         public long SentTerm { get; set; }
+
+        public long ClusterTime { get; set; }
 
         public long Commit { get; set; }
 

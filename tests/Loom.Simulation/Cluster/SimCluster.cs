@@ -65,7 +65,7 @@ internal sealed class SimCluster
         Scheduler = new Scheduler();
         Trace = new Trace(Scheduler, verbose);
         Network = new SimNetwork(Scheduler, random.Split("network"), Swarm.Network, [.. Swarm.Places.Select(p => p.Datacenter)]);
-        Checker = new ClusterChecker(Scheduler, 1 + Swarm.ClockSkew, Swarm.Goal == PlacementGoal.TwoDatacenters);
+        Checker = new ClusterChecker(Scheduler, 1 + Swarm.ClockSkew, Swarm.Goal == PlacementGoal.TwoDatacenters, Swarm.ElectionTimeout);
         ApplyLog = new ApplyLog();
         History = new OperationHistory();
         Workload = new Workload(History, Swarm, ApplyLog);

@@ -92,6 +92,8 @@ internal sealed class SimMember : IMemberView
 
     long IMemberView.Commit => Process.Core.Commit;
 
+    long IMemberView.ClusterTime => Process.Core.ClusterTime;
+
     public long Applied => process?.Applier.AppliedIndex ?? 0;
 
     public UInt128 ApplyHash => process?.Applier.ApplyHash ?? default;
