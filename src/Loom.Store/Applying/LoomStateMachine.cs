@@ -58,13 +58,24 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     public long CompactRevision => Volatile.Read(ref publishedCompact);
 
-    /// <summary>What readers see now. The compacted revision is read second: it may be the younger, never the older of the two.</summary>
+    /// <summary>
+    /// What readers see now, at a revision that was not compacted when it was complete. A compaction that is published between the two reads may stand above the revision;
+    /// such a view would refuse a read of the newest revision, and a reader that asks "was anything compacted since?" would take its trimmed answer for whole. It is taken again:
+    /// the revision is published before a compaction of it, so the second try sees it.
+    /// </summary>
     public ReadView View
     {
         get
         {
-            long revision = Revision;
-            return new ReadView(Index, Records, revision, CompactRevision);
+            while (true)
+            {
+                long revision = Revision;
+                long compacted = CompactRevision;
+                if (compacted <= revision)
+                {
+                    return new ReadView(Index, Records, revision, compacted);
+                }
+            }
         }
     }
 

@@ -68,10 +68,57 @@ internal sealed class ConcurrencyTests
         Assert.That(reads, Is.GreaterThan(100));
     }
 
+    /// <summary>
+    /// A view whose revision compaction had passed before it was complete would refuse a read of the newest revision, and let a transaction believe that nothing was trimmed since.
+    /// </summary>
+    [Test]
+    public void A_view_is_never_older_than_what_was_compacted()
+    {
+        using var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
+        machine.Open();
+        bool done = false;
+        string? overtaken = null;
+        Thread[] readers = [.. Enumerable.Range(0, 3).Select(_ => new Thread(() =>
+        {
+            while (!Volatile.Read(ref done))
+            {
+                ReadView view = machine.View;
+                if (view.CompactRevision > view.Revision)
+                {
+                    overtaken = $"revision {view.Revision}, compacted {view.CompactRevision}";
+                }
+            }
+        }))];
+        foreach (Thread reader in readers)
+        {
+            reader.Start();
+        }
+
+        var results = new ApplyResult[2];
+        for (long round = 1; round <= 30_000 && overtaken is null; round++)
+        {
+            machine.ApplyBatch([Entry((2 * round) - 1, new PutCommand(new PutOperation(Key(0), Key(1)))), Entry(2 * round, new CompactCommand(round + 1))], results);
+            Assert.That(results[1].Outcome.Code, Is.Zero);
+        }
+
+        Volatile.Write(ref done, true);
+        foreach (Thread reader in readers)
+        {
+            reader.Join();
+        }
+
+        Assert.That(overtaken, Is.Null);
+    }
+
     /// <summary>All keys carry the number of one round, and exactly those are missing that this round deletes.</summary>
     private static void ReadOnce(LocalReads local)
     {
-        local.Range(new RangeQuery(KeyRange.All), out RangeResult? all);
+        LoomErrorCode refusal = local.Range(new RangeQuery(KeyRange.All), out RangeResult? all);
+        if (refusal != 0)
+        {
+            throw new InvalidOperationException($"a read of the newest revision was refused: {refusal}");
+        }
+
         if (all!.Pairs.Count == 0)
         {
             return;
