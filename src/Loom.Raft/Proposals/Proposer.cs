@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 
@@ -22,14 +21,9 @@ internal sealed class Proposer
     private readonly List<ProposalCompletion> completions;
     private readonly PendingProposals commands = new(Window);
     private readonly PendingProposals duties = new(DutyWindow);
-    private readonly Queue<Pending> waiting = new();
-    private readonly Queue<Pending> waitingDuties = new();
-    private readonly Queue<Pending> restarted = new();
+    private readonly ProposalQueue queue;
+    private readonly SessionOpening opening;
     private readonly List<Pending> scratch = [];
-    private ulong nonce;
-    private long session;
-    private Pending? opening;
-    private long bytes;
 
     // Arguments of the walks over all unsettled proposals: static walkers keep the frequent ones free of allocations.
     private MemberId lostPeer;
@@ -41,17 +35,18 @@ internal sealed class Proposer
         this.options = options;
         this.forwarder = forwarder;
         this.completions = completions;
-        nonce = firstNonce;
+        queue = new ProposalQueue(options);
+        opening = new SessionOpening(options, firstNonce);
     }
 
     /// <summary>When <see cref="Sweep(long, RaftErrorCode)"/> is due.</summary>
     public long SweepAt { get; private set; } = long.MaxValue;
 
     /// <summary>The session of this process, or 0.</summary>
-    public long Session => session;
+    public long Session => opening.Session;
 
     /// <summary>Proposals that are not settled, waiting ones included.</summary>
-    public long Unsettled => waiting.Count + waitingDuties.Count + restarted.Count + (commands.Next - commands.Floor) + (duties.Next - duties.Floor);
+    public long Unsettled => queue.Count + (commands.Next - commands.Floor) + (duties.Next - duties.Floor);
 
     /// <summary>How a proposal of this session ended, while it is among the last 1,024 settled (P1).</summary>
     public SettledProposal? FindSettled(ProposalId id) => commands.FindSettled(id);
@@ -62,7 +57,7 @@ internal sealed class Proposer
         var refusal = gate != 0 ? gate
             : request.Payload.Length > options.MaxProposalBytes ? RaftErrorCode.TooLarge
             : request.Deadline <= now ? RaftErrorCode.DeadlineExceeded
-            : IsFull(request) ? RaftErrorCode.Overloaded
+            : queue.IsFull(request) ? RaftErrorCode.Overloaded
             : 0;
         if (refusal != 0)
         {
@@ -72,18 +67,8 @@ internal sealed class Proposer
 
         var pending = new Pending { Kind = request.Kind, Payload = request.Payload, Request = request };
         request.Pending = pending;
-        bytes += request.Payload.Length;
-        (request.Kind == EntryKind.Command ? waiting : waitingDuties).Enqueue(pending);
+        queue.Enqueue(pending);
         SweepAt = Math.Min(SweepAt, request.Deadline);
-    }
-
-    private bool IsFull(ProposalRequest request)
-    {
-        // The reserve lets a full system still delete, compact and change members (S6).
-        var reserve = request.Priority == ProposalPriority.Reserved ? 8 : 0;
-        var queue = request.Kind == EntryKind.Command ? waiting : waitingDuties;
-        return queue.Count >= options.MaxWaitingProposals + (options.MaxWaitingProposals / 8 * reserve / 8)
-            || bytes + request.Payload.Length > options.MaxProposalQueueBytes + (options.MaxProposalQueueBytes / 8 * reserve / 8);
     }
 
     /// <summary>The caller leaves: it learns what is known now.</summary>
@@ -98,40 +83,26 @@ internal sealed class Proposer
     /// <summary>Gives ids to those that wait, as far as the window allows, and queues them for the leader.</summary>
     public void Pump()
     {
-        while (!duties.IsFull && TakeWaiting(waitingDuties) is { } duty)
+        while (!duties.IsFull && queue.TakeDuty() is { } duty)
         {
             Start(duty, new ProposalId(0, duties.Add(duty)), (long)options.Incarnation);
         }
 
-        if (waiting.Count + restarted.Count == 0)
+        if (Session == 0)
         {
+            if (queue.HasCommands && opening.Begin() is { } entry)
+            {
+                forwarder.Enqueue(entry);
+            }
+
             return;
         }
 
-        if (session == 0)
-        {
-            OpenSession();
-            return;
-        }
-
-        while (!commands.IsFull && (TakeWaiting(restarted) ?? TakeWaiting(waiting)) is { } command)
+        while (!commands.IsFull && queue.TakeCommand() is { } command)
         {
             var sequence = commands.Add(command);
-            Start(command, new ProposalId(session, sequence), commands.Floor);
+            Start(command, new ProposalId(Session, sequence), commands.Floor);
         }
-    }
-
-    private static Pending? TakeWaiting(Queue<Pending> queue)
-    {
-        while (queue.TryDequeue(out var pending))
-        {
-            if (pending.State == PendingState.Waiting)
-            {
-                return pending;
-            }
-        }
-
-        return null;
     }
 
     private void Start(Pending pending, ProposalId id, long floor)
@@ -139,28 +110,6 @@ internal sealed class Proposer
         pending.Id = id;
         pending.Body = Envelope.Encode(pending.Kind, id, floor, pending.Payload.Span);
         forwarder.Enqueue(pending);
-    }
-
-    /// <summary>One session per process: opened by an entry with our nonce; a repeat of that entry opens one more, which nobody uses and which expires (P2).</summary>
-    private void OpenSession()
-    {
-        if (opening is not null)
-        {
-            return;
-        }
-
-        var member = new byte[Envelope.OpenSessionPayloadBytes];
-        BinaryPrimitives.WriteUInt64LittleEndian(member, options.Id.Value);
-        nonce = unchecked((nonce * 6364136223846793005UL) + 1442695040888963407UL);
-        var id = new ProposalId(0, (long)nonce);
-        opening = new Pending
-        {
-            Kind = EntryKind.OpenSession,
-            Payload = member,
-            Id = id,
-            Body = Envelope.Encode(EntryKind.OpenSession, id, (long)options.Incarnation, member),
-        };
-        forwarder.Enqueue(opening);
     }
 
     /// <summary>A receipt of a leader elsewhere, or a refusal.</summary>
@@ -225,9 +174,8 @@ internal sealed class Proposer
             {
                 pending.Request = null;
                 asked.Pending = retry;
-                restarted.Enqueue(retry);
                 Settle(pending, applied: false, default);
-                bytes += retry.Payload.Length;
+                queue.Enqueue(retry);
                 return;
             }
         }
@@ -305,7 +253,7 @@ internal sealed class Proposer
         var header = Envelope.ReadHeader(entry.Body.Span);
         if (entry.Kind == EntryKind.OpenSession)
         {
-            return opening is not null && header.Id == opening.Id && (ulong)header.Floor == options.Incarnation;
+            return opening.IsOurs(header);
         }
 
         var pending = Find(entry.Kind, header);
@@ -315,7 +263,7 @@ internal sealed class Proposer
 
     private Pending? Find(EntryKind kind, in EnvelopeHeader header) => kind switch
     {
-        EntryKind.Command => session != 0 && header.Id.Session == session ? commands.Find(header.Id.Sequence) : null,
+        EntryKind.Command => Session != 0 && header.Id.Session == Session ? commands.Find(header.Id.Sequence) : null,
         EntryKind.Duty => (ulong)header.Floor == options.Incarnation ? duties.Find(header.Id.Sequence) : null,
         _ => null,
     };
@@ -344,15 +292,13 @@ internal sealed class Proposer
 #endif
         switch (outcome.Kind)
         {
-            case EntryKind.OpenSession when opening is not null && outcome.Id == opening.Id:
-                session = outcome.Index;
-                forwarder.Forget(opening, PendingState.Settled);
-                opening = null;
+            case EntryKind.OpenSession when opening.Opened(outcome) is { } entry:
+                forwarder.Forget(entry, PendingState.Settled);
                 break;
             case EntryKind.Duty when duties.Find(outcome.Id.Sequence) is { } duty:
                 Finish(duty, outcome);
                 break;
-            case EntryKind.Command when outcome.Id.Session == session && commands.Find(outcome.Id.Sequence) is { } command:
+            case EntryKind.Command when outcome.Id.Session == Session && commands.Find(outcome.Id.Sequence) is { } command:
                 Finish(command, outcome);
                 break;
         }
@@ -386,7 +332,7 @@ internal sealed class Proposer
     /// </summary>
     private void RestartSession()
     {
-        session = 0;
+        opening.End();
         scratch.Clear();
         commands.DrainTo(scratch);
         foreach (var pending in scratch)
@@ -397,11 +343,11 @@ internal sealed class Proposer
                 var again = new Pending { Kind = pending.Kind, Payload = pending.Payload, Request = request };
                 pending.Request = null;
                 request.Pending = again;
-                restarted.Enqueue(again);
+                queue.Restart(again);
             }
             else
             {
-                bytes -= pending.Payload.Length;
+                queue.Release(pending);
             }
         }
     }
@@ -412,25 +358,12 @@ internal sealed class Proposer
         sweep = (now, expired);
         SweepAt = long.MaxValue;
         ForEachUnsettled(static (self, pending) => self.Sweep(pending));
-        SweepQueue(waiting);
-        SweepQueue(waitingDuties);
-        SweepQueue(restarted);
+        queue.ForEach(SweepDeadline);
     }
 
     private void Sweep(Pending pending)
     {
-        if (pending.Request is { } request)
-        {
-            if (request.Deadline <= sweep.Now)
-            {
-                Conclude(pending, sweep.Expired);
-            }
-            else
-            {
-                SweepAt = Math.Min(SweepAt, request.Deadline);
-            }
-        }
-
+        SweepDeadline(pending);
         var due = forwarder.DueAt(pending);
         if (due <= sweep.Now)
         {
@@ -442,23 +375,20 @@ internal sealed class Proposer
         }
     }
 
-    private void SweepQueue(Queue<Pending> queue)
+    private void SweepDeadline(Pending pending)
     {
-        foreach (var pending in queue)
+        if (pending.Request is not { } request)
         {
-            if (pending.Request is not { } request)
-            {
-                continue;
-            }
+            return;
+        }
 
-            if (request.Deadline <= sweep.Now)
-            {
-                Conclude(pending, sweep.Expired);
-            }
-            else
-            {
-                SweepAt = Math.Min(SweepAt, request.Deadline);
-            }
+        if (request.Deadline <= sweep.Now)
+        {
+            Conclude(pending, sweep.Expired);
+        }
+        else
+        {
+            SweepAt = Math.Min(SweepAt, request.Deadline);
         }
     }
 
@@ -469,13 +399,7 @@ internal sealed class Proposer
     public void ConcludeAll(RaftErrorCode code)
     {
         ForEachUnsettled((self, pending) => self.ConcludeIfAsked(pending, code));
-        foreach (var queue in (Queue<Pending>[])[waiting, waitingDuties, restarted])
-        {
-            foreach (var pending in queue)
-            {
-                ConcludeIfAsked(pending, code);
-            }
-        }
+        queue.ForEach(pending => ConcludeIfAsked(pending, code));
     }
 
     private void ConcludeIfAsked(Pending pending, RaftErrorCode code)
@@ -497,7 +421,7 @@ internal sealed class Proposer
         if (pending.State == PendingState.Waiting)
         {
             pending.State = PendingState.Settled;
-            bytes -= pending.Payload.Length;
+            queue.Release(pending);
         }
         else if (pending.NoOpenAttempt || pending.Kind == EntryKind.Duty)
         {
@@ -519,16 +443,16 @@ internal sealed class Proposer
     {
         forwarder.Forget(pending, PendingState.Settled);
         (pending.Kind == EntryKind.Duty ? duties : commands).Settle(pending, pending.Id.Sequence, applied, result);
-        bytes -= pending.Payload.Length;
+        queue.Release(pending);
     }
 
     private void ForEachUnsettled(Action<Proposer, Pending> act)
     {
         ForEachUnsettled(commands, act);
         ForEachUnsettled(duties, act);
-        if (opening is not null)
+        if (opening.Pending is { } entry)
         {
-            act(this, opening);
+            act(this, entry);
         }
     }
 

@@ -21,13 +21,9 @@ internal sealed class ReplicaCore
     private readonly LeaderIntake intake;
     private readonly ReadBarrier reads;
     private readonly Transfers transfers;
+    private readonly HandOver handOver;
     private readonly List<PeerView> peers = [];
     private long coreDeadline;
-    private long handedOver;
-    private long applied;
-    private int worksOut;
-    private long clusterTime;
-    private UInt128 applyHash;
     private (MemberId Leader, long Term) lastLeader;
     private bool noQuorum;
     private bool stopped;
@@ -41,11 +37,11 @@ internal sealed class ReplicaCore
         Options = options;
         this.core = core;
         this.log = log;
-        handedOver = applied = appliedIndex;
         var random = new SeededRandom(options.Seed ^ options.Incarnation);
         forwarder = new Forwarder(options, log, effects.Forward, random.Next());
         proposer = new Proposer(options, forwarder, effects.Proposals, random.Next());
         intake = new LeaderIntake(options.Id, proposer, effects.Forward);
+        handOver = new HandOver(options, log, proposer, effects.Apply, appliedIndex);
         reads = new ReadBarrier(options, effects.Reads);
         transfers = new Transfers(options.Id, effects.Transfers);
     }
@@ -53,10 +49,10 @@ internal sealed class ReplicaCore
     public ReplicaOptions Options { get; }
 
     /// <summary>Everything up to here is applied here.</summary>
-    public long Applied => applied;
+    public long Applied => handOver.Applied;
 
     /// <summary>Everything up to here was handed to the applier.</summary>
-    public long HandedOver => handedOver;
+    public long HandedOver => handOver.HandedOver;
 
     /// <summary>The consensus core, for status and for <see cref="RaftCore.MayVote"/> (E1); its Step belongs to this replica.</summary>
     public RaftCore Core => core;
@@ -215,7 +211,7 @@ internal sealed class ReplicaCore
         }
 
         transfers.Check(now, core);
-        HandOver();
+        handOver.Advance(core.Commit);
         effects.LogWork = log.HasWork;
         effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(proposer.SweepAt, reads.SweepAt));
     }
@@ -244,7 +240,7 @@ internal sealed class ReplicaCore
         effects.Failure is not null ? RaftErrorCode.Failed
         : stopped ? RaftErrorCode.Stopped
         : core.NoQuorum(now) ? RaftErrorCode.NoQuorum
-        : isWrite && core.Commit - applied > Options.MaxForwardLag ? RaftErrorCode.Overloaded
+        : isWrite && core.Commit - Applied > Options.MaxForwardLag ? RaftErrorCode.Overloaded
         : 0;
 
     private void StepCore(long now, RaftEvent @event) => Absorb(now, core.Step(now, @event));
@@ -272,7 +268,7 @@ internal sealed class ReplicaCore
 
         foreach (var answer in output.Reads)
         {
-            reads.OnAnswer(now, answer, applied);
+            reads.OnAnswer(now, answer, Applied);
         }
     }
 
@@ -326,45 +322,14 @@ internal sealed class ReplicaCore
 
     private void OnApplied(long now, AppliedBatch batch)
     {
-        worksOut--;
-        applied = batch.LastIndex;
-        clusterTime = batch.ClusterTime;
-        applyHash = batch.ApplyHash;
-        log.AdvanceApplied(applied);
+        handOver.Done(batch);
         foreach (var outcome in batch.Local)
         {
             proposer.OnOutcome(outcome);
         }
 
-        reads.OnApplied(applied);
-        StepCore(now, new Applied(applied));
-    }
-
-    /// <summary>Hands committed and locally durable entries to the applier (L9), in works of bounded size.</summary>
-    private void HandOver()
-    {
-        var limit = Math.Min(core.Commit, log.DurableIndex);
-#if LOOM_MUTATIONS
-        limit = Diagnostics.Mutations.On("L9-apply-before-durable") ? core.Commit : limit;
-        limit = Diagnostics.Mutations.On("L9-apply-before-commit") ? log.DurableIndex : limit;
-#endif
-        while (handedOver < limit && worksOut < Options.MaxApplyWorks)
-        {
-            var entries = log.Read(handedOver + 1, Math.Min(limit, handedOver + Options.MaxApplyEntries), Options.MaxApplyBytes);
-            List<LocalEntry>? local = null;
-            for (var i = 0; i < entries.Count; i++)
-            {
-                if (proposer.OnCommitted(entries[i], out var wantsResult))
-                {
-                    local ??= new List<LocalEntry>(entries.Count - i);
-                    local.Add(new LocalEntry(i, wantsResult));
-                }
-            }
-
-            handedOver = entries[^1].Index;
-            worksOut++;
-            effects.Apply.Add(new ApplyWork(entries, local is null ? [] : local));
-        }
+        reads.OnApplied(Applied);
+        StepCore(now, new Applied(Applied));
     }
 
     private void TakeTransfer(long now, TransferRequest request)
@@ -422,47 +387,5 @@ internal sealed class ReplicaCore
     }
 
     /// <summary>A picture of this replica; the host adds what the connections know.</summary>
-    public RaftNodeStatus CaptureStatus()
-    {
-        core.Peers(peers);
-        var rows = new PeerStatus[peers.Count];
-        for (var i = 0; i < rows.Length; i++)
-        {
-            var rtt = peers[i].RoundTripNanoseconds;
-            rows[i] = new PeerStatus(peers[i].Id, false, peers[i].Match, rtt == 0 ? double.NaN : rtt / 1e6, 0);
-        }
-
-        return new RaftNodeStatus
-        {
-            ClusterId = Options.ClusterId,
-            MemberId = Options.Id,
-            Role = Role(),
-            Term = core.Term,
-            Leader = core.Leader,
-            LastIndex = log.LastIndex,
-            CommitIndex = core.Commit,
-            AppliedIndex = applied,
-            ClusterTime = clusterTime,
-            ApplyHash = applyHash,
-            NoQuorum = noQuorum,
-            Failure = effects.Failure?.Message,
-            LogBytes = log.SizeBytes,
-            Peers = rows,
-        };
-    }
-
-    private string Role() =>
-        effects.Failure is not null ? "failed"
-        : stopped && core.Role != RaftRole.Leader ? "stopped"
-        : core.Role switch
-        {
-            RaftRole.Leader => "leader",
-            RaftRole.Candidate or RaftRole.PreCandidate => "candidate",
-            _ => core.Configuration.Find(Options.Id)?.Role switch
-            {
-                Membership.MemberRole.Standby => "standby",
-                Membership.MemberRole.Learner => "learner",
-                _ => "follower",
-            },
-        };
+    public RaftNodeStatus CaptureStatus() => StatusPicture.Of(Options, core, log, handOver, noQuorum, stopped, effects.Failure, peers);
 }

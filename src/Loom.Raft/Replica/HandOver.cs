@@ -1,0 +1,61 @@
+using Loom.Raft.Proposals;
+
+namespace Loom.Raft.Replica;
+
+/// <summary>
+/// Hands committed and locally durable entries to the applier in works of bounded size, a few at a time, and takes them back.
+/// Invariant (L9): applied ≤ handed over ≤ min(commit, durable here).
+/// </summary>
+internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer proposer, List<ApplyWork> works, long appliedIndex)
+{
+    private int worksOut;
+
+    /// <summary>Everything up to here was handed to the applier.</summary>
+    public long HandedOver { get; private set; } = appliedIndex;
+
+    /// <summary>Everything up to here is applied here.</summary>
+    public long Applied { get; private set; } = appliedIndex;
+
+    /// <summary>Cluster time of the last applied entry (T5).</summary>
+    public long ClusterTime { get; private set; }
+
+    /// <summary>Rolling hash up to <see cref="Applied"/> (S5).</summary>
+    public UInt128 ApplyHash { get; private set; }
+
+    /// <summary>Hands out what may be applied now.</summary>
+    public void Advance(long commit)
+    {
+        var limit = Math.Min(commit, log.DurableIndex);
+#if LOOM_MUTATIONS
+        limit = Diagnostics.Mutations.On("L9-apply-before-durable") ? commit : limit;
+        limit = Diagnostics.Mutations.On("L9-apply-before-commit") ? log.DurableIndex : limit;
+#endif
+        while (HandedOver < limit && worksOut < options.MaxApplyWorks)
+        {
+            var entries = log.Read(HandedOver + 1, Math.Min(limit, HandedOver + options.MaxApplyEntries), options.MaxApplyBytes);
+            List<LocalEntry>? local = null;
+            for (var i = 0; i < entries.Count; i++)
+            {
+                if (proposer.OnCommitted(entries[i], out var wantsResult))
+                {
+                    local ??= new List<LocalEntry>(entries.Count - i);
+                    local.Add(new LocalEntry(i, wantsResult));
+                }
+            }
+
+            HandedOver = entries[^1].Index;
+            worksOut++;
+            works.Add(new ApplyWork(entries, local is null ? [] : local));
+        }
+    }
+
+    /// <summary>The applier finished the oldest work that is out.</summary>
+    public void Done(AppliedBatch batch)
+    {
+        worksOut--;
+        Applied = batch.LastIndex;
+        ClusterTime = batch.ClusterTime;
+        ApplyHash = batch.ApplyHash;
+        log.AdvanceApplied(Applied);
+    }
+}
