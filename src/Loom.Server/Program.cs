@@ -1,5 +1,4 @@
 using Loom.Server.Cli;
-using Loom.Server.Demo;
 using Loom.Server.Hosting;
 
 namespace Loom.Server;
@@ -13,7 +12,7 @@ internal static class Program
         {
             return args is ["serve", ..]
                 ? await ServeCommand.RunAsync(args[1..], context.Environment, context.Output, context.Error, StoreOpening.OpenAsync, CancellationToken.None).ConfigureAwait(false)
-                : await LoomCommandLine.RunAsync(args, context, [DemoCommand.Create()], CancellationToken.None).ConfigureAwait(false);
+                : await LoomCommandLine.RunAsync(args, context, [DemoCommand.Create(context)], CancellationToken.None).ConfigureAwait(false);
         }
         finally
         {

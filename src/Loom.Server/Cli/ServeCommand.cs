@@ -29,10 +29,6 @@ internal static class ServeCommand
             }
 
             settings = ServeSettings.From(sources);
-            if (sources.Text("exit-with-stdin") == "true")
-            {
-                EndWithStandardInput();
-            }
         }
         catch (ConfigurationException exception)
         {
@@ -42,19 +38,6 @@ internal static class ServeCommand
 
         return await new NodeHost(settings, open, error).RunAsync(stop).ConfigureAwait(false);
     }
-
-    /// <summary>Whoever started this process holds the other end of its standard input; when that end is gone, however it went, nobody needs this process.</summary>
-    private static void EndWithStandardInput() => new Thread(() =>
-    {
-        using Stream input = Console.OpenStandardInput();
-        byte[] ignored = new byte[256];
-        while (input.Read(ignored) > 0)
-        {
-            // Nothing is ever said on it.
-        }
-
-        System.Diagnostics.Process.GetCurrentProcess().Kill();
-    }) { IsBackground = true, Name = "loom-stdin" }.Start();
 
     private static void WriteHelp(TextWriter output)
     {

@@ -49,6 +49,9 @@ internal sealed record ServeSettings
 
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
+    /// <summary>Stop when standard input ends: a node that a demo or test started must not outlive it.</summary>
+    public bool ExitWithInput { get; init; }
+
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
     /// <summary>5 s + 2 election timeouts, as etcd's.</summary>
@@ -93,6 +96,7 @@ internal sealed record ServeSettings
             KeepAliveInterval = sources.Duration("grpc-keepalive-interval", plainIsMilliseconds: false),
             KeepAliveTimeout = sources.Duration("grpc-keepalive-timeout", plainIsMilliseconds: false),
             LogLevel = Level(sources),
+            ExitWithInput = SettingSources.ParseBoolean(sources.Text("exit-with-stdin")) == true,
             Warnings = sources.Warnings,
         };
     }

@@ -248,7 +248,7 @@ internal sealed class SettingSources
     }
 
     /// <summary>Go's strconv.ParseBool.</summary>
-    private static bool? ParseBoolean(string text) => text switch
+    internal static bool? ParseBoolean(string text) => text switch
     {
         "1" or "t" or "T" or "true" or "TRUE" or "True" => true,
         "0" or "f" or "F" or "false" or "FALSE" or "False" => false,

@@ -35,7 +35,7 @@ internal static class SettingTable
         new("listen-peer-urls", Text, Works, "", "where to listen for members (default: the advertised ones)"),
         new("initial-advertise-peer-urls", Text, Works, "", "where members reach this one (default: its entry in --initial-cluster)"),
         new("placement-goal", Text, Works, "majority", "majority, or two-datacenters: a commit needs voters of two datacenters"),
-        new("exit-with-stdin", SettingKind.Boolean, Hidden, "false", "end, at once, when standard input closes: children of the demo never outlive it"),
+        new("exit-with-stdin", SettingKind.Boolean, Hidden, "false", "stop when standard input ends: for parents that may be killed"),
         new("test-peer-delay", Text, Hidden, "", "DC=MS,...: round-trip time to add to frames from that datacenter"),
 
         // etcd's, without a meaning here

@@ -41,6 +41,12 @@ internal sealed class NodeHost
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(stop);
         using PosixSignalRegistration term = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
+        if (settings.ExitWithInput)
+        {
+            // A background thread: a read of standard input cannot be cancelled, and must not hold the process.
+            new Thread(() => WaitForEndOfInput(Stop)) { IsBackground = true, Name = "loom-stdin" }.Start();
+        }
+
         using ILoggerFactory loggers = LoggerFactory.Create(ConfigureLogging);
         try
         {
@@ -64,6 +70,11 @@ internal sealed class NodeHost
         void OnSignal(PosixSignalContext context)
         {
             context.Cancel = true;
+            Stop();
+        }
+
+        void Stop()
+        {
             try
             {
                 stopping.Cancel();
@@ -73,6 +84,24 @@ internal sealed class NodeHost
                 // The node has just ended by itself.
             }
         }
+    }
+
+    private static void WaitForEndOfInput(Action stop)
+    {
+        byte[] ignored = new byte[256];
+        using Stream input = Console.OpenStandardInput();
+        try
+        {
+            while (input.Read(ignored) > 0)
+            {
+            }
+        }
+        catch (IOException)
+        {
+            // As good as its end.
+        }
+
+        stop();
     }
 
     private async Task<int> RunAsync(ILoggerFactory loggers, CancellationTokenSource stopping)
