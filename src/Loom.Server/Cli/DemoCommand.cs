@@ -59,7 +59,7 @@ internal static class DemoCommand
         }
     }
 
-    private static IReadOnlyList<int> RoundTrips(string? text)
+    private static int[] RoundTrips(string? text)
     {
         if (string.IsNullOrEmpty(text))
         {

@@ -107,6 +107,7 @@ internal sealed class NodeHost
     private async Task<int> RunAsync(ILoggerFactory loggers, CancellationTokenSource stopping)
     {
         RefuseToFormWhatExists();
+        NodeServer.RequireFreePorts(settings);
         ILoomStore store = await open(settings, loggers, stopping.Token).ConfigureAwait(false);
         NodeServer? server = null;
         try
@@ -292,6 +293,12 @@ internal sealed class NodeHost
         // Frameworks log per call at Information and below: never on the hot path.
         logging.AddFilter("Microsoft", settings.LogLevel > LogLevel.Warning ? settings.LogLevel : LogLevel.Warning);
         logging.AddFilter("Grpc", settings.LogLevel > LogLevel.Warning ? settings.LogLevel : LogLevel.Warning);
+
+        // Its one warning at start is about the mixed endpoint, which OnePort takes care of.
+        logging.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Error);
+
+        // A start that fails is told in one sentence by RunAsync.
+        logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         logging.AddSimpleConsole(console =>
         {
             console.SingleLine = true;

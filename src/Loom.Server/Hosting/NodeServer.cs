@@ -82,6 +82,27 @@ internal sealed class NodeServer : IAsyncDisposable
         return new NodeServer(application, health, addresses);
     }
 
+    /// <summary>
+    /// Tries the ports before the data directory is touched: a node that was started with a wrong port must not leave a newly formed cluster behind.
+    /// </summary>
+    /// <exception cref="ConfigurationException">One is in use.</exception>
+    public static void RequireFreePorts(ServeSettings settings)
+    {
+        foreach (Uri uri in settings.ListenClientUrls.Select(url => new Uri(url)))
+        {
+            IPAddress address = uri.Host == "localhost" ? IPAddress.Loopback : IPAddress.Parse(uri.Host.Trim('[', ']'));
+            using var listener = new TcpListener(address, uri.Port);
+            try
+            {
+                listener.Start();
+            }
+            catch (SocketException exception)
+            {
+                throw CannotBind(exception, settings);
+            }
+        }
+    }
+
     /// <summary>Stops taking connections and waits a bounded time for the calls under way.</summary>
     public Task StopAsync(CancellationToken cancellationToken) => application.StopAsync(cancellationToken);
 

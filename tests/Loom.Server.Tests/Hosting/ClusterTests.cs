@@ -1,0 +1,113 @@
+using System.Globalization;
+using Google.Protobuf;
+using Grpc.Net.Client;
+using Loom.Server.Cli;
+using Loom.Server.Etcd.Protos;
+using Loom.Server.Hosting;
+using Loom.Server.Tests.Etcd;
+
+namespace Loom.Server.Tests.Hosting;
+
+/// <summary>
+/// Goal: every member serves everything, the standby too. Method: three voters in three datacenters and a standby, as <c>loom serve</c> would run them, in this process.
+/// </summary>
+[TestFixture]
+internal sealed class ClusterTests
+{
+    [Test]
+    public async Task Any_member_takes_writes_and_serves_reads_and_status_shows_the_map()
+    {
+        string directory = Directory.CreateTempSubdirectory("loom-cluster-").FullName;
+        string[] members = ["east1@east", "east2@east/standby", "west1@west", "south1@south"];
+        int[] peers = [.. members.Select(_ => EtcdProcess.FreePort())];
+        string[] endpoints = [.. members.Select(_ => string.Create(CultureInfo.InvariantCulture, $"127.0.0.1:{EtcdProcess.FreePort()}"))];
+        string cluster = string.Join(',', members.Select((m, i) => string.Create(CultureInfo.InvariantCulture, $"{m}=http://127.0.0.1:{peers[i]}")));
+        using var stop = new CancellationTokenSource();
+        SharedText[] errors = [.. members.Select(_ => new SharedText())];
+        Task<int>[] nodes = [.. members.Select((m, i) => Task.Run(() => ServeCommand.RunAsync(
+            ["--name", m.Split('@')[0], "--initial-cluster", cluster, "--data-dir", Path.Combine(directory, m.Split('@')[0]), "--listen-client-urls", "http://" + endpoints[i], "--log-level", "error"],
+            new Dictionary<string, string>(), TextWriter.Null, errors[i].Writer, StoreOpening.OpenAsync, stop.Token)))];
+        try
+        {
+            await WaitUntilAsync(() => errors.All(e => e.Read().Contains("ready:", StringComparison.Ordinal)), () => string.Join("\n", errors.Select(e => e.Read())));
+            await UseEveryMemberAsync(endpoints);
+            await LookAtTheMapAsync(endpoints);
+        }
+        finally
+        {
+            await stop.CancelAsync();
+        }
+
+        int[] codes = await Task.WhenAll(nodes).WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.That(codes, Is.All.Zero, string.Join("\n", errors.Select(e => e.Read())));
+        Assert.That(errors[1].Read(), Does.Contain("ready: east2 (standby in east) serves").And.Contains("4 members in 3 datacenters. You can lose any one datacenter."));
+        Directory.Delete(directory, recursive: true);
+    }
+
+    private static async Task UseEveryMemberAsync(string[] endpoints)
+    {
+        GrpcChannel[] channels = [.. endpoints.Select(e => GrpcChannel.ForAddress("http://" + e))];
+        for (int i = 0; i < channels.Length; i++)
+        {
+            PutResponse put = await new KV.KVClient(channels[i]).PutAsync(new PutRequest { Key = ByteString.CopyFromUtf8($"k{i}"), Value = ByteString.CopyFromUtf8("v") });
+            foreach (GrpcChannel other in channels)
+            {
+                RangeResponse range = await new KV.KVClient(other).RangeAsync(new RangeRequest { Key = ByteString.CopyFromUtf8($"k{i}") });
+                Assert.That((range.Count, range.Header.Revision), Is.EqualTo((1, put.Header.Revision)));
+            }
+        }
+
+        var hashes = new List<(uint, long, ulong)>();
+        foreach (GrpcChannel channel in channels)
+        {
+            HashKVResponse hash = await new Maintenance.MaintenanceClient(channel).HashKVAsync(new HashKVRequest());
+            hashes.Add((hash.Hash, hash.CompactRevision, hash.Header.ClusterId));
+            MemberListResponse list = await new Cluster.ClusterClient(channel).MemberListAsync(new MemberListRequest { Linearizable = true });
+            Assert.That(list.Members.Select(m => (m.IsLearner, m.ClientURLs.Count, m.PeerURLs.Count)), Is.EqualTo(Enumerable.Repeat((false, 1, 1), endpoints.Length)));
+            channel.Dispose();
+        }
+
+        Assert.That(hashes.Distinct().Count(), Is.EqualTo(1));
+    }
+
+    private static async Task LookAtTheMapAsync(string[] endpoints)
+    {
+        var output = new StringWriter();
+        var context = new CommandContext { Input = Stream.Null, Output = output, Error = output, Environment = new Dictionary<string, string>(), IsInputRedirected = true };
+        int code = await LoomCommandLine.RunAsync(["status", "--endpoints", endpoints[1]], context, [], CancellationToken.None);
+        string[] lines = output.ToString().TrimEnd('\n').Split('\n');
+        Assert.That(code, Is.Zero, output.ToString());
+        Assert.That(lines[..^1].Select(l => string.Join(' ', l.Split('\t')[..2])), Is.EqualTo(new[] { "east east1", "east east2", "south south1", "west west1" }));
+        Assert.That(lines.Count(l => l.Split('\t') is [_, _, "leader", ..]), Is.EqualTo(1));
+        Assert.That(lines.Count(l => l.Contains("no answer", StringComparison.Ordinal)), Is.Zero);
+        Assert.That(lines[^1], Is.EqualTo("You can lose any one datacenter."));
+    }
+
+    private static async Task WaitUntilAsync(Func<bool> condition, Func<string> otherwise)
+    {
+        DateTime end = DateTime.UtcNow.AddSeconds(40);
+        while (!condition())
+        {
+            Assert.That(DateTime.UtcNow, Is.LessThan(end), otherwise());
+            await Task.Delay(50);
+        }
+    }
+
+    /// <summary>Text that nodes write while the test reads it: a synchronized writer locks itself.</summary>
+    private sealed class SharedText
+    {
+        private readonly StringWriter text = new();
+
+        public SharedText() => Writer = TextWriter.Synchronized(text);
+
+        public TextWriter Writer { get; }
+
+        public string Read()
+        {
+            lock (Writer)
+            {
+                return text.ToString();
+            }
+        }
+    }
+}
