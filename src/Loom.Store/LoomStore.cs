@@ -35,8 +35,8 @@ public sealed class LoomStore : ILoomStore
 
 #if !LOOM_MUTATIONS // the simulator compiles everything but Records/, and puts its stores together itself
     /// <summary>
-    /// Opens this member's replica. A cluster of one is ready for everything when this returns; a member of a larger cluster serves local reads at once
-    /// and waits for its peers call by call, so members may be started in any order.
+    /// Opens this member's replica and replays what its log says to be committed. A cluster of one is ready for everything when this returns; a member of a larger
+    /// cluster serves local reads then and waits for its peers call by call, so members may be started in any order.
     /// </summary>
     /// <exception cref="LoomException"><see cref="LoomErrorCode.CannotOpen"/> or <see cref="LoomErrorCode.Corruption"/>; the message names all faults and what to do.</exception>
     public static ValueTask<LoomStore> OpenAsync(LoomOptions? options = null, CancellationToken cancellationToken = default) =>

@@ -71,7 +71,16 @@ internal sealed class Simulation
         {
             List<SimMember> core = DrawCore();
             cluster.Trace.Add(-1, "heals a core of {0}", core.Count);
-            HealOnly(core);
+            Heal(core);
+            while (core.Exists(m => m.Refuses is not null))
+            {
+                // Its damage shows only when it starts; what is left may be no quorum, so another core is drawn.
+                core = DrawCore();
+                cluster.Trace.Add(-1, "heals another core of {0}", core.Count);
+                Heal(core);
+            }
+
+            CutOff([.. cluster.Members.Where(m => !core.Contains(m))], core);
             Demand(core, "the core");
         }
 
@@ -101,10 +110,8 @@ internal sealed class Simulation
         return core;
     }
 
-    private void HealOnly(List<SimMember> core)
+    private void CutOff(List<SimMember> others, List<SimMember> core)
     {
-        Heal(core);
-        List<SimMember> others = [.. cluster.Members.Where(m => !core.Contains(m))];
         if (others.Count > 0 && random.Chance(0.3) && cluster.Members.FirstOrDefault(m => m.IsLeader) is { } leader)
         {
             // A hand-over under way to somebody who will not take it must end by itself (E6).

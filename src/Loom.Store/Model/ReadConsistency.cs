@@ -14,7 +14,10 @@ public readonly record struct ReadConsistency
     /// <summary>For AtLeast: the revision that must have been applied here; else 0.</summary>
     public long MinimumRevision { get; }
 
-    /// <summary>What this replica has applied; may be stale; never waits.</summary>
+    /// <summary>
+    /// What this replica has applied; may be stale; never waits. While the replica is open it never goes back; after a restart it may be some entries older
+    /// than before, until a leader is heard: use <see cref="AtLeast"/> where that matters.
+    /// </summary>
     public static ReadConsistency Local => new(0, 0);
 
     /// <summary>Sees every write acknowledged anywhere before the call (ReadIndex; one round trip to the leader).</summary>

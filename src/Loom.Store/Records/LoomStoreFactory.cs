@@ -27,6 +27,7 @@ internal static class LoomStoreFactory
         try
         {
             node = await RaftNode.OpenAsync(copy.ToRaft(), machine, cancellationToken).ConfigureAwait(false);
+            await WaitUntilReplayedAsync(node, cancellationToken).ConfigureAwait(false);
             if (copy.InitialCluster.Count <= 1 && node.Configuration.Members.Count <= 1)
             {
                 await WaitUntilReadyAsync(node, cancellationToken).ConfigureAwait(false);
@@ -49,6 +50,16 @@ internal static class LoomStoreFactory
 
             throw;
         }
+    }
+
+    /// <summary>
+    /// A member that was here before has applied again what it knew to be committed: a local read never shows the first entries of a log that is being replayed.
+    /// The rest comes with the first word of a leader.
+    /// </summary>
+    private static async Task WaitUntilReplayedAsync(RaftNode node, CancellationToken cancellationToken)
+    {
+        long known = node.Status.CommitIndex;
+        await node.WaitAsync(status => status.AppliedIndex >= known, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>A cluster of one is ready when it leads and has applied its whole log: then every call works, and reads miss nothing.</summary>

@@ -25,6 +25,9 @@ internal sealed partial class LoomProcess(string name, string datacenter, bool s
 
     public string DataDirectory => Path.Combine(root, name);
 
+    /// <summary>How often it was started.</summary>
+    public int Life { get; private set; }
+
     public bool IsRunning => process is { HasExited: false };
 
     public int? ExitCode => process is { HasExited: true } ended ? ended.ExitCode : null;
@@ -32,6 +35,7 @@ internal sealed partial class LoomProcess(string name, string datacenter, bool s
     public void Start(string initialCluster)
     {
         process?.Dispose();
+        Life++;
         ProcessStartInfo info = new("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         string peer = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{peerPort}");
         foreach (string argument in new[]

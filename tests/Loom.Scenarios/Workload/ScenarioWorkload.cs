@@ -22,7 +22,7 @@ internal sealed class ScenarioWorkload(LoomCluster cluster, int seed) : IDisposa
     private CancellationTokenSource stop = new();
     private Task running = Task.CompletedTask;
     private int nextValue;
-    private int life;
+    private int round;
 
     public IReadOnlyList<ClientOperation> Operations => history.Operations;
 
@@ -40,7 +40,7 @@ internal sealed class ScenarioWorkload(LoomCluster cluster, int seed) : IDisposa
     public void Start()
     {
         stop = new CancellationTokenSource();
-        life++;
+        round++;
         running = Task.WhenAll(cluster.Nodes.SelectMany((node, n) => Enumerable.Range(0, ClientsPerNode).Select(c => ClientAsync((n * ClientsPerNode) + c, n, node, stop.Token))));
     }
 
@@ -61,31 +61,31 @@ internal sealed class ScenarioWorkload(LoomCluster cluster, int seed) : IDisposa
 
     private async Task ClientAsync(int client, int member, LoomProcess node, CancellationToken token)
     {
-        Random random = new((seed * 1000) + (life * 100) + client);
+        Random random = new((seed * 1000) + (round * 100) + client);
         while (!token.IsCancellationRequested)
         {
-            (ClientOperation operation, Func<KV.KVClient, ClientOperation, Task> call) = Next(random, client, member);
+            (ClientOperation operation, Func<KV.KVClient, ClientOperation, Task> call) = Next(random, client, member, node.Life);
             await RunAsync(node, operation, call);
             int pause = operation.Status == OperationStatus.Acknowledged ? random.Next(1, 8) : 60;
             await Task.Delay(pause, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
-    private (ClientOperation, Func<KV.KVClient, ClientOperation, Task>) Next(Random random, int client, int member)
+    private (ClientOperation, Func<KV.KVClient, ClientOperation, Task>) Next(Random random, int client, int member, int life)
     {
         int key = random.Next(Keys);
         int other = (key + 1 + random.Next(Keys - 1)) % Keys;
         return random.Next(10) switch
         {
-            < 3 => (Begin(client, member, effects: [new(key, NewValue())]), PutAsync),
-            < 5 => (Begin(client, member, effects: [new(key, NewValue())], conditions: [new(key, Volatile.Read(ref lastSeen[key]))]), TransactAsync),
-            < 7 => (Begin(client, member, effects: [new(key, NewValue()), new(other, NewValue())]), TransactAsync),
-            < 9 => (Begin(client, member, wanted: [key, other]), ReadAsync),
-            _ => (Begin(client, member, wanted: [key], local: true), ReadAsync),
+            < 3 => (Begin(client, member, life, effects: [new(key, NewValue())]), PutAsync),
+            < 5 => (Begin(client, member, life, effects: [new(key, NewValue())], conditions: [new(key, Volatile.Read(ref lastSeen[key]))]), TransactAsync),
+            < 7 => (Begin(client, member, life, effects: [new(key, NewValue()), new(other, NewValue())]), TransactAsync),
+            < 9 => (Begin(client, member, life, wanted: [key, other]), ReadAsync),
+            _ => (Begin(client, member, life, wanted: [key], local: true), ReadAsync),
         };
     }
 
-    private ClientOperation Begin(int client, int member, Effect[]? effects = null, Condition[]? conditions = null, int[]? wanted = null, bool local = false)
+    private ClientOperation Begin(int client, int member, int life, Effect[]? effects = null, Condition[]? conditions = null, int[]? wanted = null, bool local = false)
     {
         lock (gate)
         {
@@ -112,6 +112,12 @@ internal sealed class ScenarioWorkload(LoomCluster cluster, int seed) : IDisposa
         {
             await call(cluster.Kv(node), operation);
             operation.Return = Stopwatch.GetTimestamp();
+            if (node.Life != operation.MemberLife)
+            {
+                // It may have waited for the new process: which one answered is not known, so it belongs to no sequence of local reads.
+                operation.MemberLife = -operation.Id - 1;
+            }
+
             operation.Status = OperationStatus.Acknowledged;
         }
         catch (RpcException e)

@@ -179,7 +179,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
                     cluster.Network.Cut(from, to);
                 }
             });
-            cluster.Scheduler.After(duration + (swizzle ? own.Between(0, duration / 2) : 0), () => cluster.Network.Heal(from, to));
+            HealLater(duration + (swizzle ? own.Between(0, duration / 2) : 0), from, to);
         }
     }
 
@@ -266,7 +266,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         foreach (int other in cut)
         {
             cluster.Network.Cut(leader.Number, other);
-            cluster.Scheduler.After(alone ? 3 * election : random.Tail(2 * election), () => cluster.Network.Heal(leader.Number, other));
+            HealLater(alone ? 3 * election : random.Tail(2 * election), leader.Number, other);
         }
 
         if (alone)
@@ -352,7 +352,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
     private void CutFor(int from, int to, long duration)
     {
         cluster.Network.Cut(from, to);
-        cluster.Scheduler.After(duration, () => cluster.Network.Heal(from, to));
+        HealLater(duration, from, to);
     }
 
     /// <summary>A configuration with the same voters and another client URL: it takes force at append and must go back with truncation (E4).</summary>
@@ -367,4 +367,13 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
                 now with { Members = [.. now.Members.Select(m => m.Id == changed ? m with { ClientUrls = [$"http://client:{own.Between(1, 60_000)}"] } : m)] }, null)));
         }
     }
+
+    /// <summary>Repairs a link after a time, unless the second phase has begun: what is cut then is cut on purpose, to keep the outsiders of the healed core out.</summary>
+    private void HealLater(long duration, int from, int to) => cluster.Scheduler.After(duration, () =>
+    {
+        if (!cluster.Network.Calm)
+        {
+            cluster.Network.Heal(from, to);
+        }
+    });
 }

@@ -56,7 +56,7 @@ internal sealed class SimClient
 
         if (!member.IsUp)
         {
-            cluster.Scheduler.After(random.Tail(cluster.Swarm.ThinkTime) + (10 * Ns.Millisecond), Next);
+            cluster.Scheduler.After(Think() + (10 * Ns.Millisecond), Next);
             return;
         }
 
@@ -65,6 +65,16 @@ internal sealed class SimClient
             : workload.Draw(random, number, member);
         refused = null;
         Run(member, operation);
+    }
+
+    /// <summary>
+    /// In the second phase what is asked for must be less than what can be done: with a window of one append, which carries one entry, a member beyond the quorum that is behind stays behind
+    /// while clients keep every round trip busy. So they take turns then.
+    /// </summary>
+    private long Think()
+    {
+        long time = random.Tail(cluster.Swarm.ThinkTime);
+        return cluster.Network.Calm && cluster.Swarm.InflightMessages == 1 ? (time + cluster.Network.WideRoundTrip) * cluster.Clients.Count : time;
     }
 
     private void Run(SimMember member, ClientOperation operation)
@@ -154,6 +164,6 @@ internal sealed class SimClient
                 _ => "client {0} #{1} unknown",
             },
             number, operation.Id, operation.Revision);
-        cluster.Scheduler.After(random.Tail(cluster.Swarm.ThinkTime), Next);
+        cluster.Scheduler.After(Think(), Next);
     }
 }

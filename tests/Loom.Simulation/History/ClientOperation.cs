@@ -35,7 +35,7 @@ internal sealed class ClientOperation
     /// <summary>The member it was sent to, and which life of it.</summary>
     public required int Member { get; init; }
 
-    public required int MemberLife { get; init; }
+    public required int MemberLife { get; set; }
 
     public required long Call { get; init; }
 

@@ -56,6 +56,9 @@ internal sealed class SimNetwork(Scheduler scheduler, SimRandom random, NetworkR
     /// <summary>No loss, no duplicates, no detours any more: the second phase.</summary>
     public bool Calm { get; set; }
 
+    /// <summary>Between datacenters, on the average.</summary>
+    public long WideRoundTrip => 2 * rates.WideLatency;
+
     public bool IsCut(int from, int to) => cut[(from * nodes) + to];
 
     public void Cut(int from, int to)
