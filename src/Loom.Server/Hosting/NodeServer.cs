@@ -115,6 +115,7 @@ internal sealed class NodeServer : IAsyncDisposable
 
         // The preface is recognised by OnePort, which calls the connection h2; its scheme stays http, and Kestrel would reset such a stream.
         kestrel.AllowAlternateSchemes = true;
+        kestrel.RequestHeaderEncodingSelector = AuthorityEncoding.Select;
         KestrelServerLimits limits = kestrel.Limits;
 
         // Quiet watches live for days; dead peers are found by pings. (InfiniteTimeSpan overflows to one second here.)

@@ -76,6 +76,21 @@ internal sealed class EtcdctlTests
         Assert.That(Ctl("endpoint", "hashkv"), Does.Match(@"^127\.0\.0\.1:\d+, \d+\n"));
     }
 
+    /// <summary>With a scheme, 3.4's per-endpoint calls send the whole URL as the request's authority.</summary>
+    [TestCase("")]
+    [TestCase("/")]
+    public void An_endpoint_may_be_a_url(string path)
+    {
+        string url = $"http://{node.Endpoint}{path}";
+        string CtlUrl(params string[] arguments) => Interop.Run("etcdctl", ["--endpoints", url, .. arguments]);
+        Assert.That(CtlUrl("endpoint", "health"), Does.Contain($"{url} is healthy"));
+        Assert.That(CtlUrl("endpoint", "status"), Does.StartWith($"{url}, 1001, 3.5."));
+        Assert.That(CtlUrl("endpoint", "hashkv"), Does.Match($@"^{url}, \d+\n"));
+        Assert.That(CtlUrl("put", "u", "1"), Is.EqualTo("OK\n"));
+        Assert.That(CtlUrl("get", "u"), Is.EqualTo("u\n1\n"));
+        Assert.That(CtlUrl("member", "list"), Does.Contain("1001, started, default, "));
+    }
+
     [Test]
     public void Member_list_names_the_member()
     {
