@@ -43,7 +43,10 @@ public sealed class LoomOptions
     /// <summary>How long a write, a linearizable read or a wait for a revision may take. Default 7 s: 5 s and two election timeouts.</summary>
     public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(7);
 
-    /// <summary>Largest write in bytes, as encoded for the log. Default 1.5 MiB (1,572,864); at most 1.75 MiB (1,835,008): a record must fit the record store.</summary>
+    /// <summary>The largest value of <see cref="MaxRequestBytes"/>: 1.75 MiB. A record must fit the record store.</summary>
+    public const int MaxRequestBytesLimit = 1792 * 1024;
+
+    /// <summary>Largest write in bytes, as encoded for the log. Default 1.5 MiB (1,572,864); at most <see cref="MaxRequestBytesLimit"/>.</summary>
     public int MaxRequestBytes { get; set; } = 1536 * 1024;
 
     /// <summary>Memory for records in bytes; older ones are read from disk. Rounded down to a power of two. Default 64 MiB; at least 16 MiB.</summary>
@@ -115,9 +118,9 @@ public sealed class LoomOptions
             faults.Add($"RequestTimeout is {RequestTimeout.TotalMilliseconds} ms: use more than zero, such as 7 s.");
         }
 
-        if (MaxRequestBytes is < 1024 or > 1792 * 1024)
+        if (MaxRequestBytes is < 1024 or > MaxRequestBytesLimit)
         {
-            faults.Add($"MaxRequestBytes is {MaxRequestBytes}: use 1,024 to 1,835,008 (a record must fit the record store).");
+            faults.Add($"MaxRequestBytes is {MaxRequestBytes}: use 1024 to {MaxRequestBytesLimit} (a record must fit the record store).");
         }
 
         if (RecordMemoryBytes < 16L << 20)

@@ -90,7 +90,7 @@ internal sealed record ServeSettings
             Limits = new EtcdLimits
             {
                 MaxTxnOperations = sources.Integer("max-txn-ops", 1, 128),
-                MaxRequestBytes = sources.Integer("max-request-bytes", 1024, 2 * 1024 * 1024),
+                MaxRequestBytes = sources.Integer("max-request-bytes", 1024, EtcdLimits.MaxRequestBytesLimit),
             },
             MaxConcurrentStreams = sources.Integer("max-concurrent-streams", 1, int.MaxValue),
             KeepAliveInterval = sources.Duration("grpc-keepalive-interval", plainIsMilliseconds: false),

@@ -77,12 +77,13 @@ internal sealed class SettingSources
             return (int)number;
         }
 
-        // Limits that etcd lets be raised further than we do: the node starts with its own, and says so. etcd's default for streams means "no limit".
+        // etcd's default for streams means "no limit". A unit file may raise the operations of a transaction further than we do: the node starts with its own limit and
+        // says so. The size of a request is not cut in silence like that: an application that was promised larger values would find out by lost writes.
         switch (name)
         {
             case "max-concurrent-streams":
                 return maximum;
-            case "max-txn-ops" or "max-request-bytes":
+            case "max-txn-ops":
                 warnings.Add($"--{name} is {text}{Origin(name)}; the limit here is {maximum}, which is used");
                 return maximum;
             default:

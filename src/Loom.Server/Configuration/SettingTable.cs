@@ -1,3 +1,4 @@
+using Loom.Server.Etcd;
 using static Loom.Server.Configuration.SettingKind;
 using static Loom.Server.Configuration.SettingUse;
 
@@ -20,7 +21,7 @@ internal static class SettingTable
         new("election-timeout", Milliseconds, Works, "1000", "silence after which a new leader is elected, ms; at least 5 heartbeats"),
         new("snapshot-count", Integer, Works, "100000", "entries between two snapshots (this version keeps the whole log)"),
         new("max-txn-ops", Integer, Works, "128", "most operations in a transaction; at most 128"),
-        new("max-request-bytes", Integer, Works, "1572864", "largest request, bytes; at most 2097152"),
+        new("max-request-bytes", Integer, Works, "1572864", $"largest request, bytes; at most {EtcdLimits.MaxRequestBytesLimit}"),
         new("max-concurrent-streams", Integer, Works, "2147483647", "most streams per client connection"),
         new("grpc-keepalive-interval", Duration, Works, "2h", "silence after which a client connection is pinged"),
         new("grpc-keepalive-timeout", Duration, Works, "20s", "time after a ping until a silent connection is closed"),

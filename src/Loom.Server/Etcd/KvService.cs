@@ -97,7 +97,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
 
     private void RequireSize(IMessage request)
     {
-        if (request.CalculateSize() > limits.MaxRequestBytes)
+        if (limits.IsTooLarge(request))
         {
             throw EtcdError.Refused(LoomErrorCode.RequestTooLarge);
         }

@@ -6,9 +6,6 @@ namespace Loom.Server.Hosting;
 /// <summary>Opens the store of a node with its settings.</summary>
 internal static class StoreOpening
 {
-    /// <summary>The log holds a write in its own encoding, which may be a little longer than etcd's: the wire's limit should be the one that decides.</summary>
-    private const int EncodingBytes = 64 * 1024;
-
     public static async Task<ILoomStore> OpenAsync(ServeSettings settings, ILoggerFactory loggers, CancellationToken cancellationToken) =>
         await LoomStore.OpenAsync(Options(settings, loggers), cancellationToken).ConfigureAwait(false);
 
@@ -25,7 +22,7 @@ internal static class StoreOpening
         ElectionTimeout = settings.ElectionTimeout,
         PlacementGoal = settings.PlacementGoal,
         RequestTimeout = settings.RequestTimeout,
-        MaxRequestBytes = settings.Limits.MaxRequestBytes + EncodingBytes,
+        MaxRequestBytes = settings.Limits.MaxEncodedBytes,
         TestPeerDelays = settings.TestPeerDelays,
         LoggerFactory = loggers,
     };

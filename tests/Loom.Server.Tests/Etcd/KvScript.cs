@@ -221,12 +221,18 @@ internal static class KvScript
         ("its size is in the count only", new RangeRequest { Key = B("big"), CountOnly = true }),
         ("more than 1.5 MiB", new PutRequest { Key = B("big"), Value = Bytes((1536 * 1024) + 1) }),
         ("the same in a transaction", new TxnRequest { Success = { Op(new PutRequest { Key = B("big"), Value = Bytes((1536 * 1024) + 1) }) } }),
+        ("1.5 MiB to the byte: etcd counts the entry around it", PutOf(1536 * 1024)),
+        ("the smallest that is too large for every member", PutOf((1536 * 1024) - 16)),
+        ("the largest that every member takes", PutOf((1536 * 1024) - 18)),
         ("move the leader of one", new MoveLeaderRequest { TargetID = 12345 }),
     ];
 
     private static ByteString B(string text) => ByteString.CopyFromUtf8(text);
 
     private static ByteString Bytes(int length) => ByteString.CopyFrom(new byte[length]);
+
+    /// <summary>A put whose message has this many bytes; the key takes 5, tag and length of the value 4.</summary>
+    private static PutRequest PutOf(int size) => new() { Key = B("big"), Value = Bytes(size - 9) };
 
     private static RangeRequest Range(string key) => new() { Key = B(key) };
 
