@@ -32,8 +32,6 @@ internal sealed record ServeSettings
 
     public TimeSpan ElectionTimeout { get; init; } = TimeSpan.FromMilliseconds(1000);
 
-    public int SnapshotCount { get; init; } = 100_000;
-
     public PlacementGoal PlacementGoal { get; init; } = PlacementGoal.Majority;
 
     /// <summary>How long frames of a datacenter are held: half of the round trip that was asked for.</summary>
@@ -84,7 +82,6 @@ internal sealed record ServeSettings
             ExistingCluster = OneOf(sources, "initial-cluster-state", "new", "existing") == "existing",
             HeartbeatInterval = heartbeat,
             ElectionTimeout = election,
-            SnapshotCount = sources.Integer("snapshot-count", 1, int.MaxValue),
             PlacementGoal = Goal(sources, cluster),
             TestPeerDelays = Delays(sources),
             Limits = new EtcdLimits

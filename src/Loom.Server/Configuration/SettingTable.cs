@@ -19,7 +19,6 @@ internal static class SettingTable
         new("advertise-client-urls", Text, Works, "", "where clients reach this member (default: the listen URLs)"),
         new("heartbeat-interval", Milliseconds, Works, "100", "time between the leader's heartbeats, ms"),
         new("election-timeout", Milliseconds, Works, "1000", "silence after which a new leader is elected, ms; at least 5 heartbeats"),
-        new("snapshot-count", Integer, Works, "100000", "entries between two snapshots (this version keeps the whole log)"),
         new("max-txn-ops", Integer, Works, "128", "most operations in a transaction; at most 128"),
         new("max-request-bytes", Integer, Works, "1572864", $"largest request, bytes; at most {EtcdLimits.MaxRequestBytesLimit}"),
         new("max-concurrent-streams", Integer, Works, "2147483647", "most streams per client connection"),
@@ -41,7 +40,7 @@ internal static class SettingTable
 
         // etcd's, without a meaning here
         .. Ignore(
-            "wal-dir", "max-snapshots", "max-wals", "initial-election-tick-advance", "quota-backend-bytes", "backend-batch-interval", "backend-batch-limit",
+            "wal-dir", "snapshot-count", "max-snapshots", "max-wals", "initial-election-tick-advance", "quota-backend-bytes", "backend-batch-interval", "backend-batch-limit",
             "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
             "enable-grpc-gateway", "cors", "host-whitelist", "strict-reconfig-check", "pre-vote", "auto-compaction-retention", "auto-compaction-mode", "enable-v2",
             "v2-deprecation", "discovery-fallback", "discovery-proxy", "cipher-suites", "tls-min-version", "tls-max-version", "self-signed-cert-validity",

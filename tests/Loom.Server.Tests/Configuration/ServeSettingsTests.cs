@@ -66,7 +66,7 @@ internal sealed class ServeSettingsTests
     [TestCase("--placement-goal two-datacenters --name a --initial-cluster a@x=http://h:1,b@x=http://h:2", "two datacenters", "another datacenter")]
     [TestCase("--placement-goal all", "majority or two-datacenters", "majority")]
     [TestCase("--initial-cluster-state old", "new or existing", "new")]
-    [TestCase("--snapshot-count 0", "at least 1", "at least 1")]
+    [TestCase("--max-concurrent-streams 0", "at least 1", "at least 1")]
     [TestCase("--max-request-bytes 1769473", "at most 1769472", "at most 1769472")]
     [TestCase("--test-peer-delay west", "DC=MS", "DC=MS")]
     public void A_fault_is_one_sentence_with_its_fix(string line, string problem, string fix)
