@@ -44,6 +44,10 @@ internal static class Faults
         LoomErrorCode.Overloaded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} reads wait for a revision on this replica already. Try again later, or on another replica."));
 
+    public static LoomException TooManyHashes(int limit) => new(
+        LoomErrorCode.Overloaded,
+        string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} calls wait for a hash of the history on this replica already; one is computed at a time. Try again later."));
+
     public static LoomException RevisionNotReached(long revision, long current, TimeSpan timeout) => new(
         LoomErrorCode.DeadlineExceeded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1009: this replica is at revision {current} and did not reach {revision} within {timeout.TotalSeconds} s. Check that it is connected (loom status), or read on another replica."));

@@ -46,7 +46,10 @@ public interface ILoomStore : IAsyncDisposable
     /// <summary>Discards history up to a revision, as etcd's Compact; with <paramref name="physical"/> waits until the records are gone here. Returns the current revision.</summary>
     ValueTask<Revision> CompactAsync(Revision revision, bool physical = false, CancellationToken cancellationToken = default);
 
-    /// <summary>etcd's HashKV over the history at a revision (0 = current), bit-identical to etcd's for the same history.</summary>
+    /// <summary>
+    /// etcd's HashKV over the history at a revision (0 = current), bit-identical to etcd's for the same history. It reads every record of this replica: one is computed
+    /// at a time, others wait. Cancelling stops it, waiting or under way.
+    /// </summary>
     ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default);
 
     /// <summary>Hands leadership to another voter (E6).</summary>

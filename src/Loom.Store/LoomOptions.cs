@@ -58,9 +58,6 @@ public sealed class LoomOptions
     /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
-    /// <summary>The clock of deadlines. Default: the system's.</summary>
-    public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
-
     /// <summary>Where logs go. Default null: nowhere.</summary>
     public ILoggerFactory? LoggerFactory { get; set; }
 

@@ -17,6 +17,7 @@ public sealed class LoomStore : ILoomStore
     private readonly IRaftNode node;
     private readonly LoomStateMachine machine;
     private readonly LocalReads reads;
+    private readonly HashQueue hashes;
     private readonly LoomOptions options;
     private readonly SemaphoreSlim compactionBegan = new(0, 1);
     private readonly CancellationTokenSource closing = new();
@@ -29,6 +30,7 @@ public sealed class LoomStore : ILoomStore
         this.machine = machine;
         this.options = options;
         reads = new LocalReads(machine);
+        hashes = new HashQueue(reads);
         machine.CompactionBegan = SignalCompaction;
         compacting = CompactAsync(closing.Token);
     }
@@ -173,9 +175,7 @@ public sealed class LoomStore : ILoomStore
     public ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default)
     {
         ThrowIfClosed();
-
-        // It reads the whole history: on the pool, so that a caller's thread is not held for seconds.
-        return new ValueTask<HashResult>(Task.Run(() => reads.Hash(revision.Number), cancellationToken));
+        return new ValueTask<HashResult>(hashes.RunAsync(revision.Number, cancellationToken));
     }
 
     /// <inheritdoc/>
@@ -209,6 +209,9 @@ public sealed class LoomStore : ILoomStore
 
         await closing.CancelAsync().ConfigureAwait(false);
         await compacting.ConfigureAwait(false);
+
+        // Before the records go that it reads.
+        await hashes.DisposeAsync().ConfigureAwait(false);
         await node.DisposeAsync().ConfigureAwait(false);
         machine.Dispose();
         closing.Dispose();
@@ -263,15 +266,14 @@ public sealed class LoomStore : ILoomStore
 
     private async ValueTask WaitForRevisionAsync(long revision, CancellationToken cancellationToken)
     {
-        Task wait = machine.Waiters.Wait(revision) ?? throw Faults.TooManyWaiters(RevisionWaiters.Limit);
-        if (machine.Revision >= revision)
-        {
-            return; // published between the two looks; the waiter is released by the next write
-        }
-
+        RevisionWait wait = machine.Waiters.Wait(revision) ?? throw Faults.TooManyWaiters(RevisionWaiters.Limit);
         try
         {
-            await wait.WaitAsync(options.RequestTimeout, options.TimeProvider, cancellationToken).ConfigureAwait(false);
+            // It may have been published between the two looks, and then nobody releases this wait.
+            if (machine.Revision < revision)
+            {
+                await wait.Task.WaitAsync(options.RequestTimeout, cancellationToken).ConfigureAwait(false);
+            }
         }
         catch (TimeoutException)
         {
@@ -280,6 +282,10 @@ public sealed class LoomStore : ILoomStore
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             throw Faults.Closed();
+        }
+        finally
+        {
+            machine.Waiters.Abandon(wait);
         }
     }
 

@@ -10,13 +10,14 @@ namespace Loom.Store.Mvcc;
 /// </summary>
 internal static class HistoryHash
 {
-    public static uint Compute(IKeyIndex index, IRecordStore records, long revision, long compactRevision)
+    public static uint Compute(IKeyIndex index, IRecordStore records, long revision, long compactRevision, CancellationToken cancellationToken)
     {
         List<RecordKey> live = [];
         List<RecordKey> survivors = [];
         List<RecordKey> recent = [];
         records.Scan((at, record) =>
         {
+            cancellationToken.ThrowIfCancellationRequested();
             if (at.Main > revision)
             {
                 return;
@@ -50,10 +51,10 @@ internal static class HistoryHash
         }
 
         recent.Sort();
-        return Hash(records, recent);
+        return Hash(records, recent, cancellationToken);
     }
 
-    private static uint Hash(IRecordStore records, List<RecordKey> keys)
+    private static uint Hash(IRecordStore records, List<RecordKey> keys, CancellationToken cancellationToken)
     {
         var crc = new Crc32C();
         crc.Append("key"u8);
@@ -61,6 +62,7 @@ internal static class HistoryHash
         RecordKey? previous = null;
         foreach (RecordKey at in keys)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             if (at == previous)
             {
                 continue; // a scan may meet a record twice while the store moves it

@@ -88,10 +88,12 @@ internal sealed class LocalReads(LoomStateMachine machine)
         }
     }
 
-    public HashResult Hash(long revision)
+    /// <exception cref="OperationCanceledException">Looked at before every record: this reads all of them.</exception>
+    public HashResult Hash(long revision, CancellationToken cancellationToken = default)
     {
         while (true)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             ReadView view = machine.View;
             LoomErrorCode refusal = RangeRule.CheckRevision(revision, view);
             if (refusal != 0)
@@ -102,7 +104,7 @@ internal sealed class LocalReads(LoomStateMachine machine)
             long at = revision <= 0 ? view.Revision : revision;
             try
             {
-                uint hash = HistoryHash.Compute(machine.Index, machine.Records, at, view.CompactRevision);
+                uint hash = HistoryHash.Compute(machine.Index, machine.Records, at, view.CompactRevision, cancellationToken);
 
                 // Any compaction meanwhile changes which records count, not only one that passed the revision.
                 if (machine.CompactRevision == view.CompactRevision)

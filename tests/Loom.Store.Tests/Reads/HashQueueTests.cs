@@ -1,0 +1,127 @@
+using Loom.Store.Applying;
+using Loom.Store.Mvcc;
+using Loom.Store.Reads;
+using Loom.Testing;
+using NUnit.Framework;
+
+namespace Loom.Store.Tests.Reads;
+
+/// <summary>Goal: hashing is one at a time and ends when its caller or the store does. Method: records that stop in the middle of a scan until they are let go.</summary>
+internal sealed class HashQueueTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    [Test]
+    public async Task One_hash_runs_at_a_time_and_each_ends_with_its_token()
+    {
+        using var records = new StoppingRecords();
+        await using LoomStore store = await OpenAsync(records);
+        using var cancelFirst = new CancellationTokenSource();
+        using var cancelSecond = new CancellationTokenSource();
+        Task<HashResult> first = store.HashAsync(cancellationToken: cancelFirst.Token).AsTask();
+        await records.Entered.WaitAsync(Patience);
+        Task<HashResult> second = store.HashAsync(cancellationToken: cancelSecond.Token).AsTask();
+        Task<HashResult> third = store.HashAsync().AsTask();
+
+        await cancelSecond.CancelAsync();
+        Assert.That(async () => await second.WaitAsync(Patience), Throws.InstanceOf<OperationCanceledException>(), "a caller that waits for its turn");
+        Assert.That(records.Scans, Is.EqualTo(1));
+
+        await cancelFirst.CancelAsync();
+        records.LetGo();
+        Assert.That(async () => await first.WaitAsync(Patience), Throws.InstanceOf<OperationCanceledException>(), "in the middle of the records");
+        Assert.That(records.Visited, Is.EqualTo(1), "it stopped at the next record");
+        Assert.That((await third.WaitAsync(Patience)).Hash, Is.EqualTo((await store.HashAsync()).Hash));
+    }
+
+    [Test]
+    public async Task Closing_ends_a_hash_before_its_records_go()
+    {
+        using var records = new StoppingRecords();
+        LoomStore store = await OpenAsync(records);
+        Task<HashResult> hash = store.HashAsync().AsTask();
+        await records.Entered.WaitAsync(Patience);
+        Task closing = store.DisposeAsync().AsTask();
+        await Task.Delay(50);
+        Assert.That(records.Disposed, Is.False);
+        records.LetGo();
+        await closing.WaitAsync(Patience);
+        Assert.That(async () => await hash.WaitAsync(Patience), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
+        Assert.That(records.Disposed, Is.True);
+    }
+
+    [Test]
+    public async Task Too_many_callers_are_refused()
+    {
+        using var records = new StoppingRecords();
+        await using LoomStore store = await OpenAsync(records);
+        Task<HashResult>[] all = [.. Enumerable.Range(0, HashQueue.MaxWaiting + 1).Select(_ => store.HashAsync().AsTask())];
+        Assert.That(async () => await store.HashAsync(), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Overloaded));
+        records.LetGo();
+        HashResult[] results = await Task.WhenAll(all).WaitAsync(Patience);
+        Assert.That(results.Select(r => r.Hash).Distinct().Count(), Is.EqualTo(1));
+        Assert.That((await store.HashAsync()).Hash, Is.EqualTo(results[0].Hash));
+    }
+
+    private static async Task<LoomStore> OpenAsync(StoppingRecords records)
+    {
+        var machine = new LoomStateMachine(new KeyIndex(), records);
+        var store = new LoomStore(new ImmediateNode(machine), machine, new LoomOptions());
+        await store.PutAsync("a"u8.ToArray(), "1"u8.ToArray());
+        await store.PutAsync("b"u8.ToArray(), "2"u8.ToArray());
+        return store;
+    }
+
+    private sealed class StoppingRecords : IRecordStore
+    {
+        private readonly MemoryRecordStore records = new();
+        private readonly TaskCompletionSource entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly ManualResetEventSlim gate = new();
+        private int scans;
+        private int visited;
+
+        public Task Entered => entered.Task;
+
+        public int Scans => Volatile.Read(ref scans);
+
+        /// <summary>How many records the first scan gave away before it ended.</summary>
+        public int Visited => Volatile.Read(ref visited);
+
+        public bool Disposed { get; private set; }
+
+        public long SizeBytes => records.SizeBytes;
+
+        public void LetGo() => gate.Set();
+
+        public void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex) => records.Append(key, record, appliedIndex);
+
+        public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record) => records.TryRead(key, out record);
+
+        public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => records.ReadMany(keys, results);
+
+        public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
+        {
+            bool isFirst = Interlocked.Increment(ref scans) == 1;
+            records.Scan((key, record) =>
+            {
+                visit(key, record);
+                if (isFirst)
+                {
+                    Interlocked.Increment(ref visited);
+                }
+
+                entered.TrySetResult();
+                gate.Wait();
+            });
+        }
+
+        public void Remove(RecordKey key) => records.Remove(key);
+
+        public void Dispose()
+        {
+            // A scan after this would be a read of freed memory.
+            Disposed = true;
+            gate.Set();
+        }
+    }
+}
