@@ -86,8 +86,8 @@ internal sealed class EtcdctlTests
         Assert.That(CtlUrl("endpoint", "health"), Does.Contain($"{url} is healthy"));
         Assert.That(CtlUrl("endpoint", "status"), Does.StartWith($"{url}, 1001, 3.5."));
         Assert.That(CtlUrl("endpoint", "hashkv"), Does.Match($@"^{url}, \d+\n"));
-        Assert.That(CtlUrl("put", "u", "1"), Is.EqualTo("OK\n"));
-        Assert.That(CtlUrl("get", "u"), Is.EqualTo("u\n1\n"));
+        Assert.That(CtlUrl("put", "b", "1"), Is.EqualTo("OK\n"));
+        Assert.That(CtlUrl("get", "b"), Is.EqualTo("b\n1\n"));
         Assert.That(CtlUrl("member", "list"), Does.Contain("1001, started, default, "));
     }
 
