@@ -15,10 +15,17 @@ namespace Loom.Raft;
 /// </summary>
 public sealed class RaftNode : IRaftNode
 {
+    /// <summary>Calls that may wait for the cluster to form (P5); one more is refused.</summary>
+    internal const int MaxFormationCalls = 4096;
+
+    /// <summary>Transfers that may be unanswered (P5); one more is refused.</summary>
+    internal const int MaxTransferCalls = 16;
+
     private readonly ReplicaHost host;
     private readonly RaftNodeOptions options;
     private readonly object closeGate = new();
     private Task? closing;
+    private int formationCalls;
 
     private RaftNode(ReplicaHost host, RaftNodeOptions options)
     {
@@ -81,8 +88,8 @@ public sealed class RaftNode : IRaftNode
     public async ValueTask TransferLeadershipAsync(MemberId target = default, CancellationToken cancellationToken = default)
     {
         await WaitUntilFormedAsync(cancellationToken).ConfigureAwait(false);
-        Call<bool> call = host.TransferCalls.Rent();
-        host.Post(new TransferRequested(new TransferRequest(target, Deadline(), call)));
+        Call<bool> call = host.TransferCalls.TryRent() ?? throw Overloaded();
+        if (!host.TryPost(new TransferRequested(new TransferRequest(target, Deadline(), call)), 0)) call.Fail(Overloaded());
         _ = await call.Task.AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -127,7 +134,7 @@ public sealed class RaftNode : IRaftNode
         var request = new ProposalRequest(EntryKind.Command, payload, Deadline(), ProposalPriority.Normal, call);
         ValueTask<ProposalResult> task = call.Task;
         if (cancellationToken.CanBeCanceled) call.CancelWith(Abandoning(new ProposalAbandoned(request), cancellationToken));
-        if (!host.TryPost(new ProposalRequested(request), payload.Length)) call.Fail(CallErrors.Of(RaftErrorCode.Overloaded, WriteOutcome.NotApplied));
+        if (!host.TryPost(new ProposalRequested(request), payload.Length)) call.Fail(Overloaded());
         // It may have fired before the request was in the inbox, where its abandonment would have come too early.
         else if (cancellationToken.IsCancellationRequested) host.Post(new ProposalAbandoned(request));
         return task;
@@ -140,7 +147,7 @@ public sealed class RaftNode : IRaftNode
         var request = new ReadRequest(Deadline(), call);
         ValueTask<long> task = call.Task;
         if (cancellationToken.CanBeCanceled) call.CancelWith(Abandoning(new ReadAbandoned(request), cancellationToken));
-        if (!host.TryPost(new ReadRequested(request), 0)) call.Fail(CallErrors.Of(RaftErrorCode.Overloaded, WriteOutcome.NotApplied));
+        if (!host.TryPost(new ReadRequested(request), 0)) call.Fail(Overloaded());
         else if (cancellationToken.IsCancellationRequested) host.Post(new ReadAbandoned(request));
         return task;
     }
@@ -173,6 +180,7 @@ public sealed class RaftNode : IRaftNode
         patience.CancelAfter(limit);
         try
         {
+            if (Interlocked.Increment(ref formationCalls) > MaxFormationCalls) throw Overloaded();
             await WaitAsync(static status => status.ClusterId != 0, patience.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
@@ -180,7 +188,13 @@ public sealed class RaftNode : IRaftNode
             if (cancellationToken.IsCancellationRequested) throw CallErrors.CancelledBefore();
             throw new RaftException(RaftErrorCode.NoQuorum, $"The cluster has not formed yet: {host.Obstacle ?? "the last members are being heard"}.");
         }
+        finally
+        {
+            _ = Interlocked.Decrement(ref formationCalls);
+        }
     }
+
+    private static RaftException Overloaded() => CallErrors.Of(RaftErrorCode.Overloaded, WriteOutcome.NotApplied);
 
     private long Deadline() => host.Now + options.RequestTimeout.Ticks * 100;
 }

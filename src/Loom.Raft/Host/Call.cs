@@ -64,7 +64,8 @@ internal sealed class Call<T> : IValueTaskSource<T>
 }
 
 /// <summary>All callers of one kind that wait, so that none is forgotten when the loop cannot answer any more, and the pool of those that do not.</summary>
-internal sealed class CallRegistry<T>
+/// <param name="limit">How many may wait at a time where the caller asks with <see cref="TryRent"/>.</param>
+internal sealed class CallRegistry<T>(int limit = int.MaxValue)
 {
     private const int MaxPooled = 1024;
 
@@ -83,11 +84,18 @@ internal sealed class CallRegistry<T>
     }
 
     /// <exception cref="Exception">The reason given to <see cref="FailAll"/>: nobody would answer.</exception>
-    public Call<T> Rent()
+    public Call<T> Rent() => Rent(int.MaxValue)!;
+
+    /// <summary>Null: as many wait as may.</summary>
+    /// <exception cref="Exception">The reason given to <see cref="FailAll"/>: nobody would answer.</exception>
+    public Call<T>? TryRent() => Rent(limit);
+
+    private Call<T>? Rent(int most)
     {
         lock (gate)
         {
             if (closedBecause is not null) throw closedBecause;
+            if (count >= most) return null;
             if (!pool.TryPop(out Call<T>? call)) call = new Call<T>(this);
             call.Waiting = true;
             call.Previous = null;

@@ -76,7 +76,8 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
 
     public CallRegistry<long> ReadCalls { get; } = new();
 
-    public CallRegistry<bool> TransferCalls { get; } = new();
+    /// <summary>Few: who asks while a transfer is under way only joins it. A call that its caller left holds its place until it is answered.</summary>
+    public CallRegistry<bool> TransferCalls { get; } = new(RaftNode.MaxTransferCalls);
 
     public long Now => now();
 
