@@ -131,7 +131,7 @@ public sealed class RaftNode : IRaftNode
     {
         if (cancellationToken.IsCancellationRequested) return ValueTask.FromException<ProposalResult>(CallErrors.CancelledBefore());
         Call<ProposalResult> call = host.ProposalCalls.Rent();
-        var request = new ProposalRequest(EntryKind.Command, payload, Deadline(), ProposalPriority.Normal, call);
+        var request = new ProposalRequest(payload, Deadline(), ProposalPriority.Normal, call);
         ValueTask<ProposalResult> task = call.Task;
         if (cancellationToken.CanBeCanceled) call.CancelWith(Abandoning(new ProposalAbandoned(request), cancellationToken));
         if (!host.TryPost(new ProposalRequested(request), payload.Length)) call.Fail(Overloaded());

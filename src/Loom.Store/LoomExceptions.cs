@@ -88,9 +88,6 @@ public class LoomException : Exception
 
     /// <summary>For a write: NotApplied (safe to retry) or Unknown.</summary>
     public WriteOutcome Outcome { get; }
-
-    /// <summary>Trying the same call again later can work.</summary>
-    public bool IsTransient => Code is LoomErrorCode.NoQuorum or LoomErrorCode.Overloaded or LoomErrorCode.DeadlineExceeded or LoomErrorCode.LeaderChanged or LoomErrorCode.Stopped;
 }
 
 /// <summary>The outcome of a write is not known: it may have been applied, or may still be.</summary>

@@ -15,8 +15,7 @@ public enum EntryKind : byte
     /// <summary>A proposal of a session: exactly once (P1).</summary>
     Command = 4,
 
-    /// <summary>A proposal without a session: carries a precondition and is idempotent (P4).</summary>
-    Duty = 5,
+    // 5 is kept for proposals without a session (P4). No version writes it yet; one that meets it must refuse.
 
     /// <summary>Reserved for the replicated feature level (D9). No version writes it yet; one that meets it must refuse.</summary>
     FeatureLevel = 15,

@@ -306,7 +306,7 @@ internal sealed class Leader
 
     private ProposalRefusal Refusal(in ProposalItem item, long itemCost, long cost)
     {
-        if (item.Kind is not (EntryKind.OpenSession or EntryKind.Command or EntryKind.Duty))
+        if (item.Kind is not (EntryKind.OpenSession or EntryKind.Command))
         {
             return ProposalRefusal.Invalid;
         }

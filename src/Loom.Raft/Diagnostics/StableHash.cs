@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.IO.Hashing;
 
 namespace Loom.Raft.Diagnostics;
@@ -7,15 +6,4 @@ namespace Loom.Raft.Diagnostics;
 internal static class StableHash
 {
     public static UInt128 Of(ReadOnlySpan<byte> bytes) => XxHash128.HashToUInt128(bytes);
-
-    /// <summary>Chains a hash: H(previous, bytes).</summary>
-    public static UInt128 Chain(UInt128 previous, ReadOnlySpan<byte> bytes)
-    {
-        Span<byte> head = stackalloc byte[16];
-        BinaryPrimitives.WriteUInt128LittleEndian(head, previous);
-        var hash = new XxHash128();
-        hash.Append(head);
-        hash.Append(bytes);
-        return hash.GetCurrentHashAsUInt128();
-    }
 }

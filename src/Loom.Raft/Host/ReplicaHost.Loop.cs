@@ -128,7 +128,7 @@ internal sealed partial class ReplicaHost
             return;
         }
         if (version == improvedVersion) return;
-        if (formation.Improved() is { } better) inbox.Post(new ConfigurationRequested(new ConfigurationRequest(better, null)));
+        if (formation.Improved() is { } better) inbox.Post(new ConfigurationRequested(better));
         else improvedVersion = version;
     }
 

@@ -1,4 +1,3 @@
-using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 
 namespace Loom.Raft.Proposals;
@@ -9,14 +8,11 @@ namespace Loom.Raft.Proposals;
 /// </summary>
 internal sealed class ProposalQueue(ReplicaOptions options)
 {
-    private readonly Queue<Pending> commands = new();
-    private readonly Queue<Pending> duties = new();
+    private readonly Queue<Pending> waiting = new();
     private readonly Queue<Pending> restarted = new();
     private long bytes;
 
-    public int Count => commands.Count + duties.Count + restarted.Count;
-
-    public bool HasCommands => commands.Count + restarted.Count > 0;
+    public int Count => waiting.Count + restarted.Count;
 
     /// <summary>The reserve lets a full system still delete, compact and change members (S6).</summary>
     public bool IsFull(ProposalRequest request)
@@ -24,13 +20,13 @@ internal sealed class ProposalQueue(ReplicaOptions options)
         var reserved = request.Priority == ProposalPriority.Reserved;
         var places = options.MaxWaitingProposals + (reserved ? options.MaxWaitingProposals / 8 : 0);
         var room = options.MaxProposalQueueBytes + (reserved ? options.MaxProposalQueueBytes / 8 : 0);
-        return QueueOf(request.Kind).Count >= places || bytes + request.Payload.Length > room;
+        return waiting.Count >= places || bytes + request.Payload.Length > room;
     }
 
     public void Enqueue(Pending pending)
     {
         bytes += pending.Payload.Length;
-        QueueOf(pending.Kind).Enqueue(pending);
+        waiting.Enqueue(pending);
     }
 
     /// <summary>Its bytes are counted already.</summary>
@@ -39,19 +35,13 @@ internal sealed class ProposalQueue(ReplicaOptions options)
     /// <summary>Its bytes are free again: it is settled, or nobody waits for it any more.</summary>
     public void Release(Pending pending) => bytes -= pending.Payload.Length;
 
-    public Pending? TakeDuty() => Take(duties);
-
-    public Pending? TakeCommand() => Take(restarted) ?? Take(commands);
+    /// <summary>The next one that somebody still waits for.</summary>
+    public Pending? Take() => Take(restarted) ?? Take(waiting);
 
     /// <summary>Every one that waits; abandoned ones too.</summary>
     public void ForEach(Action<Pending> act)
     {
-        foreach (var pending in commands)
-        {
-            act(pending);
-        }
-
-        foreach (var pending in duties)
+        foreach (var pending in waiting)
         {
             act(pending);
         }
@@ -61,8 +51,6 @@ internal sealed class ProposalQueue(ReplicaOptions options)
             act(pending);
         }
     }
-
-    private Queue<Pending> QueueOf(EntryKind kind) => kind == EntryKind.Command ? commands : duties;
 
     private static Pending? Take(Queue<Pending> queue)
     {

@@ -1,4 +1,3 @@
-using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 
 namespace Loom.Raft.Proposals;
@@ -15,16 +14,13 @@ internal enum ProposalPriority : byte
 /// <summary>
 /// A caller's wish to have a payload applied. The driver makes it, hands it over in <see cref="ProposalRequested"/> and never touches it until its completion.
 /// </summary>
-/// <param name="kind">Command (exactly once, in the process's session) or Duty (no session, idempotent: P4).</param>
 /// <param name="payload">The application's bytes; not changed by anyone from now on.</param>
 /// <param name="deadline">Absolute, ns: then the caller learns NotApplied or Unknown (P3).</param>
 /// <param name="priority">Whether the reserve is open to it.</param>
 /// <param name="caller">The driver's own (a completion source); never read in here.</param>
 internal sealed class ProposalRequest(
-    EntryKind kind, ReadOnlyMemory<byte> payload, long deadline, ProposalPriority priority = ProposalPriority.Normal, object? caller = null)
+    ReadOnlyMemory<byte> payload, long deadline, ProposalPriority priority = ProposalPriority.Normal, object? caller = null)
 {
-    public EntryKind Kind { get; } = kind;
-
     public ReadOnlyMemory<byte> Payload { get; } = payload;
 
     public long Deadline { get; } = deadline;

@@ -14,13 +14,10 @@ internal sealed class Proposer
     /// <summary>Sequences in flight per session (P1).</summary>
     public const int Window = 1024;
 
-    private const int DutyWindow = 256;
-
     private readonly ReplicaOptions options;
     private readonly Forwarder forwarder;
     private readonly List<ProposalCompletion> completions;
     private readonly PendingProposals commands = new(Window);
-    private readonly PendingProposals duties = new(DutyWindow);
     private readonly ProposalQueue queue;
     private readonly SessionOpening opening;
     private readonly List<Pending> scratch = [];
@@ -46,7 +43,7 @@ internal sealed class Proposer
     public long Session => opening.Session;
 
     /// <summary>Proposals that are not settled, waiting ones included.</summary>
-    public long Unsettled => queue.Count + (commands.Next - commands.Floor) + (duties.Next - duties.Floor);
+    public long Unsettled => queue.Count + (commands.Next - commands.Floor);
 
     /// <summary>How a proposal of this session ended, while it is among the last 1,024 settled (P1).</summary>
     public SettledProposal? FindSettled(ProposalId id) => commands.FindSettled(id);
@@ -65,7 +62,7 @@ internal sealed class Proposer
             return;
         }
 
-        var pending = new Pending { Kind = request.Kind, Payload = request.Payload, Request = request };
+        var pending = new Pending { Kind = EntryKind.Command, Payload = request.Payload, Request = request };
         request.Pending = pending;
         queue.Enqueue(pending);
         SweepAt = Math.Min(SweepAt, request.Deadline);
@@ -83,14 +80,9 @@ internal sealed class Proposer
     /// <summary>Gives ids to those that wait, as far as the window allows, and queues them for the leader.</summary>
     public void Pump()
     {
-        while (!duties.IsFull && queue.TakeDuty() is { } duty)
-        {
-            Start(duty, new ProposalId(0, duties.Add(duty)), (long)options.Incarnation);
-        }
-
         if (Session == 0)
         {
-            if (queue.HasCommands && opening.Begin() is { } entry)
+            if (queue.Count > 0 && opening.Begin() is { } entry)
             {
                 forwarder.Enqueue(entry);
             }
@@ -98,18 +90,12 @@ internal sealed class Proposer
             return;
         }
 
-        while (!commands.IsFull && queue.TakeCommand() is { } command)
+        while (!commands.IsFull && queue.Take() is { } pending)
         {
-            var sequence = commands.Add(command);
-            Start(command, new ProposalId(Session, sequence), commands.Floor);
+            pending.Id = new ProposalId(Session, commands.Add(pending));
+            pending.Body = Envelope.Encode(pending.Kind, pending.Id, commands.Floor, pending.Payload.Span);
+            forwarder.Enqueue(pending);
         }
-    }
-
-    private void Start(Pending pending, ProposalId id, long floor)
-    {
-        pending.Id = id;
-        pending.Body = Envelope.Encode(pending.Kind, id, floor, pending.Payload.Span);
-        forwarder.Enqueue(pending);
     }
 
     /// <summary>A receipt of a leader elsewhere, or a refusal.</summary>
@@ -256,17 +242,10 @@ internal sealed class Proposer
             return opening.IsOurs(header);
         }
 
-        var pending = Find(entry.Kind, header);
+        var pending = Session != 0 && header.Id.Session == Session ? commands.Find(header.Id.Sequence) : null;
         wantsResult = pending?.Request is not null;
         return pending is not null;
     }
-
-    private Pending? Find(EntryKind kind, in EnvelopeHeader header) => kind switch
-    {
-        EntryKind.Command => Session != 0 && header.Id.Session == Session ? commands.Find(header.Id.Sequence) : null,
-        EntryKind.Duty => (ulong)header.Floor == options.Incarnation ? duties.Find(header.Id.Sequence) : null,
-        _ => null,
-    };
 
     private void Supersede(long index, long term)
     {
@@ -294,9 +273,6 @@ internal sealed class Proposer
         {
             case EntryKind.OpenSession when opening.Opened(outcome) is { } entry:
                 forwarder.Forget(entry, PendingState.Settled);
-                break;
-            case EntryKind.Duty when duties.Find(outcome.Id.Sequence) is { } duty:
-                Finish(duty, outcome);
                 break;
             case EntryKind.Command when outcome.Id.Session == Session && commands.Find(outcome.Id.Sequence) is { } command:
                 Finish(command, outcome);
@@ -423,7 +399,7 @@ internal sealed class Proposer
             pending.State = PendingState.Settled;
             queue.Release(pending);
         }
-        else if (pending.NoOpenAttempt || pending.Kind == EntryKind.Duty)
+        else if (pending.NoOpenAttempt)
         {
             Settle(pending, applied: false, default);
         }
@@ -442,28 +418,23 @@ internal sealed class Proposer
     private void Settle(Pending pending, bool applied, in ProposalResult result)
     {
         forwarder.Forget(pending, PendingState.Settled);
-        (pending.Kind == EntryKind.Duty ? duties : commands).Settle(pending, pending.Id.Sequence, applied, result);
+        commands.Settle(pending, pending.Id.Sequence, applied, result);
         queue.Release(pending);
     }
 
     private void ForEachUnsettled(Action<Proposer, Pending> act)
     {
-        ForEachUnsettled(commands, act);
-        ForEachUnsettled(duties, act);
-        if (opening.Pending is { } entry)
+        for (var number = commands.Floor; number < commands.Next; number++)
         {
-            act(this, entry);
-        }
-    }
-
-    private void ForEachUnsettled(PendingProposals window, Action<Proposer, Pending> act)
-    {
-        for (var number = window.Floor; number < window.Next; number++)
-        {
-            if (window.Find(number) is { } pending)
+            if (commands.Find(number) is { } pending)
             {
                 act(this, pending);
             }
+        }
+
+        if (opening.Pending is { } entry)
+        {
+            act(this, entry);
         }
     }
 

@@ -83,7 +83,7 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
         {
             case EntryKind.NoOp or EntryKind.Configuration:
                 return;
-            case EntryKind.OpenSession or EntryKind.Duty or EntryKind.Command:
+            case EntryKind.OpenSession or EntryKind.Command:
                 break;
             default:
                 throw new RaftException(RaftErrorCode.Failed, $"entry {entry.Index} is of kind {(byte)entry.Kind}, which this version does not know: it was written by a newer one");
@@ -96,7 +96,7 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
             var member = new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(Envelope.Payload(entry.Body).Span));
             sessions.Open(entry.Index, entry.ClusterTime, new SessionOwner(member, (ulong)header.Floor, (ulong)header.Id.Sequence));
         }
-        else if (entry.Kind == EntryKind.Duty || MustApply(entry, header, ref decision))
+        else if (MustApply(entry, header, ref decision))
         {
             positions[gathered] = position;
             batch[gathered++] = new CommittedEntry(entry.Index, entry.Term, entry.ClusterTime, entry.Kind, Envelope.Payload(entry.Body), wantsResult);

@@ -42,7 +42,7 @@ public interface IStateSnapshot : IDisposable
 /// <param name="Index">Its index; grows strictly.</param>
 /// <param name="Term">Its term.</param>
 /// <param name="ClusterTime">Cluster time, ns since formation (T5): the only clock that apply may read.</param>
-/// <param name="Kind">Command or Duty.</param>
+/// <param name="Kind">Command: no other kind is the machine's yet.</param>
 /// <param name="Payload">The application's bytes, checksum verified. Valid as long as referenced; never changed.</param>
 /// <param name="WantsResult">A caller on this replica waits, so fill <see cref="ApplyResult.Result"/>. Must not influence the state.</param>
 public readonly record struct CommittedEntry(long Index, long Term, long ClusterTime, EntryKind Kind, ReadOnlyMemory<byte> Payload, bool WantsResult);

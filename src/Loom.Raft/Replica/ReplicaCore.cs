@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 
@@ -50,9 +51,6 @@ internal sealed class ReplicaCore
 
     /// <summary>Everything up to here is applied here.</summary>
     public long Applied => handOver.Applied;
-
-    /// <summary>Everything up to here was handed to the applier.</summary>
-    public long HandedOver => handOver.HandedOver;
 
     /// <summary>The consensus core, for status and for <see cref="RaftCore.MayVote"/> (E1); its Step belongs to this replica.</summary>
     public RaftCore Core => core;
@@ -108,7 +106,7 @@ internal sealed class ReplicaCore
                 TakeTransfer(now, e.Request);
                 break;
             case ConfigurationRequested e:
-                TakeConfiguration(now, e.Request);
+                TakeConfiguration(now, e.Configuration);
                 break;
             case ProposalAbandoned e:
                 proposer.Abandon(e.Request);
@@ -347,17 +345,12 @@ internal sealed class ReplicaCore
         }
     }
 
-    private void TakeConfiguration(long now, ConfigurationRequest request)
+    private void TakeConfiguration(long now, Configuration configuration)
     {
-        var accepted = false;
         if (effects.Failure is null && !stopped)
         {
-            var output = core.Step(now, new ProposeConfiguration(request.Configuration));
-            accepted = output.ConfigurationAccepted == true;
-            Absorb(now, output);
+            StepCore(now, new ProposeConfiguration(configuration));
         }
-
-        effects.Configurations.Add(new ConfigurationCompletion(request, accepted));
     }
 
     /// <summary>The end (L1, D8, L10): nothing more is sent, written, applied or acknowledged; callers learn what is known.</summary>

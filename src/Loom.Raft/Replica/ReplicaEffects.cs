@@ -28,8 +28,6 @@ internal sealed class ReplicaEffects
 
     public List<TransferCompletion> Transfers { get; } = [];
 
-    public List<ConfigurationCompletion> Configurations { get; } = [];
-
     /// <summary>Absolute time (ns) of the next <see cref="Awake"/> at the latest.</summary>
     public long NextWake { get; set; }
 
@@ -48,13 +46,9 @@ internal sealed class ReplicaEffects
         Proposals.Clear();
         Reads.Clear();
         Transfers.Clear();
-        Configurations.Clear();
         StatusChanged = false;
     }
 }
 
 /// <summary>A transfer ended: <paramref name="Error"/> is 0 when another member leads.</summary>
 internal readonly record struct TransferCompletion(TransferRequest Request, RaftErrorCode Error);
-
-/// <summary>A configuration was appended here, or refused (not leader, or another change is pending).</summary>
-internal readonly record struct ConfigurationCompletion(ConfigurationRequest Request, bool Accepted);

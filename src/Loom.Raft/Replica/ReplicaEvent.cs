@@ -62,8 +62,8 @@ internal sealed record ReadAbandoned(ReadRequest Request) : ReplicaEvent;
 /// <summary>Hand leadership over. Completed exactly once in <see cref="ReplicaEffects.Transfers"/>.</summary>
 internal sealed record TransferRequested(TransferRequest Request) : ReplicaEvent;
 
-/// <summary>Append a configuration (pins a standby's incarnation, tells client URLs). Answered at once in <see cref="ReplicaEffects.Configurations"/>.</summary>
-internal sealed record ConfigurationRequested(ConfigurationRequest Request) : ReplicaEvent;
+/// <summary>Append a configuration (pins a standby's incarnation, tells client URLs), if this member leads and no other change is pending. Nobody is told: who wants it asks again.</summary>
+internal sealed record ConfigurationRequested(Configuration Configuration) : ReplicaEvent;
 
 /// <summary>The member is closing: new calls are refused with Stopped, running ones go on.</summary>
 internal sealed record IntakeStopped : ReplicaEvent
@@ -89,6 +89,3 @@ internal enum PeerLane : byte
 /// <param name="Deadline">Absolute, ns.</param>
 /// <param name="Caller">The driver's own; comes back with the completion.</param>
 internal sealed record TransferRequest(MemberId Target, long Deadline, object? Caller);
-
-/// <summary>A configuration to append if this member leads.</summary>
-internal sealed record ConfigurationRequest(Configuration Configuration, object? Caller);

@@ -7,7 +7,7 @@ internal sealed record ReplicaOptions
 {
     public required MemberId Id { get; init; }
 
-    /// <summary>Random number of this process's life: names its session's opening entry, its duties and its read contexts.</summary>
+    /// <summary>Random number of this process's life: names its session's opening entry and its read contexts.</summary>
     public required ulong Incarnation { get; init; }
 
     /// <summary>Seed of everything random in here (T3).</summary>

@@ -1,4 +1,3 @@
-using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 
 namespace Loom.Raft.Topology;
@@ -28,7 +27,4 @@ internal static class Datacenters
 
         return [.. byName.Select(d => new Datacenter(d.Key, d.Value))];
     }
-
-    /// <summary>The datacenter of a member, or null.</summary>
-    public static string? OfMember(Configuration configuration, MemberId id) => configuration.Find(id)?.Datacenter;
 }

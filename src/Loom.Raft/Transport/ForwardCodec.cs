@@ -79,7 +79,7 @@ internal static class ForwardCodec
             ulong tag = reader.UInt64();
             byte kind = reader.Byte();
             // Only what a proposer makes may come in by this door: a configuration or a no-op is the leader's own.
-            if (kind is not ((byte)EntryKind.OpenSession or (byte)EntryKind.Command or (byte)EntryKind.Duty)) throw new WireException($"a forwarded entry of kind {kind}");
+            if (kind is not ((byte)EntryKind.OpenSession or (byte)EntryKind.Command)) throw new WireException($"a forwarded entry of kind {kind}");
             ReadOnlySpan<byte> item = reader.Blob();
             if (item.Length > bodies.Length - used) throw new WireException("an item longer than its message");
             item.CopyTo(bodies.AsSpan(used));

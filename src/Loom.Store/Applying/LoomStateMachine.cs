@@ -146,7 +146,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     private ApplyResult Apply(in CommittedEntry entry)
     {
-        if (entry.Kind is not (EntryKind.Command or EntryKind.Duty))
+        if (entry.Kind != EntryKind.Command)
         {
             throw new InvalidOperationException($"Entry {entry.Index} has kind {entry.Kind}: it is none of the store's.");
         }

@@ -158,7 +158,7 @@ internal sealed class RandomNetwork
     {
         var body = new byte[8 + random.Below(40)];
         BinaryPrimitives.WriteUInt64LittleEndian(body, ++counter);
-        Step(node, new Propose([new ProposalItem(counter, EntryKind.Command, body), new ProposalItem(counter, EntryKind.Duty, body)]));
+        Step(node, new Propose([new ProposalItem(counter, EntryKind.Command, body), new ProposalItem(counter, EntryKind.Command, body)]));
     }
 
     private void Read(int node)

@@ -42,11 +42,11 @@ public sealed class EnvelopeTests
     [Test]
     public void A_body_cannot_change_its_kind_or_length()
     {
-        var body = Envelope.Encode(EntryKind.Command, new ProposalId(7, 42), 40, "0123456789"u8);
+        var body = Envelope.Encode(EntryKind.Command, new ProposalId(7, 42), 40, "01234567"u8);
 
-        Assert.That(Envelope.Verify(EntryKind.Duty, body, out _), Is.False);
+        Assert.That(Envelope.Verify(EntryKind.OpenSession, body, out _), Is.False);
         Assert.That(Envelope.Verify(EntryKind.NoOp, body, out _), Is.False);
-        Assert.That(Envelope.Verify(EntryKind.Command, body.AsSpan(0, 41), out _), Is.False);
+        Assert.That(Envelope.Verify(EntryKind.Command, body.AsSpan(0, 39), out _), Is.False);
         Assert.That(Envelope.Verify(EntryKind.Command, [], out _), Is.False);
     }
 

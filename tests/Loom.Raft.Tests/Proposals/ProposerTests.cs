@@ -210,7 +210,7 @@ public sealed class ProposerTests
 
     private ProposalRequest Submit(long number)
     {
-        var request = new ProposalRequest(EntryKind.Command, TallyMachine.Payload(number), Far);
+        var request = new ProposalRequest(TallyMachine.Payload(number), Far);
         proposer.Submit(0, request, 0);
         return request;
     }

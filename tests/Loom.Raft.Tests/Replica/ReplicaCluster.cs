@@ -245,9 +245,9 @@ internal sealed class ReplicaNode
     public Action<int, long>? ReadDone { get; set; }
 
     /// <summary>Proposes a number.</summary>
-    public ProposalRequest Propose(long number, long milliseconds = 30_000, EntryKind kind = EntryKind.Command, ProposalPriority priority = ProposalPriority.Normal)
+    public ProposalRequest Propose(long number, long milliseconds = 30_000, ProposalPriority priority = ProposalPriority.Normal)
     {
-        var request = new ProposalRequest(kind, TallyMachine.Payload(number), cluster.Now + (milliseconds * ReplicaCluster.Millisecond), priority, number);
+        var request = new ProposalRequest(TallyMachine.Payload(number), cluster.Now + (milliseconds * ReplicaCluster.Millisecond), priority, number);
         Handle(new ProposalRequested(request));
         return request;
     }

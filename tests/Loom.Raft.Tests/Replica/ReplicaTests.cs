@@ -237,7 +237,7 @@ public sealed class ReplicaTests
         var node = cluster.Follower;
         Settle(cluster, node);
         var events = Enumerable.Range(0, 5000).Select(i => (ReplicaEvent)new ProposalRequested(
-            new ProposalRequest(EntryKind.Command, TallyMachine.Payload(i), cluster.Now + 60_000_000_000))).ToArray();
+            new ProposalRequest(TallyMachine.Payload(i), cluster.Now + 60_000_000_000))).ToArray();
         node.Handle(events);
         Assert.That(node.Proposals, Has.Count.EqualTo(1 + 2000));
         Assert.That(node.Proposals.Skip(1).All(p => p.Error == RaftErrorCode.Overloaded && p.Known == WriteOutcome.NotApplied));
@@ -293,18 +293,6 @@ public sealed class ReplicaTests
         Settle(cluster, node);
         Assert.That(node.Machine.Seen, Does.Contain(5));
         Assert.That(node.CompletionOf(request), Is.Not.Null, "and only once");
-    }
-
-    [Test]
-    public void A_duty_needs_no_session()
-    {
-        var cluster = new ReplicaCluster(3);
-        cluster.WaitForLeader();
-        var node = cluster.Follower;
-        var request = node.Propose(5, kind: EntryKind.Duty);
-        cluster.Until(() => node.CompletionOf(request) is not null);
-        Assert.That(node.CompletionOf(request)!.Value.Result.Outcome.Extra, Is.EqualTo(5));
-        Assert.That(node.Log.All.Any(e => e.Kind == EntryKind.OpenSession), Is.False);
     }
 
     [Test]

@@ -363,8 +363,8 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         {
             Configuration now = leader.Process.Core.Configuration;
             MemberId changed = own.Pick(cluster.Members).Id;
-            leader.Process.Post(new ConfigurationRequested(new ConfigurationRequest(
-                now with { Members = [.. now.Members.Select(m => m.Id == changed ? m with { ClientUrls = [$"http://client:{own.Between(1, 60_000)}"] } : m)] }, null)));
+            leader.Process.Post(new ConfigurationRequested(
+                now with { Members = [.. now.Members.Select(m => m.Id == changed ? m with { ClientUrls = [$"http://client:{own.Between(1, 60_000)}"] } : m)] }));
         }
     }
 

@@ -229,7 +229,7 @@ internal sealed class SimMember : IMemberView
     public Ticket Propose(byte[] payload, long patience, Action<ProposalCompletion> completed)
     {
         Ticket ticket = new() { Life = Life };
-        ProposalRequest request = new(EntryKind.Command, payload, Process.Clock.Now + patience, caller: ticket);
+        ProposalRequest request = new(payload, Process.Clock.Now + patience, caller: ticket);
         (ticket.Proposal, ticket.Proposed) = (request, completed);
         Process.AddTicket(ticket);
         Process.Post(new ProposalRequested(request));
