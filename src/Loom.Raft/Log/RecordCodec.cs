@@ -1,8 +1,6 @@
 using System.Buffers.Binary;
 using Loom.Raft.Consensus;
-#if LOOM_MUTATIONS
 using Loom.Raft.Diagnostics;
-#endif
 
 namespace Loom.Raft.Log;
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Globalization;
 using Loom.Raft.Consensus;
+using Loom.Raft.Diagnostics;
 
 namespace Loom.Raft.Log;
 

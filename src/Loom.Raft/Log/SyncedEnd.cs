@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Loom.Raft.Diagnostics;
 
 namespace Loom.Raft.Log;
 

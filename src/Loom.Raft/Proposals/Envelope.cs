@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
-using System.Numerics;
 using Loom.Raft.Consensus;
+using Loom.Raft.Diagnostics;
 
 namespace Loom.Raft.Proposals;
 
@@ -16,7 +16,6 @@ namespace Loom.Raft.Proposals;
 ///              session          sequence                  floor
 /// Command      its session      its number in it          all below are settled (P1)
 /// OpenSession  0                nonce                     incarnation of the process; payload: member id u64
-/// Duty         0                number in the process     incarnation of the process (P4: names its waiter, promises nothing)
 /// </code>
 /// The kind stands in the header that the core writes, and is under the checksum here: a body cannot change its meaning on the way.
 /// Verified before append (on the leader, also when forwarded) and before apply. No-ops and configurations are the core's own and have no envelope.
@@ -32,7 +31,7 @@ internal static class Envelope
     public const int OpenSessionPayloadBytes = 8;
 
     /// <summary>True for the kinds whose body is an envelope.</summary>
-    public static bool Has(EntryKind kind) => kind is EntryKind.Command or EntryKind.Duty or EntryKind.OpenSession;
+    public static bool Has(EntryKind kind) => kind is EntryKind.Command or EntryKind.OpenSession;
 
     public static byte[] Encode(EntryKind kind, ProposalId id, long floor, ReadOnlySpan<byte> payload)
     {
@@ -89,21 +88,9 @@ internal static class Envelope
     /// <summary>CRC32C of the kind, the first four bytes and everything behind the checksum's own place.</summary>
     private static uint Checksum(EntryKind kind, ReadOnlySpan<byte> body)
     {
-        var crc = BitOperations.Crc32C(uint.MaxValue, (byte)kind);
-        crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt32LittleEndian(body));
-        var rest = body[8..];
-        while (rest.Length >= 8)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(rest));
-            rest = rest[8..];
-        }
-
-        foreach (var one in rest)
-        {
-            crc = BitOperations.Crc32C(crc, one);
-        }
-
-        return ~crc;
+        var crc = Crc32C.Append(Crc32C.Start, (byte)kind);
+        crc = Crc32C.Append(crc, body[..4]);
+        return ~Crc32C.Append(crc, body[8..]);
     }
 }
 

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
-using System.Numerics;
-using System.Runtime.InteropServices;
+using Loom.Raft.Diagnostics;
 
 namespace Loom.Raft.Transport;
 
@@ -91,12 +90,5 @@ internal static class Frame
         return true;
     }
 
-    private static uint Checksum(int length, ReadOnlySpan<byte> covered)
-    {
-        uint crc = BitOperations.Crc32C(uint.MaxValue, (uint)length);
-        ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(covered);
-        foreach (ulong word in words) crc = BitOperations.Crc32C(crc, BitConverter.IsLittleEndian ? word : BinaryPrimitives.ReverseEndianness(word));
-        foreach (byte b in covered[(words.Length * 8)..]) crc = BitOperations.Crc32C(crc, b);
-        return ~crc;
-    }
+    private static uint Checksum(int length, ReadOnlySpan<byte> covered) => ~Crc32C.Append(Crc32C.Append(Crc32C.Start, length), covered);
 }

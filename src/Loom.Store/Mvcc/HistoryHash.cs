@@ -1,4 +1,4 @@
-using System.Numerics;
+using Loom.Raft.Diagnostics;
 
 namespace Loom.Store.Mvcc;
 
@@ -56,8 +56,7 @@ internal static class HistoryHash
 
     private static uint Hash(IRecordStore records, List<RecordKey> keys, CancellationToken cancellationToken)
     {
-        var crc = new Crc32C();
-        crc.Append("key"u8);
+        uint crc = Crc32C.Append(Crc32C.Start, "key"u8);
         Span<byte> header = stackalloc byte[18];
         RecordKey? previous = null;
         foreach (RecordKey at in keys)
@@ -79,15 +78,15 @@ internal static class HistoryHash
             header[8] = (byte)'_';
             System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(header[9..], at.Sub);
             header[17] = (byte)'t';
-            crc.Append(header[..(tombstone ? 18 : 17)]);
+            crc = Crc32C.Append(crc, header[..(tombstone ? 18 : 17)]);
             AppendPair(ref crc, RecordCodec.Read(at, record), tombstone);
         }
 
-        return crc.Value;
+        return ~crc;
     }
 
     /// <summary>mvccpb.KeyValue in protobuf: key=1 create_revision=2 mod_revision=3 version=4 value=5 lease=6, zeros left out.</summary>
-    private static void AppendPair(ref Crc32C crc, Model.KeyValue pair, bool tombstone)
+    private static void AppendPair(ref uint crc, Model.KeyValue pair, bool tombstone)
     {
         AppendBytes(ref crc, 1, pair.Key.Span);
         if (tombstone)
@@ -102,17 +101,17 @@ internal static class HistoryHash
         AppendNumber(ref crc, 6, pair.Lease);
     }
 
-    private static void AppendBytes(ref Crc32C crc, int field, ReadOnlySpan<byte> bytes)
+    private static void AppendBytes(ref uint crc, int field, ReadOnlySpan<byte> bytes)
     {
         if (!bytes.IsEmpty)
         {
             AppendVarint(ref crc, (ulong)((field << 3) | 2));
             AppendVarint(ref crc, (ulong)bytes.Length);
-            crc.Append(bytes);
+            crc = Crc32C.Append(crc, bytes);
         }
     }
 
-    private static void AppendNumber(ref Crc32C crc, int field, long number)
+    private static void AppendNumber(ref uint crc, int field, long number)
     {
         if (number != 0)
         {
@@ -121,15 +120,15 @@ internal static class HistoryHash
         }
     }
 
-    private static void AppendVarint(ref Crc32C crc, ulong number)
+    private static void AppendVarint(ref uint crc, ulong number)
     {
         while (number >= 0x80)
         {
-            crc.Append((byte)(number | 0x80));
+            crc = Crc32C.Append(crc, (byte)(number | 0x80));
             number >>= 7;
         }
 
-        crc.Append((byte)number);
+        crc = Crc32C.Append(crc, (byte)number);
     }
 
     private static bool AnyLive(IKeyIndex index, long revision)
@@ -147,29 +146,6 @@ internal static class HistoryHash
         {
             Found = true;
             return false;
-        }
-    }
-
-    private struct Crc32C()
-    {
-        private uint state = 0xFFFFFFFF;
-
-        public readonly uint Value => ~state;
-
-        public void Append(byte next) => state = BitOperations.Crc32C(state, next);
-
-        public void Append(ReadOnlySpan<byte> bytes)
-        {
-            while (bytes.Length >= 8)
-            {
-                state = BitOperations.Crc32C(state, System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-                bytes = bytes[8..];
-            }
-
-            foreach (byte next in bytes)
-            {
-                state = BitOperations.Crc32C(state, next);
-            }
         }
     }
 }

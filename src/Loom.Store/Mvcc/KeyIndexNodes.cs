@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Loom.Raft.Diagnostics;
 
 namespace Loom.Store.Mvcc;
 
@@ -71,22 +71,7 @@ internal sealed class KeyLeaf(long generation) : KeyNode(generation)
     public EntryNumbers Entries;
 
     /// <summary>The byte that stands for a key.</summary>
-    public static byte PrintOf(ReadOnlySpan<byte> key)
-    {
-        uint crc = (uint)key.Length;
-        while (key.Length >= sizeof(ulong))
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(key));
-            key = key[sizeof(ulong)..];
-        }
-
-        foreach (byte b in key)
-        {
-            crc = BitOperations.Crc32C(crc, b);
-        }
-
-        return (byte)crc;
-    }
+    public static byte PrintOf(ReadOnlySpan<byte> key) => (byte)Crc32C.Append((uint)key.Length, key);
 
     /// <summary>A bit per position whose print matches; bits beyond the count mean nothing.</summary>
     public ulong Match(byte print) => Vector512.Equals(Vector512.LoadUnsafe(ref Unsafe.As<Fingerprints, byte>(ref Prints)), Vector512.Create(print)).ExtractMostSignificantBits();
