@@ -1,6 +1,6 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
-using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft;
 

@@ -1,4 +1,5 @@
 using Loom.Raft.Replica;
+using Loom.Raft.Threads;
 
 namespace Loom.Raft.Host;
 

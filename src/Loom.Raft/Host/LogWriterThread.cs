@@ -1,5 +1,6 @@
 using Loom.Raft.Log;
 using Loom.Raft.Replica;
+using Loom.Raft.Threads;
 
 namespace Loom.Raft.Host;
 

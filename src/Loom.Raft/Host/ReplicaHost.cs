@@ -4,6 +4,7 @@ using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Replica;
 using Loom.Raft.Sessions;
+using Loom.Raft.Threads;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging;
 

@@ -1,5 +1,5 @@
 using Loom.Raft.Consensus;
-using Loom.Raft.Host;
+using Loom.Raft.Threads;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging;
 

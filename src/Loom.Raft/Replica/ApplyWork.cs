@@ -1,5 +1,6 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Proposals;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Replica;
 

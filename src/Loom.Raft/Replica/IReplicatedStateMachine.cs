@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Replica;
 
@@ -46,13 +47,6 @@ public interface IStateSnapshot : IDisposable
 /// <param name="Payload">The application's bytes, checksum verified. Valid as long as referenced; never changed.</param>
 /// <param name="WantsResult">A caller on this replica waits, so fill <see cref="ApplyResult.Result"/>. Must not influence the state.</param>
 public readonly record struct CommittedEntry(long Index, long Term, long ClusterTime, EntryKind Kind, ReadOnlyMemory<byte> Payload, bool WantsResult);
-
-/// <summary>What an entry did: the small outcome that sessions keep and replicate (P2), at most 32 bytes, the same on every replica.</summary>
-/// <param name="Code">0 = done; other values are refusals that the application defines.</param>
-/// <param name="Branch">Application-defined detail, e.g. which branch of a transaction ran.</param>
-/// <param name="Revision">Revision after the entry.</param>
-/// <param name="Extra">Application-defined detail, e.g. number of keys deleted.</param>
-public readonly record struct Outcome(int Code, int Branch, long Revision, long Extra);
 
 /// <summary>Result of applying one entry.</summary>
 public struct ApplyResult

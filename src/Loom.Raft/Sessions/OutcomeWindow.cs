@@ -1,4 +1,3 @@
-using Loom.Raft.Replica;
 
 namespace Loom.Raft.Sessions;
 

@@ -1,5 +1,4 @@
 using Loom.Raft.Consensus;
-using Loom.Raft.Replica;
 
 namespace Loom.Raft.Sessions;
 

@@ -1,5 +1,4 @@
 using Loom.Raft.Proposals;
-using Loom.Raft.Replica;
 
 namespace Loom.Raft.Sessions;
 

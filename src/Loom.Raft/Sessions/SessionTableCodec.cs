@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using Loom.Raft.Consensus;
-using Loom.Raft.Replica;
 
 namespace Loom.Raft.Sessions;
 

@@ -1,4 +1,4 @@
-using Loom.Raft.Host;
+using Loom.Raft.Threads;
 
 namespace Loom.Raft.Transport;
 

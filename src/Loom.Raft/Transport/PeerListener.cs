@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 using Loom.Raft.Consensus;
-using Loom.Raft.Host;
+using Loom.Raft.Threads;
 using Microsoft.Extensions.Logging;
 
 namespace Loom.Raft.Transport;

@@ -1,5 +1,5 @@
 using System.Net.Sockets;
-using Loom.Raft.Host;
+using Loom.Raft.Threads;
 using Microsoft.Extensions.Logging;
 
 namespace Loom.Raft.Transport;

@@ -1,6 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Hashing;
-using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Store.Mvcc;
 
 namespace Loom.Store.Applying;

@@ -1,4 +1,4 @@
-using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 
 namespace Loom.Store.Machine;
 

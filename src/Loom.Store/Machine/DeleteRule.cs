@@ -1,4 +1,4 @@
-using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 

@@ -1,4 +1,5 @@
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Tests.Host;
 

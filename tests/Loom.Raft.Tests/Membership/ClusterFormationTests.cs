@@ -1,6 +1,6 @@
 using Loom.Raft.Consensus;
-using Loom.Raft.Host;
 using Loom.Raft.Membership;
+using Loom.Raft.Threads;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;

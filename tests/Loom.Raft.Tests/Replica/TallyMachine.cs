@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Tests.Replica;
 

@@ -1,7 +1,6 @@
 using CsCheck;
 using Loom.Raft.Consensus;
 using Loom.Raft.Proposals;
-using Loom.Raft.Replica;
 using Loom.Raft.Sessions;
 using NUnit.Framework;
 

@@ -1,5 +1,4 @@
 using Loom.Raft.Consensus;
-using Loom.Raft.Replica;
 using Loom.Raft.Sessions;
 using NUnit.Framework;
 

@@ -1,5 +1,6 @@
 using System.IO.Hashing;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Simulation.Engine;
 using Loom.Simulation.History;
 

@@ -5,6 +5,7 @@ using Loom.Store.Commands;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests.Applying;

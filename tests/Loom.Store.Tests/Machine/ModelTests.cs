@@ -1,11 +1,13 @@
 using CsCheck;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Store.Applying;
 using Loom.Store.Commands;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests.Machine;

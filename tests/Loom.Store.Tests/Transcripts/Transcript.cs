@@ -8,6 +8,7 @@ using Loom.Store.Machine;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
+using Loom.Testing;
 
 namespace Loom.Store.Tests.Transcripts;
 

@@ -1,4 +1,6 @@
-namespace Loom.Store.Mvcc;
+using Loom.Store.Mvcc;
+
+namespace Loom.Testing;
 
 /// <summary>
 /// The twin of the FASTER store for the simulator and for tests: same contract, nothing on a disk. A crash is a new, empty one, as the records directory is emptied at every start.

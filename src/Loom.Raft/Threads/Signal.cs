@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Loom.Raft.Host;
+namespace Loom.Raft.Threads;
 
 /// <summary>
 /// Wakes one sleeping thread: an auto-reset event with one waiter. Between a put and its answer lie about ten thread hops on the members' machines, so the wake-up
