@@ -26,9 +26,10 @@ internal static class StockNode
         {
             ConfigurationStorage = null!,
             ColdStart = false,
-            LowerElectionTimeout = 150,
-            UpperElectionTimeout = 300,
-            RequestTimeout = TimeSpan.FromMilliseconds(150),
+            // As the others' 1 s: with its defaults (150 to 300 ms) it elects without end on a busy machine.
+            LowerElectionTimeout = 1000,
+            UpperElectionTimeout = 2000,
+            RequestTimeout = TimeSpan.FromMilliseconds(1000),
         };
         var members = ((InMemoryClusterConfigurationStorage<EndPoint>)settings.ConfigurationStorage).CreateInitialConfigurationBuilder();
         foreach (int port in ports)
