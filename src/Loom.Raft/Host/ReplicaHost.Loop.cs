@@ -93,6 +93,7 @@ internal sealed partial class ReplicaHost
         foreach (ForwardMessage message in effects.Forward) transport?.Send(message);
         foreach (ApplyWork work in effects.Apply) applier!.Give(work);
         if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
+        if (effects.Unfit) log.LogWarning("The disk or the applier of this leader hangs while a majority goes on without it: leadership is handed over (E8). Look at the disk of {Directory}", directory.Path);
         // Before anyone is answered: a caller that reads the status finds its own write in it.
         Publish(effects, at);
         AnswerAll(effects);

@@ -23,6 +23,7 @@ internal sealed class ReplicaCore
     private readonly ReadBarrier reads;
     private readonly Transfers transfers;
     private readonly HandOver handOver;
+    private readonly Fitness fitness;
     private readonly List<PeerView> peers = [];
     private long coreDeadline;
     private (MemberId Leader, long Term) lastLeader;
@@ -45,6 +46,7 @@ internal sealed class ReplicaCore
         handOver = new HandOver(options, log, proposer, effects.Apply, appliedIndex);
         reads = new ReadBarrier(options, effects.Reads);
         transfers = new Transfers(options.Id, effects.Transfers);
+        fitness = new Fitness(options.ElectionTimeout);
     }
 
     public ReplicaOptions Options { get; }
@@ -210,8 +212,29 @@ internal sealed class ReplicaCore
 
         transfers.Check(now, core);
         handOver.Advance(core.Commit);
+        LeaveLeadershipIfUnfit(now);
         effects.LogWork = log.HasWork;
-        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(proposer.SweepAt, reads.SweepAt));
+        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(fitness.NextLook, Math.Min(proposer.SweepAt, reads.SweepAt)));
+    }
+
+    private void LeaveLeadershipIfUnfit(long now)
+    {
+        if (!fitness.MustHandOver(now, core, log, handOver))
+        {
+            return;
+        }
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("E8-keep-leading"))
+        {
+            return;
+        }
+#endif
+        var target = transfers.Best(now, core, Options.ElectionTimeout);
+        if (!target.IsNone)
+        {
+            effects.Unfit = true;
+            StepCore(now, new TransferLeadership(target));
+        }
     }
 
     /// <summary>Notices a new leader, and that there is none for too long (N5).</summary>

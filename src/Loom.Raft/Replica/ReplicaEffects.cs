@@ -34,6 +34,9 @@ internal sealed class ReplicaEffects
     /// <summary>Role, term, leader or quorum changed: publish a new status.</summary>
     public bool StatusChanged { get; set; }
 
+    /// <summary>This leader's own disk or applier hangs while the others go on: it is handing over (E8, N3). For the log.</summary>
+    public bool Unfit { get; set; }
+
     /// <summary>Not null from the step on in which this replica failed (L1, D8, L10): it sends, writes and acknowledges nothing more.</summary>
     public Exception? Failure { get; set; }
 
@@ -47,6 +50,7 @@ internal sealed class ReplicaEffects
         Reads.Clear();
         Transfers.Clear();
         StatusChanged = false;
+        Unfit = false;
     }
 }
 

@@ -39,8 +39,8 @@ internal sealed class Transfers(MemberId self, List<TransferCompletion> completi
         return core.Transferring ? MemberId.None : target;
     }
 
-    /// <summary>The voter that was heard lately and holds most of the log; of equals the nearest.</summary>
-    private MemberId Best(long now, RaftCore core, long electionTimeout)
+    /// <summary>The voter that was heard lately and holds most of the log; of equals the nearest. None: there is none.</summary>
+    public MemberId Best(long now, RaftCore core, long electionTimeout)
     {
         core.Peers(peers);
         PeerView best = default;
