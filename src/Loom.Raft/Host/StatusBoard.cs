@@ -30,6 +30,8 @@ internal sealed class StatusBoard(MemberId self, Configuration configuration)
         if (next.ClusterId != 0 && (placement.Length == 0 || !ReferenceEquals(configuration, inForce))) placement = PlacementProof.Of(configuration).Sentence;
         status = next with { Placement = placement };
         inForce = configuration;
+        // Pairs with the lock in Changed: without it this read may pass the write of the status (on x86 too), and a waiter that asked in between sleeps on.
+        Interlocked.MemoryBarrier();
         if (changed is null) return;
         TaskCompletionSource? waiting;
         lock (gate)

@@ -157,22 +157,22 @@ internal sealed class SendingLane : IDisposable
                 WriteStamp(FrameKind.Ping, now);
                 nextPing = now + context.Settings.PingIntervalOf(kind);
             }
-            WriteWaiting(dialled, urgentOnly: false);
-            if (output.Length > 0)
-            {
-                LaneHandshake.SendAll(dialled, output.Written);
-                continue;
-            }
+            // A chunked message leaves nothing in the output, but what waits behind it was announced by a signal that is already spent.
+            bool took = WriteWaiting(dialled, urgentOnly: false);
+            if (output.Length > 0) LaneHandshake.SendAll(dialled, output.Written);
+            if (took || output.Length > 0) continue;
             _ = signal.Wait(nextPing - now);
             if (dialled.SafeHandle.IsClosed || !ReferenceEquals(Volatile.Read(ref socket), dialled)) throw new WireException("closed");
         }
     }
 
     /// <summary>Collects whole frames up to one write's worth; a message too long for a frame is sent in chunks from here.</summary>
-    private void WriteWaiting(Socket dialled, bool urgentOnly)
+    private bool WriteWaiting(Socket dialled, bool urgentOnly)
     {
+        bool took = false;
         while (output.Length < Frame.MaxBody && queue.Dequeue(urgentOnly) is { } message)
         {
+            took = true;
             int start = output.Length;
             FrameKind frameKind = message is Consensus.Message ? FrameKind.Message : FrameKind.Forward;
             if (LaneQueue.SizeOf(message) <= Frame.MaxBody)
@@ -185,8 +185,10 @@ internal sealed class SendingLane : IDisposable
             scratch.Clear();
             Encode(scratch, message);
             SendChunks(dialled, frameKind);
-            return;
+            return true;
         }
+
+        return took;
     }
 
     private void SendChunks(Socket dialled, FrameKind inner)
@@ -217,7 +219,7 @@ internal sealed class SendingLane : IDisposable
             LaneHandshake.SendAll(dialled, output.Written);
             output.Clear();
             // Between two chunks heartbeats, votes and answers pass (P5). They are small, so this cannot recurse.
-            if (rest.Length > 0) WriteWaiting(dialled, urgentOnly: true);
+            if (rest.Length > 0) _ = WriteWaiting(dialled, urgentOnly: true);
         }
     }
 
