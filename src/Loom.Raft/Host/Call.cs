@@ -11,11 +11,13 @@ internal sealed class Call<T> : IValueTaskSource<T>
     private readonly CallRegistry<T> registry;
     private ManualResetValueTaskSourceCore<T> source;
     private CancellationTokenRegistration cancellation;
+    private int unread;
 
     public Call(CallRegistry<T> registry)
     {
         this.registry = registry;
         source.RunContinuationsAsynchronously = true;
+        unread = source.Version;
     }
 
     internal Call<T>? Previous { get; set; }
@@ -45,6 +47,10 @@ internal sealed class Call<T> : IValueTaskSource<T>
 
     T IValueTaskSource<T>.GetResult(short token)
     {
+        // Throws for a token of a call that is over: this object may be another caller's by now, and in the pool twice it would be two callers' at once.
+        if (source.GetStatus(token) == ValueTaskSourceStatus.Pending) throw new InvalidOperationException("The call has not ended yet: await it.");
+        // Two threads may both have come this far with the same token.
+        if (Interlocked.CompareExchange(ref unread, int.MinValue, token) != token) throw new InvalidOperationException("A call's result can be read once.");
         try
         {
             return source.GetResult(token);
@@ -53,6 +59,7 @@ internal sealed class Call<T> : IValueTaskSource<T>
         {
             cancellation = default;
             source.Reset();
+            Volatile.Write(ref unread, source.Version);
             registry.Return(this);
         }
     }
