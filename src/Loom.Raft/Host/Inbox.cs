@@ -1,3 +1,4 @@
+using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Raft.Threads;
 
@@ -10,6 +11,7 @@ namespace Loom.Raft.Host;
 internal sealed class Inbox(Signal signal, long maxBytes = 64 * 1024 * 1024, int maxEvents = 128 * 1024)
 {
     private readonly object gate = new();
+    private readonly List<MemberId> heard = [];
     private List<ReplicaEvent> filling = [];
     private long bytes;
     private int waiting;
@@ -32,6 +34,18 @@ internal sealed class Inbox(Signal signal, long maxBytes = 64 * 1024 * 1024, int
     public void Post(ReplicaEvent happened)
     {
         lock (gate) filling.Add(happened);
+        signal.Set();
+    }
+
+    /// <summary>A sign of life. One per peer waits at most: a peer sends as many chunks as it likes, and the second says nothing that the first did not.</summary>
+    public void PostHeard(MemberId peer)
+    {
+        lock (gate)
+        {
+            if (heard.Contains(peer)) return;
+            heard.Add(peer);
+            filling.Add(new PeerHeard(peer));
+        }
         signal.Set();
     }
 
@@ -58,6 +72,7 @@ internal sealed class Inbox(Signal signal, long maxBytes = 64 * 1024 * 1024, int
             List<ReplicaEvent> taken = filling;
             filling = empty;
             bytes = 0;
+            heard.Clear();
             if (waiting > 0) Monitor.PulseAll(gate);
             return taken;
         }

@@ -109,7 +109,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
 
     void IPeerEvents.Received(ForwardMessage message, int bytes) => inbox.PostWaiting(new PeerForward(message), bytes);
 
-    void IPeerEvents.Heard(MemberId peer) => inbox.Post(new PeerHeard(peer));
+    void IPeerEvents.Heard(MemberId peer) => inbox.PostHeard(peer);
 
     void IPeerEvents.ProcessDied(MemberId peer) => inbox.Post(new PeerDied(peer));
 

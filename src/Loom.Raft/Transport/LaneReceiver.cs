@@ -95,6 +95,8 @@ internal sealed class LaneReceiver(Socket socket, Peer peer, LaneKind lane, Memb
     private void ContinueAssembly(ReadOnlySpan<byte> bytes)
     {
         if (assembly is null) throw new WireException("a chunk that continues nothing");
+        // Nobody sends one: each would cost us an event and bring the message no nearer to its end.
+        if (bytes.IsEmpty) throw new WireException("an empty chunk");
         if (bytes.Length > assembly.Length - assembled) throw new WireException("chunks longer than announced");
         bytes.CopyTo(assembly.AsSpan(assembled));
         assembled += bytes.Length;

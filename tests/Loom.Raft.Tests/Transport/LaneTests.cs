@@ -1,9 +1,7 @@
-using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Loom.Raft.Consensus;
 using Loom.Raft.Host;
-using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -141,6 +139,27 @@ public sealed class LaneTests
         Assert.That(pair.WestEvents.Take(1)[0].From, Is.EqualTo(East));
     }
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public void An_empty_chunk_is_what_no_member_sends(bool isFirst)
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        using Socket sending = Connect(((IPEndPoint)listener.LocalEndPoint!).Port);
+        using Socket receiving = listener.Accept();
+        var events = new LaneEvents();
+        using var peer = new Peer(new PeerTarget(East, "m1", "dc", []), Context(events, new LaneSettings(), West), TimeSpan.Zero, 1);
+        byte[] header = [100, 0, 0, 0, (byte)FrameKind.Message];
+        var writer = new WireWriter();
+        Write(writer, FrameKind.ChunkFirst, isFirst ? header : [.. header, 1]);
+        if (!isFirst) Write(writer, FrameKind.ChunkNext, []);
+        _ = sending.Send(writer.Written);
+        sending.Shutdown(SocketShutdown.Send);
+        Assert.That(() => new LaneReceiver(receiving, peer, LaneKind.Control, West, new LaneSettings()).Run(), Throws.InstanceOf<WireException>().With.Message.Contains("empty chunk"));
+        Assert.That(events.HeardCount, Is.EqualTo(isFirst ? 0 : 1));
+    }
+
     [TestCase("https://a:1", "TLS")]
     [TestCase("a:1", "http://host:port")]
     [TestCase("http://a", "port is missing")]
@@ -153,8 +172,16 @@ public sealed class LaneTests
     {
         using var pair = new Pair();
         Assert.That(
-            () => new PeerTransport(West, [], [$"http://127.0.0.1:{pair.WestPort}"], new Dictionary<string, TimeSpan>(), 1, Context(new Events(), new LaneSettings(), West)),
+            () => new PeerTransport(West, [], [$"http://127.0.0.1:{pair.WestPort}"], new Dictionary<string, TimeSpan>(), 1, Context(new LaneEvents(), new LaneSettings(), West)),
             Throws.InstanceOf<RaftException>().With.Message.Contains("--listen-peer-urls"));
+    }
+
+    private static void Write(WireWriter writer, FrameKind kind, ReadOnlySpan<byte> body)
+    {
+        int start = writer.Length;
+        writer.Reserve(Frame.HeaderSize);
+        writer.Bytes(body);
+        Frame.Seal(writer.Patch(start), kind);
     }
 
     private static Message Append(long index, byte[] body) => new()
@@ -195,7 +222,7 @@ public sealed class LaneTests
         return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
-    private static Loom.Raft.Transport.TransportContext Context(Events events, LaneSettings settings, MemberId self) =>
+    internal static Loom.Raft.Transport.TransportContext Context(LaneEvents events, LaneSettings settings, MemberId self) =>
         new(settings, new OpenGate(self), events, static () => MonotonicClock.Nanoseconds, NullLogger.Instance);
 
     private sealed class Pair : IDisposable
@@ -215,9 +242,9 @@ public sealed class LaneTests
 
         public int WestPort { get; }
 
-        public Events EastEvents { get; } = new();
+        public LaneEvents EastEvents { get; } = new();
 
-        public Events WestEvents { get; private set; } = new();
+        public LaneEvents WestEvents { get; private set; } = new();
 
         public PeerTransport East { get; }
 
@@ -225,7 +252,7 @@ public sealed class LaneTests
 
         public void RestartWest()
         {
-            WestEvents = new Events();
+            WestEvents = new LaneEvents();
             West = Open(LaneTests.West, LaneTests.East, WestPort, eastPort, WestEvents);
         }
 
@@ -247,83 +274,12 @@ public sealed class LaneTests
 
         private static bool Up(PeerTransport transport, MemberId peer) => transport.IsUp(peer, LaneKind.Control) && transport.IsUp(peer, LaneKind.Forward);
 
-        private PeerTransport Open(MemberId self, MemberId other, int port, int otherPort, Events events)
+        private PeerTransport Open(MemberId self, MemberId other, int port, int otherPort, LaneEvents events)
         {
             var transport = new PeerTransport(
                 self, [new PeerTarget(other, $"m{other}", "dc", [$"http://127.0.0.1:{otherPort}"])], [$"http://127.0.0.1:{port}"], delays, self.Value, Context(events, settings, self));
             transport.Start();
             return transport;
         }
-    }
-
-    private sealed class Events : IPeerEvents
-    {
-        private readonly BlockingCollection<Message> messages = [];
-        private readonly BlockingCollection<ForwardMessage> forwards = [];
-        private int heard;
-
-        public BlockingCollection<MemberId> Died { get; } = [];
-
-        public int HeardCount => heard;
-
-        public List<Message> Take(int count)
-        {
-            List<Message> taken = [];
-            while (taken.Count < count)
-            {
-                Assert.That(messages.TryTake(out Message? message, 5000), $"{taken.Count} of {count} messages arrived");
-                taken.Add(message!);
-            }
-            return taken;
-        }
-
-        public ForwardMessage TakeForward()
-        {
-            Assert.That(forwards.TryTake(out ForwardMessage? message, 5000));
-            return message!;
-        }
-
-        public void Received(Message message, int bytes) => messages.Add(message);
-
-        public void Received(ForwardMessage message, int bytes) => forwards.Add(message);
-
-        public void Heard(MemberId peer) => Interlocked.Increment(ref heard);
-
-        public void ProcessDied(MemberId peer) => Died.Add(peer);
-
-        public void LaneChanged(MemberId peer, LaneKind lane, bool up)
-        {
-        }
-
-        public void Failed(Exception error) => Assert.Fail(error.ToString());
-    }
-
-    private sealed class OpenGate(MemberId self) : IPeerGate
-    {
-        public PeerHello Hello(MemberId to, LaneKind lane) => new()
-        {
-            Lane = lane,
-            TokenHash = 1,
-            ClusterId = 1,
-            From = self,
-            To = to,
-            Incarnation = 1,
-            Name = $"m{self}",
-            Datacenter = "dc",
-            Role = MemberRole.Voter,
-            PeerUrls = [],
-            ClientUrls = [],
-            ConfigurationHash = 1,
-            PinnedForYou = 1,
-            Initial = [],
-        };
-
-        public HelloAnswer Judge(PeerHello hello, out bool news)
-        {
-            news = false;
-            return new HelloAnswer(hello.To == self ? HelloVerdict.Accepted : HelloVerdict.WrongMember, "", Hello(hello.From, hello.Lane));
-        }
-
-        public HelloAnswer Answered(MemberId peer, HelloAnswer answer) => answer;
     }
 }

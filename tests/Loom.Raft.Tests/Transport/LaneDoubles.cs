@@ -1,0 +1,81 @@
+using System.Collections.Concurrent;
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Proposals;
+using Loom.Raft.Transport;
+using NUnit.Framework;
+
+namespace Loom.Raft.Tests.Transport;
+
+/// <summary>Keeps what a transport tells its owner.</summary>
+internal sealed class LaneEvents : IPeerEvents
+{
+    private readonly BlockingCollection<Message> messages = [];
+    private readonly BlockingCollection<ForwardMessage> forwards = [];
+    private int heard;
+
+    public BlockingCollection<MemberId> Died { get; } = [];
+
+    public int HeardCount => heard;
+
+    public List<Message> Take(int count)
+    {
+        List<Message> taken = [];
+        while (taken.Count < count)
+        {
+            Assert.That(messages.TryTake(out Message? message, 5000), $"{taken.Count} of {count} messages arrived");
+            taken.Add(message!);
+        }
+        return taken;
+    }
+
+    public ForwardMessage TakeForward()
+    {
+        Assert.That(forwards.TryTake(out ForwardMessage? message, 5000));
+        return message!;
+    }
+
+    public void Received(Message message, int bytes) => messages.Add(message);
+
+    public void Received(ForwardMessage message, int bytes) => forwards.Add(message);
+
+    public void Heard(MemberId peer) => Interlocked.Increment(ref heard);
+
+    public void ProcessDied(MemberId peer) => Died.Add(peer);
+
+    public void LaneChanged(MemberId peer, LaneKind lane, bool up)
+    {
+    }
+
+    public void Failed(Exception error) => Assert.Fail(error.ToString());
+}
+
+/// <summary>Lets everyone in who knows the right id.</summary>
+internal sealed class OpenGate(MemberId self) : IPeerGate
+{
+    public PeerHello Hello(MemberId to, LaneKind lane) => new()
+    {
+        Lane = lane,
+        TokenHash = 1,
+        ClusterId = 1,
+        From = self,
+        To = to,
+        Incarnation = 1,
+        Name = $"m{self}",
+        Datacenter = "dc",
+        Role = MemberRole.Voter,
+        PeerUrls = [],
+        ClientUrls = [],
+        ConfigurationHash = 1,
+        PinnedForYou = 1,
+        Initial = [],
+    };
+
+    public HelloAnswer Judge(PeerHello hello, out bool news)
+    {
+        news = false;
+        return new HelloAnswer(hello.To == self ? HelloVerdict.Accepted : HelloVerdict.WrongMember, "", Hello(hello.From, hello.Lane));
+    }
+
+    public HelloAnswer Answered(MemberId peer, HelloAnswer answer) => answer;
+}
