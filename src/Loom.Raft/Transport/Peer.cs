@@ -61,6 +61,8 @@ internal sealed class Peer : IDisposable
         {
             incoming[(int)lane]?.Dispose();
             incoming[(int)lane] = socket;
+            // Accepted while we closed: nobody would end it, and it would answer for a member that is gone.
+            if (stopping) Hang(socket);
         }
         Lane(lane).DialNow();
         Publish(lane);
@@ -78,6 +80,12 @@ internal sealed class Peer : IDisposable
         if (lane == LaneKind.Control && !stopping) Knock();
     }
 
+    /// <summary>The connections there are now: what is learned of a process afterwards is said of those, and of none that came later.</summary>
+    public PeerConnections Look()
+    {
+        lock (gate) return new PeerConnections(incoming[(int)LaneKind.Control], control.Current, forward.Current);
+    }
+
     /// <summary>The peer is there, or has something new to hear: no more back-off.</summary>
     public void DialNow()
     {
@@ -87,16 +95,17 @@ internal sealed class Peer : IDisposable
 
     public void OnSendingChanged(LaneKind lane) => Publish(lane);
 
-    public void OnProcessDied(LaneKind lane)
+    /// <summary>The port refused after <paramref name="seen"/> was looked at. Unless a connection has come since: then a new process is there, and the old one's death is no news.</summary>
+    public void OnProcessDied(in PeerConnections seen)
     {
-        if (lane != LaneKind.Control || stopping) return;
+        // Under the lock, as in Publish: "up" of a new process must not reach the owner before "died" of the old one.
         lock (gate)
         {
-            if (deathSaid) return;
+            if (stopping || deathSaid || IsNewer(incoming[(int)LaneKind.Control], seen.Incoming) || IsNewer(control.Current, seen.Control)) return;
             deathSaid = true;
+            context.Events.ProcessDied(Target.Id);
         }
         context.Log.LogWarning("Member {Peer}: its connection broke and its port refuses, so its process has ended", Target.Name);
-        context.Events.ProcessDied(Target.Id);
     }
 
     public void Dispose()
@@ -120,21 +129,24 @@ internal sealed class Peer : IDisposable
 
     private void Knock()
     {
+        PeerConnections seen = Look();
         try
         {
             PeerDial.Connect(Target.Urls, context.Settings.HandshakeLimit, static _ => { }).Dispose();
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
         {
-            OnProcessDied(LaneKind.Control);
-            control.Break();
-            forward.Break();
+            OnProcessDied(seen);
+            control.Break(seen.Control);
+            forward.Break(seen.Forward);
         }
         catch (Exception e) when (e is SocketException or RaftException)
         {
             // Unreachable or unresolvable: it may live, so nothing is said of it.
         }
     }
+
+    private static bool IsNewer(Socket? now, Socket? seen) => now is not null && !ReferenceEquals(now, seen);
 
     private void Publish(LaneKind lane)
     {
@@ -186,3 +198,6 @@ internal sealed class Peer : IDisposable
         socket?.Dispose();
     }
 }
+
+/// <summary>The connections of a peer at one moment; null where there was none.</summary>
+internal readonly record struct PeerConnections(Socket? Incoming, Socket? Control, Socket? Forward);

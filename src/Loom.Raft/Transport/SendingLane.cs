@@ -40,6 +40,9 @@ internal sealed class SendingLane : IDisposable
 
     public bool Connected => connected;
 
+    /// <summary>The connection, while there is one: not the one that is being dialled.</summary>
+    public Socket? Current => connected ? Volatile.Read(ref socket) : null;
+
     public void Start() => thread.Start();
 
     /// <summary>False: not connected, or the queue is full. The message is dropped; its sender asks again.</summary>
@@ -65,10 +68,14 @@ internal sealed class SendingLane : IDisposable
         signal.Set();
     }
 
-    /// <summary>The connection is known to be dead: the sending thread finds out now and not at its next write.</summary>
-    public void Break()
+    /// <summary>That connection is known to be dead: the sending thread finds out now and not at its next write. Nothing happens when there is another one by now.</summary>
+    public void Break(Socket? dead)
     {
-        lock (socketGate) Abort(socket);
+        lock (socketGate)
+        {
+            if (dead is null || !ReferenceEquals(socket, dead)) return;
+            Abort(dead);
+        }
         signal.Set();
     }
 
@@ -76,7 +83,8 @@ internal sealed class SendingLane : IDisposable
     public void Dispose()
     {
         stopping = true;
-        Break();
+        lock (socketGate) Abort(socket);
+        signal.Set();
     }
 
     public void Join(long until)
@@ -92,6 +100,7 @@ internal sealed class SendingLane : IDisposable
         while (!stopping)
         {
             long upSince = 0;
+            PeerConnections seen = peer.Look();
             try
             {
                 Socket dialled = Dial();
@@ -103,7 +112,7 @@ internal sealed class SendingLane : IDisposable
             catch (SocketException e) when (upSince == 0)
             {
                 // The connection was there, and now the port refuses: nobody listens, so the process is gone (E2). Said once per loss.
-                if (wasUp && e.SocketErrorCode == SocketError.ConnectionRefused) peer.OnProcessDied(kind);
+                if (wasUp && kind == LaneKind.Control && e.SocketErrorCode == SocketError.ConnectionRefused) peer.OnProcessDied(seen);
                 wasUp = false;
                 Complain($"cannot reach it at {string.Join(", ", peer.Target.Urls)}: {e.Message}");
             }
@@ -136,7 +145,7 @@ internal sealed class SendingLane : IDisposable
         return dialled;
     }
 
-    /// <summary>Makes the socket known before it blocks, so that <see cref="Break"/> can end the wait.</summary>
+    /// <summary>Makes the socket known before it blocks, so that <see cref="Dispose"/> can end the wait.</summary>
     private void Adopt(Socket dialling)
     {
         lock (socketGate) socket = dialling;
