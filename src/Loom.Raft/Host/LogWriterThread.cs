@@ -47,7 +47,8 @@ internal sealed class LogWriterThread
         if (writer.ThreadState.HasFlag(ThreadState.Unstarted)) return true;
         work.Set();
         ahead.Set();
-        return writer.Join(limit) && preparer.Join(limit);
+        long until = MonotonicClock.Nanoseconds + limit.Ticks * 100;
+        return writer.Join(limit) && preparer.Join((int)Math.Max(0, (until - MonotonicClock.Nanoseconds) / 1_000_000));
     }
 
     private void Write()

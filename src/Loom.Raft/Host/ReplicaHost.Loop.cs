@@ -38,6 +38,10 @@ internal sealed partial class ReplicaHost
             ReadCalls.FailAll(coming, coming);
             TransferCalls.FailAll(coming, coming);
         }
+        finally
+        {
+            LeaveLoop();
+        }
     }
 
     private bool WaitUntilFormed()
@@ -159,8 +163,8 @@ internal sealed partial class ReplicaHost
         failureSeen = true;
         log.LogCritical(failure, "This member has failed and acknowledges nothing more");
         board.Publish(board.Status with { Role = "failed", Failure = failure.Message }, board.Configuration);
-        // The others shall not wait for a silent leader: broken connections and a closed port tell them at once (E2).
-        transport?.Dispose();
+        // The others shall not wait for a silent leader: broken connections and a closed port tell them at once (E2). Whoever disposes of us waits for the threads, not the loop.
+        transport?.Close();
     }
 
     private void NoteStall(long nanoseconds, string how)

@@ -11,6 +11,12 @@ internal sealed partial class ReplicaHost
     private static readonly TimeSpan DrainLimit = TimeSpan.FromMilliseconds(700);
     private static readonly TimeSpan ThreadLimit = TimeSpan.FromMilliseconds(500);
 
+    private const int Running = 0;
+    private const int Left = 1;
+    private const int Abandoned = 2;
+
+    private int loopExit = Running;
+
     /// <summary>Stops new calls, hands leadership over where there is someone to take it, and waits a moment for the calls that run.</summary>
     public async Task DrainAsync()
     {
@@ -45,11 +51,22 @@ internal sealed partial class ReplicaHost
         ProposalCalls.FailAll(CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.Unknown), closed);
         ReadCalls.FailAll(closed, closed);
         TransferCalls.FailAll(closed, closed);
+        // Whatever the loop does: nobody shall take this member for alive, and its port is free for the next one.
+        transport?.Dispose();
         board.Publish(board.Status with { Role = board.Status.Failure is null ? "stopped" : "failed" }, board.Configuration);
-        if (loopEnded) Release();
-        else log.LogError("The loop did not end within {Limit}; its files stay open and the directory stays locked", ThreadLimit);
+        if (loopEnded || Interlocked.Exchange(ref loopExit, Abandoned) == Left) Release();
+        else log.LogError("The loop did not end within {Limit}; its files stay open and the directory stays locked until it does", ThreadLimit);
     }
 
+    /// <summary>The loop's last act. If nobody waits for it any more, it closes what only it may still use.</summary>
+    private void LeaveLoop()
+    {
+        if (Interlocked.CompareExchange(ref loopExit, Left, Running) != Abandoned) return;
+        Release();
+        log.LogInformation("The loop has ended late; the files are closed");
+    }
+
+    /// <summary>Once; after the loop has ended, or if it never ran.</summary>
     private void Release()
     {
         transport?.Dispose();

@@ -56,10 +56,16 @@ internal sealed class PeerTransport : IDisposable
         foreach (Peer peer in peers) peer.DialNow();
     }
 
-    public void Dispose()
+    /// <summary>Closes the port and breaks every connection, without waiting for the threads. More than once is fine.</summary>
+    public void Close()
     {
         foreach (PeerListener listener in listeners) listener.Dispose();
         foreach (Peer? peer in peers) peer?.Dispose();
+    }
+
+    public void Dispose()
+    {
+        Close();
         long until = context.Now() + 500_000_000;
         foreach (Peer? peer in peers) peer?.Join(until);
     }
