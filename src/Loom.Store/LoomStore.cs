@@ -5,6 +5,8 @@ using Loom.Store.Commands;
 using Loom.Store.Machine;
 using Loom.Store.Model;
 using Loom.Store.Reads;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Loom.Store;
 
@@ -210,10 +212,10 @@ public sealed class LoomStore : ILoomStore
         await closing.CancelAsync().ConfigureAwait(false);
         await compacting.ConfigureAwait(false);
 
-        // Before the records go that it reads.
+        // Before the records go that it reads. They go when the node closes the machine, and only if its applier has ended by then: nothing is freed here.
         await hashes.DisposeAsync().ConfigureAwait(false);
         await node.DisposeAsync().ConfigureAwait(false);
-        machine.Dispose();
+        machine.Waiters.Close();
         closing.Dispose();
         compactionBegan.Dispose();
     }
@@ -316,6 +318,13 @@ public sealed class LoomStore : ILoomStore
         }
         catch (OperationCanceledException)
         {
+        }
+#pragma warning disable CA1031 // Whatever it is, closing must go on to the node; the applier trims as well, and meets the same.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
+            log.LogCritical(exception, "Trimming compacted keys failed and has ended on this member: its memory is no longer given back. Restart it: its state is rebuilt from the log.");
         }
     }
 

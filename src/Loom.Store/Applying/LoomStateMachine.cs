@@ -30,13 +30,14 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long publishedRevision = 1;
     private long publishedCompact = -1;
     private long appendedRecords;
+    private int closed;
 
     /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
     public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords)
     {
         Index = index;
         this.openRecords = openRecords;
-        staged = new StagedView(index, records);
+        staged = new StagedView(index, records.WriterReads);
         compaction = new Compaction(index, records);
     }
 
@@ -94,7 +95,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public long Open()
     {
         IRecordStore opened = openRecords();
-        staged = new StagedView(Index, opened);
+        staged = new StagedView(Index, opened.WriterReads);
         compaction = new Compaction(Index, opened);
         Volatile.Write(ref records, opened);
         return 0;
@@ -124,13 +125,21 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     public void InstallSnapshot(IStateSnapshot snapshot) => throw new NotSupportedException("Snapshots come with checkpoints.");
 
-    public void Close() => Waiters.Close();
-
-    public void Dispose()
+    /// <summary>
+    /// The only place where the records go: whoever calls this knows that the applier has ended. A node whose applier hangs never calls it, and the records stay,
+    /// in use, until the process ends.
+    /// </summary>
+    public void Close()
     {
-        Waiters.Close();
-        Records.Dispose();
+        if (Interlocked.Exchange(ref closed, 1) == 0)
+        {
+            Waiters.Close();
+            Records.Dispose();
+        }
     }
+
+    /// <summary>For who drives a machine without a node.</summary>
+    public void Dispose() => Close();
 
     /// <summary>Trims up to <paramref name="budget"/> keys of the newest compaction. False: nothing is left to do.</summary>
     public bool TrimStep(int budget)

@@ -6,16 +6,9 @@ internal readonly record struct RecordKey(long Main, int Sub) : IComparable<Reco
     public int CompareTo(RecordKey other) => Main != other.Main ? Main.CompareTo(other.Main) : Sub.CompareTo(other.Sub);
 }
 
-/// <summary>
-/// The append-only store of records by revision: FASTER in production (Records/), a dictionary in the simulator. Each record is written once.
-/// One writer (the applier); readers from any thread. A record carries a checksum seeded with its key and is verified at every read:
-/// damage throws, it is never served.
-/// </summary>
-internal interface IRecordStore : IDisposable
+/// <summary>Reads of records by revision.</summary>
+internal interface IRecordReads
 {
-    /// <summary>Appends a record. Visible to <see cref="TryRead"/> at once; the writer publishes the revision afterwards. <paramref name="appliedIndex"/> is the log index of the entry.</summary>
-    void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
-
     /// <summary>
     /// Reads one record into a fresh or shared array that the caller must not change. Synchronous; a cold one costs a disk read. Not found for a key that the index
     /// calls live is damage: only the caller knows what is live. A removed record may still be found.
@@ -24,6 +17,20 @@ internal interface IRecordStore : IDisposable
 
     /// <summary>Reads many, pipelined; results[i] is empty where keys[i] is absent.</summary>
     void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results);
+}
+
+/// <summary>
+/// The append-only store of records by revision: FASTER in production (Records/), a dictionary in the simulator. Each record is written once.
+/// One writer (the applier); readers from any thread. A record carries a checksum seeded with its key and is verified at every read:
+/// damage throws, it is never served. Disposed after the applier has ended; readers may be under way, and one that comes later meets a closed store.
+/// </summary>
+internal interface IRecordStore : IRecordReads, IDisposable
+{
+    /// <summary>The applier's own reads, which wait for no reader. Its thread only.</summary>
+    IRecordReads WriterReads => this;
+
+    /// <summary>Appends a record. Visible to <see cref="IRecordReads.TryRead"/> at once; the writer publishes the revision afterwards. <paramref name="appliedIndex"/> is the log index of the entry.</summary>
+    void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
 
     /// <summary>All records, in no promised order, removed ones perhaps among them; used by rebuild and hashing.</summary>
     void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit);

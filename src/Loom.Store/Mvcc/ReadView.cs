@@ -8,7 +8,7 @@ namespace Loom.Store.Mvcc;
 /// whoever reads through it asks afterwards whether the compacted revision has passed the revision that was read, and if so discards the answer
 /// (Reads/LocalReads does; compaction publishes its revision before it trims, so a trimmed answer is always noticed).
 /// </summary>
-internal readonly struct ReadView(IKeyIndex index, IRecordStore records, long revision, long compactRevision) : IReadState
+internal readonly struct ReadView(IKeyIndex index, IRecordReads records, long revision, long compactRevision) : IReadState
 {
     public long Revision => revision;
 
@@ -29,7 +29,7 @@ internal readonly struct ReadView(IKeyIndex index, IRecordStore records, long re
         Collect(index, records, range, at <= 0 ? revision : at, limit, pairs);
 
     /// <summary>The walk itself, shared with the applier's reads of history.</summary>
-    internal static long Collect(IKeyIndex index, IRecordStore records, KeyRange range, long at, long limit, List<KeyValue>? pairs)
+    internal static long Collect(IKeyIndex index, IRecordReads records, KeyRange range, long at, long limit, List<KeyValue>? pairs)
     {
         if (range.IsSingle)
         {

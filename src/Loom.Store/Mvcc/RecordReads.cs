@@ -16,7 +16,7 @@ internal static class RecordReads
 {
     private const int Chunk = 256;
 
-    public static KeyValue Read(IRecordStore records, RecordKey at, ReadOnlySpan<byte> key)
+    public static KeyValue Read(IRecordReads records, RecordKey at, ReadOnlySpan<byte> key)
     {
         if (!records.TryRead(at, out ReadOnlyMemory<byte> record))
         {
@@ -30,7 +30,7 @@ internal static class RecordReads
     }
 
     /// <summary>Reads many in chunks, so that a large range pipelines its disk reads without a second copy of everything.</summary>
-    public static void ReadMany(IRecordStore records, ReadOnlySpan<RecordKey> keys, List<KeyValue> pairs)
+    public static void ReadMany(IRecordReads records, ReadOnlySpan<RecordKey> keys, List<KeyValue> pairs)
     {
         var results = new ReadOnlyMemory<byte>[Math.Min(keys.Length, Chunk)];
         for (int from = 0; from < keys.Length; from += Chunk)

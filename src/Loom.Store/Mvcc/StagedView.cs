@@ -7,7 +7,7 @@ namespace Loom.Store.Mvcc;
 /// The state that an entry decides on: everything applied before it, under what it has staged so far. The applier's thread only.
 /// Reads of the newest state see the batch; reads of an old revision are of history and never do.
 /// </summary>
-internal sealed class StagedView(IKeyIndex index, IRecordStore records) : IReadState
+internal sealed class StagedView(IKeyIndex index, IRecordReads records) : IReadState
 {
     public WriteBatch Batch { get; } = new();
 

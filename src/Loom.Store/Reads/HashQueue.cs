@@ -8,6 +8,8 @@ internal sealed class HashQueue(LocalReads reads) : IAsyncDisposable
 {
     public const int MaxWaiting = 64;
 
+    private static readonly TimeSpan CloseLimit = TimeSpan.FromMilliseconds(500);
+
     // Neither is ever disposed: nobody asks for a wait handle, and a late caller must meet a closed store rather than a disposed object.
     private readonly SemaphoreSlim turn = new(1, 1);
     private readonly CancellationTokenSource closing = new();
@@ -43,10 +45,13 @@ internal sealed class HashQueue(LocalReads reads) : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends what runs and what waits. Afterwards nothing reads records for a hash, and nothing ever will: the turn is kept.</summary>
+    /// <summary>
+    /// Ends what runs and what waits. Afterwards nothing reads records for a hash, and nothing ever will: the turn is kept. Unless the disk holds up a read of one:
+    /// closing does not wait for that; the record store counts its readers itself.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         await closing.CancelAsync().ConfigureAwait(false);
-        await turn.WaitAsync().ConfigureAwait(false);
+        await turn.WaitAsync(CloseLimit).ConfigureAwait(false);
     }
 }

@@ -22,13 +22,19 @@ internal sealed class FasterRecordStore : IRecordStore
 
     private const string FileName = "hlog.log";
 
+    // Closing is bounded as a whole (N5); a healthy store needs some milliseconds.
+    private const int CloseMilliseconds = 500;
+
     private readonly RecordFaults faults;
     private readonly RecordDevice device;
     private readonly FasterKV<StoredKey, SpanByte> store;
     private readonly RecordFunctions writerFunctions = new();
     private readonly ClientSession<StoredKey, SpanByte, long, FoundRecord, int, RecordFunctions> writer;
     private readonly RecordReaderPool readers;
+    private readonly RecordReader writerReader;
     private byte[] buffer = new byte[4096];
+    private int scanning;
+    private volatile bool closed;
 
     private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault)
     {
@@ -49,7 +55,12 @@ internal sealed class FasterRecordStore : IRecordStore
         });
         writer = store.For(writerFunctions).NewSession<RecordFunctions>("applier");
         readers = new(store, faults);
+        writerReader = new(store, faults);
+        WriterReads = new ApplierReads(this);
     }
+
+    /// <inheritdoc/>
+    public IRecordReads WriterReads { get; }
 
     /// <inheritdoc/>
     public long SizeBytes => store.Log.TailAddress - store.Log.BeginAddress;
@@ -104,36 +115,36 @@ internal sealed class FasterRecordStore : IRecordStore
     }
 
     /// <inheritdoc/>
-    public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record)
-    {
-        FoundRecord found = default;
-        ReadMany(new ReadOnlySpan<RecordKey>(in key), new Span<FoundRecord>(ref found));
-        record = found.Bytes;
-        return found.Found;
-    }
+    public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record) => TryRead(null, key, out record);
 
     /// <inheritdoc/>
-    public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results)
-    {
-        Span<FoundRecord> found = new FoundRecord[Math.Min(keys.Length, RecordReader.Width)];
-        for (int at = 0; at < keys.Length; at += RecordReader.Width)
-        {
-            ReadOnlySpan<RecordKey> some = keys.Slice(at, Math.Min(RecordReader.Width, keys.Length - at));
-            ReadMany(some, found);
-            for (int i = 0; i < some.Length; i++)
-            {
-                results[at + i] = found[i].Found ? found[i].Bytes : default(ReadOnlyMemory<byte>);
-            }
-        }
-    }
+    public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => ReadMany(null, keys, results);
 
     /// <inheritdoc/>
     public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
     {
         faults.ThrowIfAny();
+        Interlocked.Increment(ref scanning);
+        try
+        {
+            ScanAll(visit);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref scanning);
+        }
+
+        faults.ThrowIfAny();
+    }
+
+    private void ScanAll(Action<RecordKey, ReadOnlyMemory<byte>> visit)
+    {
+        // After it was counted: either this sees that the store closes, or closing sees this scan.
+        ThrowIfClosed();
         using IFasterScanIterator<StoredKey, SpanByte> iterator = store.Log.Scan(store.Log.BeginAddress, store.Log.TailAddress, ScanBufferingMode.SinglePageBuffering);
         while (iterator.GetNext(out _))
         {
+            ThrowIfClosed();
             RecordKey key = iterator.GetKey().Key;
             FoundRecord found = default;
             long none = 0;
@@ -142,8 +153,6 @@ internal sealed class FasterRecordStore : IRecordStore
             Verify(key, found);
             visit(key, found.Bytes);
         }
-
-        faults.ThrowIfAny();
     }
 
     /// <inheritdoc/>
@@ -152,19 +161,91 @@ internal sealed class FasterRecordStore : IRecordStore
         // The index is the only authority on what is live; FASTER's own deletes are not used. The space comes back with physical compaction.
     }
 
-    /// <inheritdoc/>
+    /// <summary>
+    /// Waits a moment for who reads; from now on a read throws Stopped. If one of them, or the disk, does not end, everything stays as it is until the process ends:
+    /// memory that FASTER still uses must not be freed, and its calls do not come back from a store that is gone.
+    /// </summary>
     public void Dispose()
     {
-        readers.Dispose();
+        if (closed)
+        {
+            return;
+        }
+
+        faults.Close();
+        closed = true;
+        long until = Environment.TickCount64 + CloseMilliseconds;
+        if (!readers.Close(until) | !ScansEnded(until))
+        {
+            return;
+        }
+
+        // The device first: a page that it is writing belongs to the store.
+        if (!device.Stop(until))
+        {
+            return;
+        }
+
+        if (!faults.Any)
+        {
+            writerReader.Dispose();
+        }
+
         writer.Dispose();
         store.Dispose();
-        device.Dispose();
     }
 
-    private void ReadMany(ReadOnlySpan<RecordKey> keys, Span<FoundRecord> results)
+    private bool ScansEnded(long untilTicks)
+    {
+        Interlocked.MemoryBarrier();
+        while (Volatile.Read(ref scanning) != 0)
+        {
+            if (Environment.TickCount64 >= untilTicks)
+            {
+                return false;
+            }
+
+            Thread.Sleep(1);
+        }
+
+        return true;
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (closed)
+        {
+            throw Faults.Closed();
+        }
+    }
+
+    /// <summary>Null: a reader of the pool, for whoever is not the applier.</summary>
+    private bool TryRead(RecordReader? own, RecordKey key, out ReadOnlyMemory<byte> record)
+    {
+        FoundRecord found = default;
+        ReadMany(own, new ReadOnlySpan<RecordKey>(in key), new Span<FoundRecord>(ref found));
+        record = found.Bytes;
+        return found.Found;
+    }
+
+    private void ReadMany(RecordReader? own, ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results)
+    {
+        Span<FoundRecord> found = new FoundRecord[Math.Min(keys.Length, RecordReader.Width)];
+        for (int at = 0; at < keys.Length; at += RecordReader.Width)
+        {
+            ReadOnlySpan<RecordKey> some = keys.Slice(at, Math.Min(RecordReader.Width, keys.Length - at));
+            ReadMany(own, some, found);
+            for (int i = 0; i < some.Length; i++)
+            {
+                results[at + i] = found[i].Found ? found[i].Bytes : default(ReadOnlyMemory<byte>);
+            }
+        }
+    }
+
+    private void ReadMany(RecordReader? own, ReadOnlySpan<RecordKey> keys, Span<FoundRecord> results)
     {
         faults.ThrowIfAny();
-        RecordReader reader = readers.Rent();
+        RecordReader reader = own ?? readers.Rent();
         try
         {
             reader.Read(keys).CopyTo(results);
@@ -181,7 +262,10 @@ internal sealed class FasterRecordStore : IRecordStore
         }
         finally
         {
-            readers.Return(reader);
+            if (own is null)
+            {
+                readers.Return(reader);
+            }
         }
 
         faults.ThrowIfAny();
@@ -202,5 +286,13 @@ internal sealed class FasterRecordStore : IRecordStore
                 LoomErrorCode.Corruption,
                 $"Record {key.Main}.{key.Sub} in {device.FileName} is damaged: its checksum does not match. Restart this member: it rebuilds its records from the replicated log.");
         }
+    }
+
+    /// <summary>With a session of its own: the readers' places may all be taken, by reads of a slow disk too, and every write of this replica would wait for them.</summary>
+    private sealed class ApplierReads(FasterRecordStore store) : IRecordReads
+    {
+        public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record) => store.TryRead(store.writerReader, key, out record);
+
+        public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => store.ReadMany(store.writerReader, keys, results);
     }
 }

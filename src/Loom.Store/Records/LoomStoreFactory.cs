@@ -42,7 +42,7 @@ internal static class LoomStoreFactory
                 await node.DisposeAsync().ConfigureAwait(false);
             }
 
-            machine.Dispose();
+            // The node has closed the machine, and with it the records, unless its applier hangs: then they stay.
             if (exception is RaftException fault)
             {
                 throw Faults.Translate(fault, isWrite: false, cancellationToken);

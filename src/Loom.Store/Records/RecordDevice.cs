@@ -44,6 +44,9 @@ internal sealed class RecordDevice : StorageDeviceBase
     /// <summary>For tests: throws or returns in place of the disk.</summary>
     internal Action<long, int>? BeforeWrite { get; set; }
 
+    /// <summary>For tests: blocks in place of the disk.</summary>
+    internal Action? BeforeRead { get; set; }
+
     /// <inheritdoc/>
     public override void WriteAsync(IntPtr sourceAddress, int segmentId, ulong destinationAddress, uint numBytesToWrite, DeviceIOCompletionCallback callback, object context) =>
         writer.Post(() =>
@@ -76,6 +79,7 @@ internal sealed class RecordDevice : StorageDeviceBase
             uint error = 0, got = 0;
             try
             {
+                BeforeRead?.Invoke();
                 got = Read(segmentId, (long)sourceAddress, destinationAddress, (int)readLength);
             }
 #pragma warning disable CA1031
@@ -124,10 +128,16 @@ internal sealed class RecordDevice : StorageDeviceBase
     public override long GetFileSize(int segment) => segmentSize;
 
     /// <inheritdoc/>
-    public override void Dispose()
+    public override void Dispose() => Stop(Environment.TickCount64);
+
+    /// <summary>Finishes what was asked for and closes the files. False: a thread hangs in the disk, and everything stays open that it may use.</summary>
+    public bool Stop(long untilTicks)
     {
-        writer.Dispose();
-        readers.Dispose();
+        if (!writer.Stop(untilTicks) | !readers.Stop(untilTicks))
+        {
+            return false;
+        }
+
         lock (gate)
         {
             foreach (SafeFileHandle file in files.Values)
@@ -137,6 +147,8 @@ internal sealed class RecordDevice : StorageDeviceBase
 
             files.Clear();
         }
+
+        return true;
     }
 
     // Short reads at the end of the file are normal: FASTER reads to the next sector.

@@ -7,22 +7,26 @@ namespace Loom.Store.Records;
 internal sealed class RecordFaults(Action<Exception>? onFault)
 {
     private Exception? first;
+    private volatile bool closed;
 
     public bool Any => Volatile.Read(ref first) is not null;
 
     public void Report(Exception fault)
     {
-        if (Interlocked.CompareExchange(ref first, fault, null) is null)
+        if (Interlocked.CompareExchange(ref first, fault, null) is null && !closed)
         {
             onFault?.Invoke(fault);
         }
     }
 
+    /// <summary>The store closes: what fails from here on fails because of that, and is nobody's alarm.</summary>
+    public void Close() => closed = true;
+
     public void ThrowIfAny()
     {
         if (Volatile.Read(ref first) is { } fault)
         {
-            throw new LoomException(LoomErrorCode.Failed, $"The record store of this replica failed and serves nothing more: {fault.Message}", Raft.WriteOutcome.Unknown, fault);
+            throw closed ? Faults.Closed() : new LoomException(LoomErrorCode.Failed, $"The record store of this replica failed and serves nothing more: {fault.Message}", Raft.WriteOutcome.Unknown, fault);
         }
     }
 }

@@ -4,7 +4,7 @@ namespace Loom.Store.Records;
 /// A few threads for blocking file work, started when first needed. Requests are done in order when there is one thread.
 /// The queue is bounded by its users: 64 readers with 64 reads each, and the pages that fit into the log's memory.
 /// </summary>
-internal sealed class RecordThreads(string name, int limit, RecordFaults faults) : IDisposable
+internal sealed class RecordThreads(string name, int limit, RecordFaults faults)
 {
     private const int StackBytes = 512 * 1024;
 
@@ -32,8 +32,8 @@ internal sealed class RecordThreads(string name, int limit, RecordFaults faults)
         }
     }
 
-    /// <summary>Finishes what is queued, then stops.</summary>
-    public void Dispose()
+    /// <summary>Finishes what is queued, then stops. False: a thread hangs in the disk, which must hang nobody; it is a background thread and may still write where it was told to.</summary>
+    public bool Stop(long untilTicks)
     {
         lock (queue)
         {
@@ -41,11 +41,14 @@ internal sealed class RecordThreads(string name, int limit, RecordFaults faults)
             Monitor.PulseAll(queue);
         }
 
+        // Nobody adds one after "stopping".
+        bool ended = true;
         foreach (Thread thread in threads)
         {
-            // A thread that hangs in the disk must not hang the process; it is a background thread.
-            thread.Join(TimeSpan.FromSeconds(10));
+            ended &= thread.Join((int)Math.Max(0, untilTicks - Environment.TickCount64));
         }
+
+        return ended;
     }
 
     private void Run()

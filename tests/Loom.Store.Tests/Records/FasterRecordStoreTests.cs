@@ -253,6 +253,115 @@ public sealed class FasterRecordStoreTests
     }
 
     [Test]
+    public void Closing_waits_for_readers_and_turns_later_ones_away()
+    {
+        List<Exception> faults = [];
+        FasterRecordStore store = OpenWithColdRecords(e =>
+        {
+            lock (faults)
+            {
+                faults.Add(e);
+            }
+        });
+        List<Exception> ends = [];
+        using CountdownEvent started = new(8);
+        Thread[] readers = [.. Enumerable.Range(0, 8).Select(n => new Thread(() =>
+        {
+            try
+            {
+                for (int i = n; ; i += 8)
+                {
+                    // Both ends of the log: cold ones are under way for longer.
+                    RecordKey key = Key(1 + (i % 40_000));
+                    if (!store.TryRead(key, out ReadOnlyMemory<byte> record) || !record.Span.SequenceEqual(Value(key)))
+                    {
+                        throw new InvalidDataException($"{key} read as {record.Length} bytes");
+                    }
+
+                    if (i == n)
+                    {
+                        started.Signal();
+                    }
+                }
+            }
+            catch (Exception e)
+            {
+                lock (ends)
+                {
+                    ends.Add(e);
+                }
+            }
+        }))];
+        foreach (Thread reader in readers)
+        {
+            reader.Start();
+        }
+
+        started.Wait();
+        store.Dispose();
+        Assert.That(readers.All(r => r.Join(5000)), Is.True, "nobody hangs in FASTER");
+        Assert.That(ends, Has.Count.EqualTo(8).And.All.InstanceOf<LoomException>().And.All.Property("Code").EqualTo(LoomErrorCode.Stopped));
+        Assert.That(() => store.TryRead(Key(1), out _), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
+        Assert.That(() => store.Scan((_, _) => { }), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
+        Assert.That(store.SizeBytes, Is.Positive, "status is still asked for");
+        Assert.That(faults, Is.Empty, "closing is nobody's alarm");
+    }
+
+    [Test]
+    public void A_reader_that_the_disk_holds_up_keeps_the_memory_that_it_reads()
+    {
+        FasterRecordStore store = OpenWithColdRecords(null);
+        using ManualResetEventSlim disk = new();
+        using ManualResetEventSlim entered = new();
+        store.Device.BeforeRead = () =>
+        {
+            entered.Set();
+            disk.Wait();
+        };
+        Task<byte[]> read = Task.Factory.StartNew(() => store.TryRead(Key(1), out ReadOnlyMemory<byte> record) ? record.ToArray() : [], TaskCreationOptions.LongRunning);
+        entered.Wait();
+        long start = Environment.TickCount64;
+        store.Dispose();
+        Assert.That(Environment.TickCount64 - start, Is.LessThan(2000), "closing is bounded (N5)");
+        disk.Set();
+        Assert.That(read.Wait(5000), Is.True);
+        Assert.That(read.Result, Is.EqualTo(Value(Key(1))));
+    }
+
+    [Test]
+    public void The_applier_waits_for_no_reader()
+    {
+        using FasterRecordStore store = OpenWithColdRecords(null);
+        using ManualResetEventSlim disk = new();
+        store.Device.BeforeRead = disk.Wait;
+
+        // More than there are places for.
+        Task[] readers = [.. Enumerable.Range(1, 80).Select(i => Task.Factory.StartNew(() => store.TryRead(Key(i), out _), TaskCreationOptions.LongRunning))];
+        try
+        {
+            Assert.That(() => RecordReaderPool.FreePlaces, Is.Zero.After(5000, 5));
+            Task<bool> own = Task.Factory.StartNew(() => store.WriterReads.TryRead(Key(40_000), out _), TaskCreationOptions.LongRunning);
+            Assert.That(own.Wait(5000) && own.Result, Is.True);
+        }
+        finally
+        {
+            disk.Set();
+            Task.WaitAll(readers);
+        }
+    }
+
+    private FasterRecordStore OpenWithColdRecords(Action<Exception>? onFault)
+    {
+        FasterRecordStore store = FasterRecordStore.Open(directory, Small, onFault);
+        for (int i = 1; i <= 40_000; i++)
+        {
+            store.Append(Key(i), Value(Key(i)), i);
+        }
+
+        return store;
+    }
+
+    [Test]
     public void A_replayed_record_writes_nothing_and_a_different_one_is_refused()
     {
         using FasterRecordStore store = FasterRecordStore.Open(directory, Small);
