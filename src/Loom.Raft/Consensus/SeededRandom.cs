@@ -1,6 +1,6 @@
 namespace Loom.Raft.Consensus;
 
-/// <summary>SplitMix64: the one source of randomness of a core, the same in every runtime (T3).</summary>
+/// <summary>SplitMix64: what is random below the facade comes from a seeded one of these, the same in every runtime (T3).</summary>
 internal sealed class SeededRandom(ulong seed)
 {
     private ulong state = seed;

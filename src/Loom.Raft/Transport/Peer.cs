@@ -62,7 +62,7 @@ internal sealed class Peer : IDisposable
             incoming[(int)lane]?.Dispose();
             incoming[(int)lane] = socket;
             // Accepted while we closed: nobody would end it, and it would answer for a member that is gone.
-            if (stopping) Hang(socket);
+            if (stopping) PeerDial.HangUp(socket);
         }
         Lane(lane).DialNow();
         Publish(lane);
@@ -116,7 +116,7 @@ internal sealed class Peer : IDisposable
         delay?.Dispose();
         lock (gate)
         {
-            foreach (Socket? socket in incoming) Hang(socket);
+            foreach (Socket? socket in incoming) PeerDial.HangUp(socket);
         }
     }
 
@@ -183,19 +183,6 @@ internal sealed class Peer : IDisposable
                 if (delivery.Lane == LaneKind.Control) context.Events.Heard(Target.Id);
                 break;
         }
-    }
-
-    private static void Hang(Socket? socket)
-    {
-        try
-        {
-            socket?.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Already gone.
-        }
-        socket?.Dispose();
     }
 }
 

@@ -3,10 +3,10 @@ using System.Net.Sockets;
 
 namespace Loom.Raft.Transport;
 
-/// <summary>Connects to a peer by its URLs, resolved anew, one after the other.</summary>
+/// <summary>Dials a peer and hangs up.</summary>
 internal static class PeerDial
 {
-    /// <summary>The first connection that works. "Refused" is thrown only if every address refuses: a name that also stands for an address nobody listens at is no death (E2).</summary>
+    /// <summary>Tries its URLs, resolved anew, one after the other: the first connection that works. "Refused" is thrown only if every address refuses: a name that also stands for an address nobody listens at is no death (E2).</summary>
     /// <exception cref="SocketException">No address could be reached.</exception>
     public static Socket Connect(IReadOnlyList<string> urls, long limit, Action<Socket> adopt)
     {
@@ -40,5 +40,20 @@ internal static class PeerDial
             }
         }
         throw failure ?? new SocketException((int)SocketError.HostNotFound);
+    }
+
+    /// <summary>Ends a connection at once: whoever is blocked in it wakes up. Null and ended ones are welcome.</summary>
+    public static void HangUp(Socket? socket)
+    {
+        if (socket is null) return;
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It was not connected any more, or never.
+        }
+        socket.Dispose();
     }
 }

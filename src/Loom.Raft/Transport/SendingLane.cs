@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Loom.Raft.Consensus;
 using Loom.Raft.Threads;
 using Microsoft.Extensions.Logging;
 
@@ -26,7 +27,7 @@ internal sealed class SendingLane : IDisposable
     private volatile bool connected;
     private volatile bool dialNow;
     private string lastComplaint = "";
-    private Jitter jitter;
+    private readonly SeededRandom jitter;
 
     public SendingLane(Peer peer, LaneKind kind, TransportContext context, ulong seed)
     {
@@ -34,7 +35,7 @@ internal sealed class SendingLane : IDisposable
         this.kind = kind;
         this.context = context;
         queue = new LaneQueue(context.Settings.QueueBytes);
-        jitter = new Jitter(seed);
+        jitter = new SeededRandom(seed);
         thread = context.NewThread($"loom {(kind == LaneKind.Control ? "ctl" : "fwd")} to {peer.Target.Name}", Run);
     }
 
@@ -74,7 +75,7 @@ internal sealed class SendingLane : IDisposable
         lock (socketGate)
         {
             if (dead is null || !ReferenceEquals(socket, dead)) return;
-            Abort(dead);
+            PeerDial.HangUp(dead);
         }
         signal.Set();
     }
@@ -83,7 +84,7 @@ internal sealed class SendingLane : IDisposable
     public void Dispose()
     {
         stopping = true;
-        lock (socketGate) Abort(socket);
+        lock (socketGate) PeerDial.HangUp(socket);
         signal.Set();
     }
 
@@ -183,7 +184,7 @@ internal sealed class SendingLane : IDisposable
         {
             took = true;
             int start = output.Length;
-            FrameKind frameKind = message is Consensus.Message ? FrameKind.Message : FrameKind.Forward;
+            FrameKind frameKind = message is Message ? FrameKind.Message : FrameKind.Forward;
             if (LaneQueue.SizeOf(message) <= Frame.MaxBody)
             {
                 output.Reserve(Frame.HeaderSize);
@@ -234,7 +235,7 @@ internal sealed class SendingLane : IDisposable
 
     private static void Encode(WireWriter writer, object message)
     {
-        if (message is Consensus.Message consensus) MessageCodec.Encode(writer, consensus);
+        if (message is Message consensus) MessageCodec.Encode(writer, consensus);
         else ForwardCodec.Encode(writer, (Proposals.ForwardMessage)message);
     }
 
@@ -252,7 +253,7 @@ internal sealed class SendingLane : IDisposable
         connected = false;
         lock (socketGate)
         {
-            Abort(socket);
+            PeerDial.HangUp(socket);
             socket = null;
         }
         queue.Clear();
@@ -272,19 +273,5 @@ internal sealed class SendingLane : IDisposable
         if (trouble == lastComplaint || stopping) return;
         lastComplaint = trouble;
         context.Log.LogWarning("Member {Peer}: {Trouble}", peer.Target.Name, trouble);
-    }
-
-    private static void Abort(Socket? victim)
-    {
-        if (victim is null) return;
-        try
-        {
-            victim.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // It was not connected any more, or never.
-        }
-        victim.Dispose();
     }
 }
