@@ -54,4 +54,12 @@ public sealed class RaftNodeOptions
 
     /// <summary>Where logs go; null: nowhere.</summary>
     public ILoggerFactory? LoggerFactory { get; set; }
+
+    /// <summary>
+    /// Every fault, as sentences that name the property and the fix; empty when all is well. Opening a node checks the same, but looks at <see cref="InitialCluster"/>
+    /// only when it forms one.
+    /// </summary>
+    public IReadOnlyList<string> Faults() => InitialCluster.Count == 0
+        ? RaftNodeOptionsCheck.Faults(this)
+        : [.. RaftNodeOptionsCheck.Faults(this), .. InitialConfiguration.Faults(InitialCluster, this)];
 }

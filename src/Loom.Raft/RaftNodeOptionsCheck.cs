@@ -5,14 +5,8 @@ internal static class RaftNodeOptionsCheck
 {
     public static RaftNodeOptions CopyAndValidate(RaftNodeOptions options)
     {
-        if (string.IsNullOrWhiteSpace(options.Name)) throw Cannot("the name is empty");
-        if (string.IsNullOrWhiteSpace(options.DataDirectory)) throw Cannot("the data directory is empty");
-        if (options.HeartbeatInterval < TimeSpan.FromMilliseconds(1)) throw Cannot("the heartbeat interval is below 1 ms");
-        if (options.ElectionTimeout < 5 * options.HeartbeatInterval)
-            throw Cannot($"the election timeout of {options.ElectionTimeout.TotalMilliseconds} ms is below five heartbeat intervals of {options.HeartbeatInterval.TotalMilliseconds} ms");
-        if (options.ElectionTimeout > TimeSpan.FromSeconds(50)) throw Cannot("the election timeout is above 50 s");
-        if (options.RequestTimeout <= TimeSpan.Zero) throw Cannot("the request timeout is not positive");
-        if (options.MaxProposalBytes is < 1024 or > 64 * 1024 * 1024) throw Cannot("the largest proposal must be between 1 KiB and 64 MiB");
+        List<string> faults = Faults(options);
+        if (faults.Count > 0) throw new RaftException(RaftErrorCode.CannotOpen, "The options cannot be used. " + string.Join(" ", faults));
         return new RaftNodeOptions
         {
             Name = options.Name,
@@ -32,5 +26,20 @@ internal static class RaftNodeOptionsCheck
         };
     }
 
-    private static RaftException Cannot(string why) => new(RaftErrorCode.CannotOpen, $"The options cannot be used: {why}.");
+    /// <summary>Faults of the single settings; those of the list of members are in <see cref="Membership.InitialConfiguration"/>, because a used directory ignores the list (N5).</summary>
+    public static List<string> Faults(RaftNodeOptions options)
+    {
+        List<string> faults = [];
+        if (string.IsNullOrWhiteSpace(options.Name)) faults.Add("Name is empty: give this member a name that no other member has.");
+        if (string.IsNullOrWhiteSpace(options.DataDirectory)) faults.Add("DataDirectory is empty: name a directory on a local disk.");
+        if (options.Datacenter is not null && string.IsNullOrWhiteSpace(options.Datacenter)) faults.Add("Datacenter is blank: leave it null or name one.");
+        if (options.HeartbeatInterval < TimeSpan.FromMilliseconds(1))
+            faults.Add($"HeartbeatInterval is {options.HeartbeatInterval.TotalMilliseconds} ms: use at least 1 ms, such as 100 ms.");
+        if (options.ElectionTimeout < 5 * options.HeartbeatInterval)
+            faults.Add($"ElectionTimeout is {options.ElectionTimeout.TotalMilliseconds} ms: use at least 5 heartbeats ({5 * options.HeartbeatInterval.TotalMilliseconds} ms).");
+        if (options.ElectionTimeout > TimeSpan.FromSeconds(50)) faults.Add($"ElectionTimeout is {options.ElectionTimeout.TotalMilliseconds} ms: use at most 50,000 ms.");
+        if (options.RequestTimeout <= TimeSpan.Zero) faults.Add($"RequestTimeout is {options.RequestTimeout.TotalMilliseconds} ms: use more than zero, such as 7 s.");
+        if (options.MaxProposalBytes is < 1024 or > 64 * 1024 * 1024) faults.Add($"MaxProposalBytes is {options.MaxProposalBytes}: use 1 KiB to 64 MiB.");
+        return faults;
+    }
 }

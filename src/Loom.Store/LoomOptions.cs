@@ -75,7 +75,7 @@ public sealed class LoomOptions
         HeartbeatInterval = HeartbeatInterval,
         ElectionTimeout = ElectionTimeout,
         PlacementGoal = PlacementGoal,
-        MaxProposalBytes = MaxRequestBytes + (512 * 1024),
+        MaxProposalBytes = Math.Min(MaxRequestBytes, MaxRequestBytesLimit) + (512 * 1024),
         RequestTimeout = RequestTimeout,
         TestPeerDelays = TestPeerDelays,
         LoggerFactory = LoggerFactory,
@@ -84,37 +84,7 @@ public sealed class LoomOptions
     /// <summary>Every fault, as sentences that name the property and the fix; empty when all is well.</summary>
     internal List<string> Faults()
     {
-        List<string> faults = [];
-        if (string.IsNullOrWhiteSpace(Name))
-        {
-            faults.Add("Name is empty: give this member a name that no other member has.");
-        }
-
-        if (string.IsNullOrWhiteSpace(DataDirectory))
-        {
-            faults.Add("DataDirectory is empty: name a directory on a local disk.");
-        }
-
-        if (Datacenter is not null && string.IsNullOrWhiteSpace(Datacenter))
-        {
-            faults.Add("Datacenter is blank: leave it null or name one.");
-        }
-
-        if (HeartbeatInterval <= TimeSpan.Zero)
-        {
-            faults.Add($"HeartbeatInterval is {HeartbeatInterval.TotalMilliseconds} ms: use more than zero, such as 100 ms.");
-        }
-
-        if (ElectionTimeout < 5 * HeartbeatInterval)
-        {
-            faults.Add($"ElectionTimeout is {ElectionTimeout.TotalMilliseconds} ms: use at least 5 heartbeats ({5 * HeartbeatInterval.TotalMilliseconds} ms).");
-        }
-
-        if (RequestTimeout <= TimeSpan.Zero)
-        {
-            faults.Add($"RequestTimeout is {RequestTimeout.TotalMilliseconds} ms: use more than zero, such as 7 s.");
-        }
-
+        List<string> faults = [.. ToRaft().Faults()];
         if (MaxRequestBytes is < 1024 or > MaxRequestBytesLimit)
         {
             faults.Add($"MaxRequestBytes is {MaxRequestBytes}: use 1024 to {MaxRequestBytesLimit} (a record must fit the record store).");
@@ -130,44 +100,6 @@ public sealed class LoomOptions
             faults.Add($"RecordIndexBytes is {RecordIndexBytes}: use at least 1,048,576.");
         }
 
-        AddClusterFaults(faults);
         return faults;
-    }
-
-    private void AddClusterFaults(List<string> faults)
-    {
-        if (InitialCluster.Count == 0)
-        {
-            return;
-        }
-
-        var names = new SortedSet<string>(StringComparer.Ordinal);
-        foreach (InitialMember member in InitialCluster)
-        {
-            if (!names.Add(member.Name))
-            {
-                faults.Add($"InitialCluster names '{member.Name}' twice: names are unique.");
-            }
-
-            if (member.PeerUrls.Count == 0)
-            {
-                faults.Add($"InitialCluster gives '{member.Name}' no peer URL: add one such as http://10.0.0.1:2380.");
-            }
-        }
-
-        InitialMember? self = InitialCluster.FirstOrDefault(member => member.Name == Name);
-        if (self is null)
-        {
-            faults.Add($"InitialCluster does not name this member '{Name}': add it, or set Name to one of {string.Join(", ", names)}.");
-        }
-        else if (Datacenter is not null && Datacenter != self.Datacenter)
-        {
-            faults.Add($"Datacenter is '{Datacenter}', but InitialCluster says '{self.Datacenter}' for '{Name}': make them agree.");
-        }
-
-        if (!InitialCluster.Any(member => member.Role == MemberRole.Voter))
-        {
-            faults.Add("InitialCluster holds no voter: at least one member must vote.");
-        }
     }
 }

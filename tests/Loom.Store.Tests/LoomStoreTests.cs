@@ -204,11 +204,12 @@ internal sealed class LoomStoreTests
             Name = " ",
             ElectionTimeout = TimeSpan.FromMilliseconds(10),
             MaxRequestBytes = 5,
+            PlacementGoal = Raft.Membership.PlacementGoal.TwoDatacenters,
             InitialCluster = [new InitialMember("x", "east", Raft.Membership.MemberRole.Standby, []), new InitialMember("x", "east", Raft.Membership.MemberRole.Standby, ["http://h:1"])],
         };
         LoomException thrown = (await Assert.ThrowsAsync<LoomException>(async () => await LoomStore.OpenAsync(options)))!;
         Assert.That(thrown.Code, Is.EqualTo(LoomErrorCode.CannotOpen));
-        foreach (string part in (string[])["Name is empty", "ElectionTimeout is 10 ms", "MaxRequestBytes is 5", "names 'x' twice", "no peer URL", "does not name this member", "no voter"])
+        foreach (string part in (string[])["Name is empty", "ElectionTimeout is 10 ms", "MaxRequestBytes is 5", "names 'x' twice", "no peer URL", "PlacementGoal is TwoDatacenters", "does not name this member", "no voter"])
         {
             Assert.That(thrown.Message, Does.Contain(part));
         }

@@ -30,13 +30,36 @@ internal static class InitialConfiguration
         IReadOnlyList<InitialMember> listed = options.InitialCluster.Count > 0
             ? options.InitialCluster
             : [new InitialMember(options.Name, options.Datacenter ?? options.Name, MemberRole.Voter, [])];
-        Require(listed, options);
+        List<string> faults = Faults(listed, options);
+        if (faults.Count > 0) throw Cannot(string.Join(" ", faults));
         Member[] members = [.. listed
             .Select(m => new Member(IdOf(options.ClusterToken, m.Name), 0, m.Name, m.Datacenter, m.Role, [.. m.PeerUrls], []))
             .OrderBy(m => m.Id)];
         if (members.Zip(members.Skip(1)).FirstOrDefault(pair => pair.First.Id == pair.Second.Id) is ({ } first, { } second))
-            throw Cannot($"the names '{first.Name}' and '{second.Name}' hash to one id; rename one of them");
+            throw Cannot($"The names '{first.Name}' and '{second.Name}' hash to one id: rename one of them.");
         return new Configuration(options.PlacementGoal, members, []);
+    }
+
+    /// <summary>How the list contradicts itself or the other options, as sentences that name the fix.</summary>
+    public static List<string> Faults(IReadOnlyList<InitialMember> listed, RaftNodeOptions options)
+    {
+        List<string> faults = [];
+        if (options.PlacementGoal == PlacementGoal.TwoDatacenters && listed.Where(m => m.Role == MemberRole.Voter).Select(m => m.Datacenter).Distinct(StringComparer.Ordinal).Count() < 2)
+            faults.Add("PlacementGoal is TwoDatacenters, and not two datacenters have a voter: put a voter into another one, or use Majority.");
+        InitialMember? self = listed.FirstOrDefault(m => m.Name == options.Name);
+        if (self is null)
+            faults.Add($"InitialCluster does not name this member '{options.Name}', it lists {string.Join(", ", listed.Select(m => m.Name))}: set Name to one of these, or add this member to the list on every member.");
+        else if (options.Datacenter is { } datacenter && datacenter != self.Datacenter)
+            faults.Add($"Datacenter is '{datacenter}', but InitialCluster says '{self.Datacenter}' for '{self.Name}': make them agree.");
+        faults.AddRange(listed.GroupBy(m => m.Name, StringComparer.Ordinal).Where(g => g.Count() > 1).Select(g => $"InitialCluster names '{g.Key}' twice: names are unique."));
+        if (listed.Count > 1)
+            faults.AddRange(listed.Where(m => m.PeerUrls.Count == 0).Select(m => $"InitialCluster gives '{m.Name}' no peer URL: add one such as http://10.0.0.1:2380."));
+        faults.AddRange(listed.SelectMany(m => m.PeerUrls).GroupBy(u => u, StringComparer.Ordinal).Where(g => g.Count() > 1)
+            .Select(g => $"InitialCluster gives the peer URL {g.Key} to two members: each has its own."));
+        faults.AddRange(listed.Where(m => m.Role is not (MemberRole.Voter or MemberRole.Standby))
+            .Select(m => $"InitialCluster lists '{m.Name}' as {m.Role}: at formation there are voters and standbys."));
+        if (listed.All(m => m.Role != MemberRole.Voter)) faults.Add("InitialCluster holds no voter: at least one member must vote.");
+        return faults;
     }
 
     /// <summary>Hash of the list alone: the same before and after the incarnations are known.</summary>
@@ -69,25 +92,5 @@ internal static class InitialConfiguration
     private static string Describe(Member member) =>
         $"{member.Name}@{member.Datacenter}{(member.Role == MemberRole.Voter ? "" : "/" + member.Role.ToString().ToLowerInvariant())}={string.Join('|', member.PeerUrls)}";
 
-    private static void Require(IReadOnlyList<InitialMember> listed, RaftNodeOptions options)
-    {
-        string names = string.Join(", ", listed.Select(m => m.Name));
-        InitialMember self = listed.FirstOrDefault(m => m.Name == options.Name)
-            ?? throw Cannot($"the name '{options.Name}' is not in the initial cluster, which lists {names}; use one of these names, or add this member to the list on every member");
-        if (options.Datacenter is { } datacenter && datacenter != self.Datacenter)
-            throw Cannot($"the datacenter '{datacenter}' differs from the one listed for {self.Name} in the initial cluster, '{self.Datacenter}'; make them the same");
-        if (listed.GroupBy(m => m.Name, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
-            throw Cannot($"the initial cluster lists '{twice.Key}' twice");
-        if (listed.Count > 1 && listed.FirstOrDefault(m => m.PeerUrls.Count == 0) is { } unreachable)
-            throw Cannot($"the initial cluster gives no peer URL for '{unreachable.Name}'");
-        if (listed.SelectMany(m => m.PeerUrls).GroupBy(u => u, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } shared)
-            throw Cannot($"the initial cluster gives the peer URL {shared.Key} to two members");
-        if (listed.FirstOrDefault(m => m.Role is not (MemberRole.Voter or MemberRole.Standby)) is { } odd)
-            throw Cannot($"{odd.Name} is listed as {odd.Role}; the initial cluster has voters and standbys");
-        if (listed.All(m => m.Role != MemberRole.Voter)) throw Cannot("the initial cluster has no voter");
-        if (options.PlacementGoal == PlacementGoal.TwoDatacenters && listed.Where(m => m.Role == MemberRole.Voter).Select(m => m.Datacenter).Distinct(StringComparer.Ordinal).Count() < 2)
-            throw Cannot("the placement goal two-datacenters needs voters in two datacenters, and all stand in one");
-    }
-
-    private static RaftException Cannot(string why) => new(RaftErrorCode.CannotOpen, $"The cluster cannot be formed: {why}.");
+    private static RaftException Cannot(string why) => new(RaftErrorCode.CannotOpen, $"The cluster cannot be formed. {why}");
 }

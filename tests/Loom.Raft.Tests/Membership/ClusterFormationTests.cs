@@ -135,8 +135,8 @@ public sealed class ClusterFormationTests
         Assert.That((first, second), Is.EqualTo((true, false)), "or two members would call each other back for ever");
     }
 
-    [TestCase("nobody", null, "not in the initial cluster, which lists east, west, south, spare")]
-    [TestCase("east", "mars", "datacenter 'mars' differs")]
+    [TestCase("nobody", null, "InitialCluster does not name this member 'nobody', it lists east, west, south, spare")]
+    [TestCase("east", "mars", "Datacenter is 'mars', but InitialCluster says")]
     public void A_list_that_does_not_hold_this_member_is_refused(string name, string? datacenter, string says) =>
         Assert.That(
             () => InitialConfiguration.Of(new RaftNodeOptions { Name = name, Datacenter = datacenter, InitialCluster = Three }),

@@ -81,6 +81,8 @@ internal sealed class AddLoomTests
             ["InitialCluster:1:Name"] = "west1",
             ["InitialCluster:1:Role"] = "standby",
             ["InitialCluster:1:PeerUrls:0"] = "http://b:2380",
+            ["InitialCluster:2:Name"] = "south1",
+            ["InitialCluster:2:PeerUrls:0"] = "http://c:2380",
         });
         var services = new ServiceCollection();
         services.AddLoom(configuration);
@@ -91,7 +93,7 @@ internal sealed class AddLoomTests
             Assert.That((options.Name, options.Datacenter, options.ElectionTimeout.TotalSeconds), Is.EqualTo(("east1", "east", 2d)));
             Assert.That(options.PlacementGoal, Is.EqualTo(Raft.Membership.PlacementGoal.TwoDatacenters));
             Assert.That(options.AdvertiseClientUrls, Is.EqualTo(new[] { "http://a:1", "http://b:2" }));
-            Assert.That(options.InitialCluster.Select(member => $"{member.Name}@{member.Datacenter}/{member.Role}={string.Join("|", member.PeerUrls)}"), Is.EqualTo(new[] { "east1@east/Voter=http://a:2380", "west1@west1/Standby=http://b:2380" }));
+            Assert.That(options.InitialCluster.Select(member => $"{member.Name}@{member.Datacenter}/{member.Role}={string.Join("|", member.PeerUrls)}"), Is.EqualTo(new[] { "east1@east/Voter=http://a:2380", "west1@west1/Standby=http://b:2380", "south1@south1/Voter=http://c:2380" }));
         }
     }
 
