@@ -139,7 +139,7 @@ internal abstract class EtcdApiPeer(string root) : IPeer
 
     public static GrpcChannel Open(string endpoint) => GrpcChannel.ForAddress(endpoint, new GrpcChannelOptions
     {
-        HttpHandler = new SocketsHttpHandler { EnableMultipleHttp2Connections = false },
+        HttpHandler = new SocketsHttpHandler { UseProxy = false, EnableMultipleHttp2Connections = false },
         MaxReceiveMessageSize = null,
     });
 

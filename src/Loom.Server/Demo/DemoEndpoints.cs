@@ -17,7 +17,7 @@ internal sealed class DemoEndpoints : IDisposable
         {
             GrpcChannel channel = GrpcChannel.ForAddress(node.Endpoint, new GrpcChannelOptions
             {
-                HttpHandler = new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromMilliseconds(500), EnableMultipleHttp2Connections = true },
+                HttpHandler = new SocketsHttpHandler { UseProxy = false, ConnectTimeout = TimeSpan.FromMilliseconds(500), EnableMultipleHttp2Connections = true },
                 MaxReceiveMessageSize = null,
                 // A killed node comes back within seconds: look again soon.
                 InitialReconnectBackoff = TimeSpan.FromMilliseconds(100),

@@ -23,7 +23,7 @@ internal sealed class LoomCluster : IDisposable
         {
             channels[node.Name] = GrpcChannel.ForAddress(node.Endpoint, new GrpcChannelOptions
             {
-                HttpHandler = new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(1) },
+                HttpHandler = new SocketsHttpHandler { UseProxy = false, ConnectTimeout = TimeSpan.FromSeconds(1) },
                 MaxReceiveMessageSize = null,
                 InitialReconnectBackoff = TimeSpan.FromMilliseconds(100),
                 MaxReconnectBackoff = TimeSpan.FromMilliseconds(300),
