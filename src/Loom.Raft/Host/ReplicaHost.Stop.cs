@@ -4,12 +4,20 @@ using Microsoft.Extensions.Logging;
 
 namespace Loom.Raft.Host;
 
-/// <content>Closing (N5): stop intake, hand over, let running calls end, flush, close. Within five seconds, whatever hangs.</content>
+/// <content>
+/// Closing (N5): stop intake, hand over, let running calls end, flush, close. One deadline for all of it, whatever hangs: half of the five seconds of N5 (connections
+/// that hang in the kernel add their half second), because the other half belongs to who embeds the node.
+/// </content>
 internal sealed partial class ReplicaHost
 {
-    private static readonly TimeSpan HandOverLimit = TimeSpan.FromSeconds(1.5);
-    private static readonly TimeSpan DrainLimit = TimeSpan.FromMilliseconds(700);
-    private static readonly TimeSpan ThreadLimit = TimeSpan.FromMilliseconds(500);
+    private const long CloseLimit = 2_200_000_000;
+    private const long HandOverLimit = 1_000_000_000;
+    private const long DrainLimit = 500_000_000;
+
+    private long closeBy;
+
+    /// <summary>What is left of the time to close; never nothing, so that a thread which only has to look up can still end.</summary>
+    private TimeSpan Remaining => TimeSpan.FromTicks(Math.Max(100_000_000, closeBy - now()) / 100);
 
     private const int Running = 0;
     private const int Left = 1;
@@ -20,6 +28,7 @@ internal sealed partial class ReplicaHost
     /// <summary>Stops new calls, hands leadership over where there is someone to take it, and waits a moment for the calls that run.</summary>
     public async Task DrainAsync()
     {
+        closeBy = now() + CloseLimit;
         if (!joined || failureSeen) return;
         Post(IntakeStopped.Instance);
         if (board.Status.Role == "leader" && board.Configuration.Voters.Count() > 1)
@@ -27,25 +36,27 @@ internal sealed partial class ReplicaHost
             try
             {
                 Call<bool> call = TransferCalls.Rent();
-                Post(new TransferRequested(new TransferRequest(MemberId.None, now() + HandOverLimit.Ticks * 100, call)));
-                _ = await call.Task.AsTask().WaitAsync(HandOverLimit + ThreadLimit).ConfigureAwait(false);
+                Post(new TransferRequested(new TransferRequest(MemberId.None, now() + HandOverLimit, call)));
+                // The loop answers at that time; only if the loop itself hangs does the wait end before the answer.
+                _ = await call.Task.AsTask().WaitAsync(TimeSpan.FromTicks((HandOverLimit + HandOverLimit / 10) / 100)).ConfigureAwait(false);
             }
             catch (Exception e) when (e is RaftException or TimeoutException)
             {
                 log.LogInformation("Leadership was not handed over: {Reason}", e.Message);
             }
         }
-        long until = now() + DrainLimit.Ticks * 100;
+        long until = now() + DrainLimit;
         while (now() < until && ProposalCalls.Count + ReadCalls.Count > 0) await Task.Delay(5).ConfigureAwait(false);
     }
 
     /// <summary>Ends the threads and closes the files. Blocks; safe after a partial open.</summary>
     public void Dispose()
     {
+        if (closeBy == 0) closeBy = now() + CloseLimit;
         if (joined) Post(Closing.Instance);
         stopping = true;
         wake.Set();
-        bool loopEnded = loop.ThreadState.HasFlag(ThreadState.Unstarted) || loop.Join(ThreadLimit);
+        bool loopEnded = loop.ThreadState.HasFlag(ThreadState.Unstarted) || loop.Join(Remaining);
         inbox.Close();
         Exception closed = CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.NotApplied);
         ProposalCalls.FailAll(CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.Unknown), closed);
@@ -55,13 +66,15 @@ internal sealed partial class ReplicaHost
         transport?.Dispose();
         board.Publish(board.Status with { Role = board.Status.Failure is null ? "stopped" : "failed" }, board.Configuration);
         if (loopEnded || Interlocked.Exchange(ref loopExit, Abandoned) == Left) Release();
-        else log.LogError("The loop did not end within {Limit}; its files stay open and the directory stays locked until it does", ThreadLimit);
+        else log.LogError("The loop did not end in time; its files stay open and the directory stays locked until it does");
     }
 
     /// <summary>The loop's last act. If nobody waits for it any more, it closes what only it may still use.</summary>
     private void LeaveLoop()
     {
         if (Interlocked.CompareExchange(ref loopExit, Left, Running) != Abandoned) return;
+        // Nobody waits any more, so the other threads may have their time.
+        closeBy = now() + CloseLimit;
         Release();
         log.LogInformation("The loop has ended late; the files are closed");
     }
@@ -70,9 +83,9 @@ internal sealed partial class ReplicaHost
     private void Release()
     {
         transport?.Dispose();
-        bool written = writer?.Stop(ThreadLimit) ?? true;
-        bool applied = applier?.Stop(ThreadLimit) ?? true;
-        if (!written || !applied) log.LogError("The {What} did not end within {Limit}; it is not closed and the directory stays locked", written ? "state machine" : "log writer", ThreadLimit);
+        bool written = writer?.Stop(Remaining) ?? true;
+        bool applied = applier?.Stop(Remaining) ?? true;
+        if (!written || !applied) log.LogError("The {What} did not end in time; it is not closed and the directory stays locked", written ? "state machine" : "log writer");
         if (applied && machineOpen) Guarded("state machine", machine.Close);
         if (written && recovered is not null)
         {

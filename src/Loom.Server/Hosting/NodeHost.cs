@@ -14,9 +14,12 @@ namespace Loom.Server.Hosting;
 /// </summary>
 internal sealed class NodeHost
 {
-    /// <summary>A node that cannot close in this time is left as it is: its log survives that, as it survives kill -9.</summary>
+    /// <summary>A node that cannot close in this time is left as it is: its log survives that, as it survives kill -9. The parts of a stop share it.</summary>
     private static readonly TimeSpan StopLimit = TimeSpan.FromMilliseconds(4700);
-    private static readonly TimeSpan HandOverLimit = TimeSpan.FromMilliseconds(1000);
+
+    /// <summary>What hand-over and drain leave of it to the store, which has a deadline of its own below that.</summary>
+    private static readonly TimeSpan StoreShare = TimeSpan.FromMilliseconds(2800);
+    private static readonly TimeSpan HandOverLimit = TimeSpan.FromMilliseconds(900);
     private static readonly TimeSpan FailurePoll = TimeSpan.FromMilliseconds(250);
 
     private readonly ServeSettings settings;
@@ -120,7 +123,8 @@ internal sealed class NodeHost
                 await stopping.CancelAsync().ConfigureAwait(false);
                 await ready.ConfigureAwait(false);
                 Say($"error: this member failed and serves nothing more: {failure}");
-                await EndAsync(store, server).WaitAsync(StopLimit, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                using var drained = new CancellationTokenSource(StopLimit - StoreShare);
+                await EndAsync(store, server, drained.Token).WaitAsync(StopLimit, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 return ExitCode.Failure;
             }
 
@@ -242,13 +246,16 @@ internal sealed class NodeHost
 
     private async Task HandOverAndEndAsync(ILoomStore store, NodeServer server)
     {
+        // From now on, whoever took long leaves less to the next.
+        using var drained = new CancellationTokenSource(StopLimit - StoreShare);
         LoomStatus status = store.Status;
         bool leads = status.Raft.Leader == status.Raft.MemberId;
         if (leads && status.Configuration.Members.Count(m => m.Role == MemberRole.Voter) > 1)
         {
             try
             {
-                using var limit = new CancellationTokenSource(HandOverLimit);
+                using var limit = CancellationTokenSource.CreateLinkedTokenSource(drained.Token);
+                limit.CancelAfter(HandOverLimit);
                 await store.TransferLeadershipAsync(0, limit.Token).ConfigureAwait(false);
             }
             catch (Exception exception) when (exception is LoomException or OperationCanceledException)
@@ -257,14 +264,18 @@ internal sealed class NodeHost
             }
         }
 
-        await EndAsync(store, server).ConfigureAwait(false);
+        await EndAsync(store, server, drained.Token).ConfigureAwait(false);
     }
 
-    private static async Task EndAsync(ILoomStore store, NodeServer server)
+    private static async Task EndAsync(ILoomStore store, NodeServer server, CancellationToken drained)
     {
-        await server.StopAsync(CancellationToken.None).ConfigureAwait(false);
-        await server.DisposeAsync().ConfigureAwait(false);
+        Task ended = server.StopAsync(drained);
+        await ended.WaitAsync(drained).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        // Calls that still wait are answered by the store that closes, while the web server aborts their connections, for which it takes a second of its own.
         await store.DisposeAsync().ConfigureAwait(false);
+        await ended.ConfigureAwait(false);
+        await server.DisposeAsync().ConfigureAwait(false);
     }
 
     private static string ReadyLine(LoomStatus status, NodeAddresses addresses)

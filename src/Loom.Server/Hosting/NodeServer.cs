@@ -103,8 +103,18 @@ internal sealed class NodeServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Stops taking connections and waits a bounded time for the calls under way.</summary>
-    public Task StopAsync(CancellationToken cancellationToken) => application.StopAsync(cancellationToken);
+    /// <summary>Stops taking connections and waits a bounded time for the calls under way; what is left when the token fires is aborted.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await application.StopAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // The web host says so when its time was up. The rest of a stop must not be skipped for that.
+        }
+    }
 
     public ValueTask DisposeAsync() => application.DisposeAsync();
 
