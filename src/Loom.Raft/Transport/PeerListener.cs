@@ -77,11 +77,7 @@ internal sealed class PeerListener : IDisposable
         Socket socket = node.Value;
         try
         {
-            Greet(socket, node);
-        }
-        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
-        {
-            context.Log.LogDebug("A connection to the peer port ended: {Reason}", e.Message);
+            if (Admit(socket, node) is (Peer peer, LaneKind lane)) Receive(socket, peer, lane);
         }
         finally
         {
@@ -90,7 +86,25 @@ internal sealed class PeerListener : IDisposable
         }
     }
 
-    private void Greet(Socket socket, LinkedListNode<Socket> node)
+    /// <summary>The handshake. Null: refused, or nobody we know. Whatever a stranger's bytes lead to here is the end of his connection and of nothing else.</summary>
+    private (Peer, LaneKind)? Admit(Socket socket, LinkedListNode<Socket> node)
+    {
+        try
+        {
+            return Greet(socket, node);
+        }
+        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
+        {
+            context.Log.LogDebug("A connection to the peer port ended: {Reason}", e.Message);
+        }
+        catch (Exception e)
+        {
+            Complain($"an unknown caller: the handshake failed with {e.GetType().Name}: {e.Message}");
+        }
+        return null;
+    }
+
+    private (Peer, LaneKind)? Greet(Socket socket, LinkedListNode<Socket> node)
     {
         socket.NoDelay = true;
         socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
@@ -106,17 +120,22 @@ internal sealed class PeerListener : IDisposable
         }
         LaneHandshake.Answer(socket, answer);
         if (news) peer?.DialNow();
-        if (answer.Verdict == HelloVerdict.Forming) return;
+        if (answer.Verdict == HelloVerdict.Forming) return null;
         if (answer.Verdict != HelloVerdict.Accepted)
         {
-            Complain(hello, answer.Reason);
-            return;
+            Complain($"{hello.Name} ({hello.From}): {answer.Reason}");
+            return null;
         }
         Forget(node);
-        peer!.AttachIncoming(hello.Lane, socket);
+        return (peer!, hello.Lane);
+    }
+
+    private void Receive(Socket socket, Peer peer, LaneKind lane)
+    {
+        peer.AttachIncoming(lane, socket);
         try
         {
-            new LaneReceiver(socket, peer, hello.Lane, self, context.Settings).Run();
+            new LaneReceiver(socket, peer, lane, self, context.Settings).Run();
         }
         catch (WireException e)
         {
@@ -124,18 +143,17 @@ internal sealed class PeerListener : IDisposable
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            context.Log.LogDebug("The {Lane} lane from {Peer} ended: {Error}", hello.Lane, peer.Target.Name, e.Message);
+            context.Log.LogDebug("The {Lane} lane from {Peer} ended: {Error}", lane, peer.Target.Name, e.Message);
         }
         finally
         {
-            peer.DetachIncoming(hello.Lane, socket);
+            peer.DetachIncoming(lane, socket);
         }
     }
 
     /// <summary>Who is refused tries again twice a second: each trouble is logged when it changes.</summary>
-    private void Complain(PeerHello hello, string reason)
+    private void Complain(string complaint)
     {
-        string complaint = $"{hello.Name} ({hello.From}): {reason}";
         lock (pending)
         {
             if (lastComplaints.Contains(complaint)) return;
