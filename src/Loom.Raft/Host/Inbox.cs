@@ -78,6 +78,12 @@ internal sealed class Inbox(Signal signal, long maxBytes = 64 * 1024 * 1024, int
         }
     }
 
+    /// <summary>The first failure of a thread among what waits, left where it is; null: none.</summary>
+    public Exception? Failure()
+    {
+        lock (gate) return filling.OfType<HostFailed>().FirstOrDefault()?.Error;
+    }
+
     /// <summary>Nobody waits or enters any more.</summary>
     public void Close()
     {

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
@@ -50,11 +51,21 @@ internal sealed partial class ReplicaHost
         while (recovered is null)
         {
             if (stopping) return false;
+            // Nothing takes events before there is a replica, and this one must not wait for it.
+            if (inbox.Failure() is { } failure) ExceptionDispatchInfo.Throw(failure);
             if (formation.Decided is { } decided)
             {
                 recovered = Form(decided);
                 BuildReplica(recovered);
                 break;
+            }
+            if (formation.Wanted is { } proposal)
+            {
+                // On disk first, then said, and said to everybody at once: that is the second step of formation (E1).
+                directory.Propose(proposal);
+                formation.Hold(proposal);
+                transport?.Redial();
+                continue;
             }
             string? obstacle = formation.Obstacle;
             if (obstacle != said) log.LogInformation("Forming: {Obstacle}", said = obstacle);

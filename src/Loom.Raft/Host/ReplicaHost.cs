@@ -51,13 +51,13 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         try
         {
             if (directory.Identity.IsFormed) recovered = directory.OpenLog();
-            Configuration initial = recovered?.Configurations[0].Configuration ?? InitialConfiguration.Of(options);
+            Configuration initial = recovered?.Configurations[0].Configuration ?? directory.ProposedList ?? InitialConfiguration.Of(options);
             Configuration current = recovered?.Configurations[^1].Configuration ?? initial;
             Member self = current.Find(directory.Identity.Id)
                 ?? throw new RaftException(RaftErrorCode.CannotOpen, $"The configuration in {directory.Path} does not hold the member {directory.Identity.Id} that the directory belongs to.");
             RequireDatacenter(self);
             board = new StatusBoard(directory.Identity.Id, current);
-            formation = new ClusterFormation(directory.Identity, initial, current, [.. options.AdvertiseClientUrls], IsUp, wake, log);
+            formation = new ClusterFormation(directory.Identity, settings.Seed | 1, initial, current, directory.Proposal, [.. options.AdvertiseClientUrls], IsUp, wake, log);
             if (current.Members.Count > 1) transport = OpenTransport(current, self);
             loop = NewThread("loom loop", Run);
             // A cluster of one is formed at once, and a formed one is opened here: what is wrong with them is the caller's to see, not the log's.

@@ -6,21 +6,19 @@ using Microsoft.Extensions.Logging;
 namespace Loom.Raft.Membership;
 
 /// <summary>
-/// Who this member is to its peers, and who they are to it (E1, N5). Before the cluster is formed it collects the incarnations of all initial voters from their hellos;
-/// the initial configuration is then the list with those incarnations, the same on every member, and nobody votes or campaigns before it holds it.
-/// Afterwards it guards the door: only the incarnation that the configuration pins comes in, so a directory that was emptied or copied under a known name never votes.
+/// Who this member is to its peers, and who they are to it (E1, N5). Before the cluster is formed it passes their hellos to the <see cref="InitialAgreement"/>, and says what that has on disk;
+/// nobody votes or campaigns before the initial configuration is agreed. Afterwards it guards the door: only the incarnation that the configuration pins comes in, so a directory that was
+/// emptied under a known name never votes. A copy of a directory carries the same incarnation and cannot be told from it by that; it is refused only while the first process is connected.
 /// Called from the transport's threads: everything is under one lock, and nothing in it waits.
 /// </summary>
-/// <remarks>
-/// Lanes exist only between two formed members of one cluster id. Two members that formed with different incarnations of a third (it was emptied in between) have
-/// different cluster ids and refuse each other; whoever has no quorum then stays without.
-/// </remarks>
+/// <remarks>Lanes exist only between two formed members of one cluster id.</remarks>
 internal sealed class ClusterFormation : IPeerGate
 {
     private readonly object gate = new();
     private readonly string token;
     private readonly ulong tokenHash;
     private readonly ulong listHash;
+    private readonly ulong process;
     private readonly IReadOnlyList<string> clientUrls;
     private readonly Func<MemberId, bool> isUp;
     private readonly ILogger log;
@@ -28,24 +26,26 @@ internal sealed class ClusterFormation : IPeerGate
     private readonly SortedDictionary<MemberId, PeerHello> heard = [];
     private readonly SortedDictionary<MemberId, string> troubles = [];
     private readonly MemberIdentity identity;
+    private readonly InitialAgreement agreement;
     private Configuration initial;
     private Configuration current;
-    private bool decided;
     private ulong clusterId;
     private long version;
-    private string? stuck;
 
     /// <param name="identity">Already flushed (E1): what is said in a hello is kept.</param>
+    /// <param name="process">Random number of this life of the process: tells a second process with a copy of the directory from this one.</param>
     /// <param name="initial">Forming: the list. Formed: the configuration at the base of the log.</param>
     /// <param name="current">The newest configuration known here.</param>
+    /// <param name="proposal">Forming: the proposal on disk, or null.</param>
     /// <param name="clientUrls">What this member advertises.</param>
     /// <param name="isUp">Whether a peer's control lane is up: tells "already running" from "its directory was emptied".</param>
-    /// <param name="changed">Set whenever <see cref="Decided"/> or <see cref="Version"/> changes.</param>
+    /// <param name="changed">Set whenever <see cref="Wanted"/>, <see cref="Decided"/> or <see cref="Version"/> changes.</param>
     /// <param name="log">Where refusals go.</param>
     public ClusterFormation(
-        MemberIdentity identity, Configuration initial, Configuration current, IReadOnlyList<string> clientUrls, Func<MemberId, bool> isUp, Signal changed, ILogger log)
+        MemberIdentity identity, ulong process, Configuration initial, Configuration current, Configuration? proposal, IReadOnlyList<string> clientUrls, Func<MemberId, bool> isUp, Signal changed, ILogger log)
     {
         this.identity = identity;
+        this.process = process;
         this.initial = initial;
         this.current = current;
         this.clientUrls = clientUrls;
@@ -56,19 +56,27 @@ internal sealed class ClusterFormation : IPeerGate
         tokenHash = InitialConfiguration.TokenHash(token);
         listHash = identity.IsFormed ? identity.ConfigurationHash : InitialConfiguration.ListHash(initial);
         clusterId = identity.ClusterId;
-        decided = identity.IsFormed;
-        if (!decided) Decide();
+        agreement = new InitialAgreement(identity, initial, proposal);
     }
 
     /// <summary>Grows when a peer said something that the configuration may have to hold (a standby's incarnation, client URLs).</summary>
     public long Version => Interlocked.Read(ref version);
 
-    /// <summary>The initial configuration once every initial voter was heard, or null.</summary>
+    /// <summary>The proposal that should be on disk and is not: the host writes it down and calls <see cref="Hold"/>; only then it is announced.</summary>
+    public Configuration? Wanted
+    {
+        get
+        {
+            lock (gate) return clusterId == 0 ? agreement.Wanted : null;
+        }
+    }
+
+    /// <summary>The initial configuration once it is agreed, or null.</summary>
     public Configuration? Decided
     {
         get
         {
-            lock (gate) return decided ? initial : null;
+            lock (gate) return clusterId != 0 ? initial : agreement.Decided;
         }
     }
 
@@ -80,12 +88,15 @@ internal sealed class ClusterFormation : IPeerGate
             lock (gate)
             {
                 if (troubles.Count > 0) return string.Join("; ", troubles.Values);
-                if (clusterId != 0) return null;
-                if (stuck is not null) return stuck;
-                string missing = string.Join(", ", Missing().Select(m => m.Name));
-                return missing.Length > 0 ? $"waiting to hear {missing}: the cluster forms once every voter was heard" : null;
+                return clusterId != 0 || agreement.Decided is not null ? null : agreement.Stuck ?? agreement.Waiting;
             }
         }
+    }
+
+    /// <summary>The proposal is on disk: every hello from now on says so, and the peers should be called at once.</summary>
+    public void Hold(Configuration proposal)
+    {
+        lock (gate) agreement.Hold(proposal);
     }
 
     /// <summary>The decision is on disk: from now on this member is one of a formed cluster.</summary>
@@ -94,7 +105,7 @@ internal sealed class ClusterFormation : IPeerGate
         lock (gate)
         {
             clusterId = id;
-            current = initial;
+            initial = current = agreement.Decided!;
         }
     }
 
@@ -161,7 +172,8 @@ internal sealed class ClusterFormation : IPeerGate
         news = false;
         if (theirs.TokenHash != tokenHash) return (HelloVerdict.WrongCluster, $"{theirs.Name} and {identity.Name} have different cluster tokens; give all members of one cluster the same");
         if (theirs.To != identity.Id) return (HelloVerdict.WrongMember, $"{identity.Name} ({identity.Id}) stands here, not {theirs.To}; check the peer URLs and the token");
-        if (clusterId != 0 && theirs.ClusterId != 0)
+        bool formed = clusterId != 0, theyFormed = theirs.ClusterId != 0;
+        if (formed && theyFormed)
         {
             if (theirs.ClusterId != clusterId)
                 return (HelloVerdict.WrongCluster, $"{theirs.Name} belongs to cluster {theirs.ClusterId:x}, {identity.Name} to {clusterId:x}; one of the two has a foreign data directory");
@@ -171,67 +183,55 @@ internal sealed class ClusterFormation : IPeerGate
             return (HelloVerdict.ConfigurationDiffers,
                 $"{identity.Name} and {theirs.Name} list the initial cluster differently ({InitialConfiguration.Difference(initial.Members, theirs.Initial)}); give all members the same list");
         }
-        Member? entry = (clusterId != 0 ? current : initial).Find(theirs.From);
+        Member? entry = Known.Find(theirs.From);
         if (entry is null) return (HelloVerdict.WrongMember, $"{theirs.Name} ({theirs.From}) is not a member of this cluster");
-        if (theirs.PinnedForYou != 0 && theirs.PinnedForYou != identity.Incarnation)
-            return (HelloVerdict.Unpinned, $"the cluster knows {identity.Name} with another data directory: this one was emptied or replaced, so it gets no vote and does not count");
-        if (ConsiderIncarnation(entry, theirs) is { } refused) return refused;
+        // A proposal binds only those who have not formed: whoever formed gives way to none.
+        if ((theyFormed || !formed) && theirs.PinnedForYou != 0 && theirs.PinnedForYou != identity.Incarnation)
+        {
+            return (HelloVerdict.Unpinned, theyFormed
+                ? $"the cluster knows {identity.Name} with another data directory: this one was emptied or replaced, so it gets no vote and does not count"
+                : EmptiedTooEarly(identity.Name, theirs.Name));
+        }
+        if ((formed || !theyFormed) && ConsiderIncarnation(entry, theirs) is { } refused) return refused;
         Learn(theirs, out news);
-        return clusterId != 0 && theirs.ClusterId != 0 ? (HelloVerdict.Accepted, "") : (HelloVerdict.Forming, "");
+        return formed && theyFormed ? (HelloVerdict.Accepted, "") : (HelloVerdict.Forming, "");
     }
 
     private (HelloVerdict, string)? ConsiderIncarnation(Member entry, PeerHello theirs)
     {
         bool pinned = entry.Incarnation != 0;
-        bool other = pinned ? entry.Incarnation != theirs.Incarnation : heard.TryGetValue(theirs.From, out PeerHello? before) && before.Incarnation != theirs.Incarnation;
-        if (!other) return null;
-        if (isUp(theirs.From))
-            return (HelloVerdict.AlreadyRunning, $"{entry.Name} is already running at {string.Join(", ", entry.PeerUrls)} with another data directory; stop one of the two");
-        if (!pinned) return null;
-        return (HelloVerdict.Unpinned,
-            $"the cluster knows {entry.Name} with another data directory: the one it has now was emptied or replaced, so it gets no vote and does not count; "
-            + "bring its old directory back, or have it replaced as a member");
+        PeerHello? before = heard.GetValueOrDefault(theirs.From);
+        bool other = pinned ? entry.Incarnation != theirs.Incarnation : before is not null && before.Incarnation != theirs.Incarnation;
+        bool copy = !other && before is not null && before.Process != theirs.Process;
+        if ((other || copy) && isUp(theirs.From))
+        {
+            return (HelloVerdict.AlreadyRunning,
+                $"{entry.Name} is already running at {string.Join(", ", entry.PeerUrls)} with {(copy ? "the same identity (a copy of its data directory?)" : "another data directory")}; stop one of the two");
+        }
+        if (!other || !pinned) return null;
+        return (HelloVerdict.Unpinned, clusterId == 0
+            ? EmptiedTooEarly(entry.Name, identity.Name)
+            : $"the cluster knows {entry.Name} with another data directory: the one it has now was emptied or replaced, so it gets no vote and does not count; "
+                + "bring its old directory back, or have it replaced as a member");
     }
+
+    private static string EmptiedTooEarly(string emptied, string witness) =>
+        $"the data directory of {emptied} was emptied or replaced before the cluster had formed, and {witness} has agreed to an initial configuration with the old one; "
+        + "if no member says that it is formed, stop all members, empty all data directories and start again";
 
     private void Learn(PeerHello theirs, out bool news)
     {
         news = !heard.TryGetValue(theirs.From, out PeerHello? before) || before.Incarnation != theirs.Incarnation || before.ClusterId != theirs.ClusterId
-            || !before.ClientUrls.SequenceEqual(theirs.ClientUrls);
+            || before.Proposal != theirs.Proposal || !before.ClientUrls.SequenceEqual(theirs.ClientUrls);
         heard[theirs.From] = theirs;
-        if (!news) return;
-        _ = Interlocked.Increment(ref version);
-        if (!decided) Decide(theirs);
-        changed.Set();
+        // Forming, not only news: what was heard before may have been dropped for a proposal that has been left since.
+        if (clusterId == 0) agreement.Hear(theirs);
+        if (news) _ = Interlocked.Increment(ref version);
+        if (news || clusterId == 0) changed.Set();
     }
 
-    /// <summary>Takes over the configuration of a peer that has formed with us in it, or makes it of what every voter said.</summary>
-    private void Decide(PeerHello? formed = null)
-    {
-        if (formed is { ClusterId: not 0 } && AdoptFrom(formed)) return;
-        if (Missing().Any()) return;
-        initial = initial with { Members = [.. initial.Members.Select(m => m.Role == MemberRole.Voter ? m with { Incarnation = IncarnationOf(m.Id) } : m)] };
-        decided = true;
-    }
-
-    private bool AdoptFrom(PeerHello formed)
-    {
-        var theirs = new Configuration(initial.Goal, formed.Initial, []);
-        Member? self = theirs.Find(identity.Id);
-        // Only the configuration that its cluster id is the hash of, and only if it knows this very directory (or, of a standby, no other).
-        if (self is null || (self.Incarnation != identity.Incarnation && self.Incarnation != 0)) return false;
-        if (InitialConfiguration.ClusterId(theirs, token) != formed.ClusterId)
-        {
-            stuck = $"{formed.Name} no longer holds the initial configuration, so this member cannot join by the log alone";
-            return false;
-        }
-        initial = theirs;
-        return decided = true;
-    }
-
-    private IEnumerable<Member> Missing() =>
-        decided ? [] : initial.Members.Where(m => m.Role == MemberRole.Voter && m.Id != identity.Id && !(heard.TryGetValue(m.Id, out PeerHello? hello) && hello.ClusterId == 0));
-
-    private ulong IncarnationOf(MemberId id) => id == identity.Id ? identity.Incarnation : heard[id].Incarnation;
+    /// <summary>The configuration that others are held to here.</summary>
+    private Configuration Known => clusterId != 0 ? current : agreement.Held ?? initial;
 
     private Member Improve(Member member)
     {
@@ -253,17 +253,19 @@ internal sealed class ClusterFormation : IPeerGate
             Lane = lane,
             TokenHash = tokenHash,
             ClusterId = clusterId,
+            Proposal = clusterId == 0 ? agreement.HeldId : 0,
             From = identity.Id,
             To = to,
             Incarnation = identity.Incarnation,
+            Process = process,
             Name = identity.Name,
             Datacenter = self.Datacenter,
             Role = self.Role,
             PeerUrls = self.PeerUrls,
             ClientUrls = clientUrls,
             ConfigurationHash = listHash,
-            PinnedForYou = clusterId == 0 ? 0 : current.Find(to)?.Incarnation ?? 0,
-            Initial = initial.Members,
+            PinnedForYou = Known.Find(to)?.Incarnation ?? 0,
+            Initial = (clusterId != 0 ? initial : agreement.Held ?? initial).Members,
         };
     }
 

@@ -63,11 +63,11 @@ internal static class InitialConfiguration
     }
 
     /// <summary>Hash of the list alone: the same before and after the incarnations are known.</summary>
-    public static ulong ListHash(Configuration configuration)
-    {
-        Configuration bare = configuration with { Members = [.. configuration.Members.Select(m => m with { Incarnation = 0, ClientUrls = [] })] };
-        return XxHash64.HashToUInt64(ConfigurationCodec.Encode(bare));
-    }
+    public static ulong ListHash(Configuration configuration) => XxHash64.HashToUInt64(ConfigurationCodec.Encode(ListOf(configuration)));
+
+    /// <summary>The list that a configuration was made of: pins nobody.</summary>
+    public static Configuration ListOf(Configuration configuration) =>
+        configuration with { Members = [.. configuration.Members.Select(m => m with { Incarnation = 0, ClientUrls = [] })] };
 
     /// <summary>The cluster id: hash of the initial configuration, incarnations included, and the token.</summary>
     public static ulong ClusterId(Configuration initial, string token)

@@ -7,6 +7,7 @@ namespace Loom.Raft.Membership;
 /// <code>
 /// DIRECTORY/lock      flock
 /// DIRECTORY/cluster   who this member is (MemberIdentity)
+/// DIRECTORY/proposal  the initial configuration it has agreed to, until the cluster is formed (ProposalFile)
 /// DIRECTORY/raft/     the log
 /// </code>
 /// </summary>
@@ -17,16 +18,23 @@ internal sealed class MemberDirectory : IDisposable
     private readonly IDisposable hold;
     private ulong seed;
 
-    private MemberDirectory(IFileSystem files, string path, IDisposable hold, ulong seed, MemberIdentity identity)
+    private MemberDirectory(IFileSystem files, string path, IDisposable hold, ulong seed, MemberIdentity identity, Configuration? proposal)
     {
         this.files = files;
         this.path = path;
         this.hold = hold;
         this.seed = seed;
         Identity = identity;
+        Proposal = proposal;
     }
 
     public MemberIdentity Identity { get; private set; }
+
+    /// <summary>What this directory has agreed to and may have announced; null: nothing, or formed.</summary>
+    public Configuration? Proposal { get; private set; }
+
+    /// <summary>The members as the proposal lists them, or null. Like a formed directory, one with a proposal ignores the flags (N5): it cannot take back what it has said.</summary>
+    public Configuration? ProposedList => Proposal is null ? null : InitialConfiguration.ListOf(Proposal);
 
     public string Path => path;
 
@@ -50,7 +58,8 @@ internal sealed class MemberDirectory : IDisposable
                 identity.Write(files, path);
             }
             RequireOurs(identity, path, options);
-            return new MemberDirectory(files, path, hold, seed, identity);
+            Configuration? proposal = identity.IsFormed ? null : ProposalFile.Read(files, path, identity);
+            return new MemberDirectory(files, path, hold, seed, identity, proposal);
         }
         catch (IOException e)
         {
@@ -67,6 +76,13 @@ internal sealed class MemberDirectory : IDisposable
     /// <summary>Opens the log of a formed member.</summary>
     public RecoveredLog OpenLog() => DurableLog.Open(files, LogPath, new LogIdentity(Identity.ClusterId, Identity.Id), Draw(ref seed));
 
+    /// <summary>Writes a proposal down, flushed before it returns: it is what the next hello says.</summary>
+    public void Propose(Configuration proposal)
+    {
+        ProposalFile.Write(files, path, Identity, proposal);
+        Proposal = proposal;
+    }
+
     /// <summary>The cluster is agreed: makes the log with the initial configuration as its base, and only then says in the identity that this member is formed.</summary>
     public RecoveredLog Form(Configuration initial)
     {
@@ -75,6 +91,7 @@ internal sealed class MemberDirectory : IDisposable
         MemberIdentity formed = Identity with { ClusterId = clusterId, ConfigurationHash = InitialConfiguration.ListHash(initial) };
         formed.Write(files, path);
         Identity = formed;
+        Proposal = null;
         return log;
     }
 
@@ -82,10 +99,10 @@ internal sealed class MemberDirectory : IDisposable
 
     private static void RequireEmpty(IFileSystem files, string path)
     {
-        // A log without an identity: the file that says who may vote with it is gone, so nobody may (E1).
-        if (files.ListFiles($"{path}/raft").Count > 0)
+        // A log or a proposal without an identity: the file that says who may vote with it is gone, so nobody may (E1).
+        if (files.ListFiles($"{path}/raft").Count > 0 || files.FileExists($"{path}/{ProposalFile.FileName}"))
         {
-            throw new CorruptionException($"{path}/{MemberIdentity.FileName}", 0, "the file is missing beside a log",
+            throw new CorruptionException($"{path}/{MemberIdentity.FileName}", 0, "the file is missing beside a log or a proposal",
                 "This directory cannot prove which member it was, so it must not vote: move it away and let the member join again with an empty one.");
         }
     }

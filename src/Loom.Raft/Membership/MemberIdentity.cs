@@ -45,20 +45,7 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
     }
 
     /// <summary>Replaces the file atomically; durable on return. A crash leaves the old one or the new one.</summary>
-    public void Write(IFileSystem files, string directory)
-    {
-        string path = $"{directory}/{FileName}", temporary = path + ".tmp";
-        using (IFile file = files.Open(temporary, create: true))
-        {
-            byte[] bytes = Encode();
-            file.Write(0, bytes);
-            file.SetLength(bytes.Length);
-            file.Flush();
-        }
-
-        files.Rename(temporary, path);
-        files.FlushDirectory(directory);
-    }
+    public void Write(IFileSystem files, string directory) => SmallFile.Replace(files, directory, FileName, Encode());
 
     /// <summary>Refuses a directory that belongs to somebody else. Only what a used directory cannot take over is checked; other flags are ignored (N5).</summary>
     /// <exception cref="RaftException">CannotOpen.</exception>

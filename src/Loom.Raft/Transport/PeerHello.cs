@@ -8,6 +8,12 @@ namespace Loom.Raft.Transport;
 /// </summary>
 internal sealed record PeerHello
 {
+    /// <summary>First byte of an encoded hello. Frames keep their own version: a member that meets another hello can say so by name.</summary>
+    private const byte Version = 2;
+
+    // A peer's claim ends up in the codec of configurations, which counts URLs in a byte.
+    private const int MaxUrls = 255;
+
     public required LaneKind Lane { get; init; }
 
     /// <summary>Keeps clusters apart before they have an id.</summary>
@@ -16,12 +22,18 @@ internal sealed record PeerHello
     /// <summary>Zero: this side has not formed yet.</summary>
     public required ulong ClusterId { get; init; }
 
+    /// <summary>Not formed: id of the cluster that the sender has agreed to form, which is on its disk; <see cref="Initial"/> holds the incarnations. Zero: none, or formed.</summary>
+    public required ulong Proposal { get; init; }
+
     public required MemberId From { get; init; }
 
     /// <summary>Whom the sender believes to stand at this address.</summary>
     public required MemberId To { get; init; }
 
     public required ulong Incarnation { get; init; }
+
+    /// <summary>Random number of the sender's process: two processes with copies of one directory have the same incarnation.</summary>
+    public required ulong Process { get; init; }
 
     public required string Name { get; init; }
 
@@ -36,20 +48,23 @@ internal sealed record PeerHello
     /// <summary>Hash of the initial members and goal, without incarnations: sides whose lists differ refuse each other.</summary>
     public required ulong ConfigurationHash { get; init; }
 
-    /// <summary>The incarnation that the sender's configuration pins for <see cref="To"/>; zero: none.</summary>
+    /// <summary>The incarnation that the sender's configuration, or its proposal, pins for <see cref="To"/>; zero: none.</summary>
     public required ulong PinnedForYou { get; init; }
 
-    /// <summary>Forming: the members as this side's flags list them. Formed: those of log record 0, voters with their incarnations.</summary>
+    /// <summary>Forming: the members as listed, of the proposal where there is one. Formed: those of log record 0, voters with their incarnations.</summary>
     public required IReadOnlyList<Member> Initial { get; init; }
 
     public void Encode(WireWriter writer)
     {
+        writer.Byte(Version);
         writer.Byte((byte)Lane);
         writer.UInt64(TokenHash);
         writer.UInt64(ClusterId);
+        writer.UInt64(Proposal);
         writer.UInt64(From.Value);
         writer.UInt64(To.Value);
         writer.UInt64(Incarnation);
+        writer.UInt64(Process);
         writer.Text(Name);
         writer.Text(Datacenter);
         writer.Byte((byte)Role);
@@ -69,32 +84,50 @@ internal sealed record PeerHello
         }
     }
 
-    public static PeerHello Decode(ref WireReader reader) => new()
+    /// <exception cref="WireException">Not a hello of this version, or one that no member sends.</exception>
+    public static PeerHello Decode(ref WireReader reader)
     {
-        Lane = (LaneKind)reader.Byte(),
-        TokenHash = reader.UInt64(),
-        ClusterId = reader.UInt64(),
-        From = new MemberId(reader.UInt64()),
-        To = new MemberId(reader.UInt64()),
-        Incarnation = reader.UInt64(),
-        Name = reader.Text(),
-        Datacenter = reader.Text(),
-        Role = (MemberRole)reader.Byte(),
-        PeerUrls = reader.Texts(),
-        ClientUrls = reader.Texts(),
-        ConfigurationHash = reader.UInt64(),
-        PinnedForYou = reader.UInt64(),
-        Initial = DecodeMembers(ref reader),
-    };
+        byte version = reader.Byte();
+        if (version != Version) throw new WireException($"a hello of version {version}, this member speaks {Version}; run the same version of Loom on all members");
+        return new PeerHello
+        {
+            Lane = (LaneKind)reader.Byte(),
+            TokenHash = reader.UInt64(),
+            ClusterId = reader.UInt64(),
+            Proposal = reader.UInt64(),
+            From = new MemberId(reader.UInt64()),
+            To = new MemberId(reader.UInt64()),
+            Incarnation = reader.UInt64(),
+            Process = reader.UInt64(),
+            Name = reader.Text(),
+            Datacenter = reader.Text(),
+            Role = (MemberRole)reader.Byte(),
+            PeerUrls = Urls(ref reader),
+            ClientUrls = Urls(ref reader),
+            ConfigurationHash = reader.UInt64(),
+            PinnedForYou = reader.UInt64(),
+            Initial = DecodeMembers(ref reader),
+        };
+    }
 
     private static Member[] DecodeMembers(ref WireReader reader)
     {
         var members = new Member[reader.Count(8 + 8 + 4 + 4 + 1 + 4)];
+        MemberId previous = MemberId.None;
         for (int i = 0; i < members.Length; i++)
         {
-            members[i] = new Member(new MemberId(reader.UInt64()), reader.UInt64(), reader.Text(), reader.Text(), (MemberRole)reader.Byte(), reader.Texts(), []);
+            var id = new MemberId(reader.UInt64());
+            if (id <= previous) throw new WireException($"members of a hello must be sorted by id, without repeats: {id} follows {previous}");
+            previous = id;
+            members[i] = new Member(id, reader.UInt64(), reader.Text(), reader.Text(), (MemberRole)reader.Byte(), Urls(ref reader), []);
         }
         return members;
+    }
+
+    private static string[] Urls(ref WireReader reader)
+    {
+        string[] urls = reader.Texts();
+        return urls.Length <= MaxUrls ? urls : throw new WireException($"{urls.Length} URLs of one member, at most {MaxUrls} are allowed");
     }
 }
 

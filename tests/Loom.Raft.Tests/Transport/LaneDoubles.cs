@@ -13,13 +13,18 @@ internal sealed class LaneEvents : IPeerEvents
     private readonly BlockingCollection<Message> messages = [];
     private readonly BlockingCollection<ForwardMessage> forwards = [];
     private int heard;
+    private volatile Exception? failure;
 
     public BlockingCollection<MemberId> Died { get; } = [];
 
     public int HeardCount => heard;
 
+    /// <summary>Of a thread of the transport.</summary>
+    public Exception? Failure => failure;
+
     public List<Message> Take(int count)
     {
+        Assert.That(failure, Is.Null);
         List<Message> taken = [];
         while (taken.Count < count)
         {
@@ -47,20 +52,25 @@ internal sealed class LaneEvents : IPeerEvents
     {
     }
 
-    public void Failed(Exception error) => Assert.Fail(error.ToString());
+    public void Failed(Exception error) => failure = error;
 }
 
 /// <summary>Lets everyone in who knows the right id.</summary>
 internal sealed class OpenGate(MemberId self) : IPeerGate
 {
+    /// <summary>The name of whom judging fails.</summary>
+    public const string Poison = "poison";
+
     public PeerHello Hello(MemberId to, LaneKind lane) => new()
     {
         Lane = lane,
         TokenHash = 1,
         ClusterId = 1,
+        Proposal = 0,
         From = self,
         To = to,
         Incarnation = 1,
+        Process = 1,
         Name = $"m{self}",
         Datacenter = "dc",
         Role = MemberRole.Voter,
@@ -74,6 +84,7 @@ internal sealed class OpenGate(MemberId self) : IPeerGate
     public HelloAnswer Judge(PeerHello hello, out bool news)
     {
         news = false;
+        if (hello.Name == Poison) throw new InvalidOperationException("a bug of the gate");
         return new HelloAnswer(hello.To == self ? HelloVerdict.Accepted : HelloVerdict.WrongMember, "", Hello(hello.From, hello.Lane));
     }
 

@@ -125,6 +125,24 @@ public sealed class LaneTests
         }
     }
 
+    /// <summary>Whatever judging a stranger's hello leads to is the end of his connection, not of the member.</summary>
+    [Test]
+    public void A_handshake_that_fails_in_an_unforeseen_way_ends_its_connection_only()
+    {
+        using var pair = new Pair();
+        pair.WaitUntilUp();
+        using (Socket stranger = Connect(pair.WestPort))
+        {
+            PeerHello hello = new OpenGate(East).Hello(West, LaneKind.Control) with { Name = OpenGate.Poison };
+            Assert.That(
+                () => LaneHandshake.Ask(stranger, hello, MonotonicClock.Nanoseconds + 3_000_000_000, () => MonotonicClock.Nanoseconds),
+                Throws.InstanceOf<WireException>().With.Message.Contains("closed during the handshake"));
+        }
+        pair.East.Send(Heartbeat(6));
+        Assert.That(pair.WestEvents.Take(1)[0].Commit, Is.EqualTo(6));
+        Assert.That(pair.WestEvents.Failure, Is.Null);
+    }
+
     [Test]
     public void Who_speaks_in_anothers_name_is_cut_off()
     {
@@ -270,6 +288,7 @@ public sealed class LaneTests
         {
             East.Dispose();
             West.Dispose();
+            Assert.That((EastEvents.Failure, WestEvents.Failure), Is.EqualTo(((Exception?)null, (Exception?)null)), "a thread of the transport failed");
         }
 
         private static bool Up(PeerTransport transport, MemberId peer) => transport.IsUp(peer, LaneKind.Control) && transport.IsUp(peer, LaneKind.Forward);
