@@ -13,7 +13,7 @@ namespace Loom.Store;
 /// </remarks>
 public interface ILoomStore : IAsyncDisposable
 {
-    /// <summary>Puts a value; returns its revision.</summary>
+    /// <summary>Puts a value; returns its revision. No lease exists in this version: any but 0 is refused (LeaseNotFound).</summary>
     ValueTask<Revision> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long lease = 0, CancellationToken cancellationToken = default);
 
     /// <summary>Put with every option; the answer may hold the previous pair.</summary>
@@ -43,7 +43,10 @@ public interface ILoomStore : IAsyncDisposable
     /// <summary>Range with the given consistency.</summary>
     ValueTask<RangeResult> RangeAsync(RangeQuery query, ReadConsistency consistency, CancellationToken cancellationToken = default);
 
-    /// <summary>Discards history up to a revision, as etcd's Compact; with <paramref name="physical"/> waits until the records are gone here. Returns the current revision.</summary>
+    /// <summary>
+    /// Discards history up to a revision, as etcd's Compact. With <paramref name="physical"/> it waits until this replica's index has let go of it, so that its memory
+    /// is free. In this version neither gives disk space back: records and log only grow until checkpoints exist. Returns the current revision.
+    /// </summary>
     ValueTask<Revision> CompactAsync(Revision revision, bool physical = false, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -52,10 +55,13 @@ public interface ILoomStore : IAsyncDisposable
     /// </summary>
     ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default);
 
-    /// <summary>Hands leadership to another voter (E6).</summary>
+    /// <summary>
+    /// Hands leadership to another voter (E6): the one with this id, or with 0 the one that holds most of the log. Only on the leader. Completes when another member
+    /// leads; fails when it did not come to that within <see cref="LoomOptions.RequestTimeout"/>. Cancelling stops the waiting, not the hand-over.
+    /// </summary>
     ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default);
 
-    /// <summary>Completes once this replica has applied everything committed before the call.</summary>
+    /// <summary>Completes once this replica has applied everything committed before the call (R1), and returns its revision then: local reads after it are linearizable.</summary>
     ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default);
 
     /// <summary>A consistent picture of this replica.</summary>

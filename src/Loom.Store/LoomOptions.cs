@@ -19,7 +19,7 @@ public sealed class LoomOptions
     /// <summary>Directory of everything this member keeps; locked while the store is open. Default "loom-data".</summary>
     public string DataDirectory { get; set; } = "loom-data";
 
-    /// <summary>All members at formation, this one included. Default empty: a cluster of this one member, which opens no peer port. Ignored when the directory belongs to a cluster already.</summary>
+    /// <summary>All members at formation, this one included. Default empty: a cluster of this one member, which opens no peer port. A list must be sound; otherwise a directory that belongs to a cluster already ignores it.</summary>
     public IReadOnlyList<InitialMember> InitialCluster { get; set; } = [];
 
     /// <summary>Token that keeps clusters apart. Default "loom-cluster".</summary>
@@ -31,10 +31,10 @@ public sealed class LoomOptions
     /// <summary>Where clients reach this member; told to the other members. Default empty.</summary>
     public IReadOnlyList<string> AdvertiseClientUrls { get; set; } = [];
 
-    /// <summary>Time between heartbeats. Default 100 ms.</summary>
+    /// <summary>Time between heartbeats. Default 100 ms; at least 1 ms. Near the round trip between the members is right.</summary>
     public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>A follower campaigns after one to two of these without a leader. Default 1 s; at least 5 heartbeats.</summary>
+    /// <summary>A follower campaigns after one to two of these without a leader. Default 1 s; at least 5 heartbeats, at most 50 s.</summary>
     public TimeSpan ElectionTimeout { get; set; } = TimeSpan.FromMilliseconds(1000);
 
     /// <summary>What a commit must survive; set at formation. Default Majority.</summary>

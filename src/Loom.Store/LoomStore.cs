@@ -11,7 +11,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Loom.Store;
 
 /// <summary>
-/// A replica of the store inside this process. <c>OpenAsync</c> returns it ready; disposing hands leadership over, drains and closes within some seconds.
+/// A replica of the store inside this process. <c>OpenAsync</c> returns it ready; disposing hands leadership over, drains and closes within five seconds.
 /// It only wires: commands become proposals here, answers of the machine become results, faults of the node become exceptions with a fix in the message.
 /// </summary>
 public sealed class LoomStore : ILoomStore

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Loom.Raft.Consensus;
 
 /// <summary>
@@ -55,6 +57,7 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
         if (Replicating)
         {
             Next = lastIndex + 1;
+            AssertOrder();
             Inflights.Add(lastIndex, bytes);
         }
         else
@@ -85,6 +88,7 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
             Next = Match + 1;
         }
 
+        AssertOrder();
         return news;
     }
 
@@ -122,5 +126,8 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
         ProbePaused = false;
         Inflights.Clear();
         Next = next;
+        AssertOrder();
     }
+
+    private void AssertOrder() => Debug.Assert(Match >= 0 && Match < Next, "0 ≤ match < next (L9)");
 }

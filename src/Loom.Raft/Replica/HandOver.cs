@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Loom.Raft.Proposals;
 
 namespace Loom.Raft.Replica;
@@ -44,6 +45,7 @@ internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer
             }
 
             HandedOver = entries[^1].Index;
+            Debug.Assert(HandedOver <= limit, "handed over ≤ min(commit, durable here) (L9)");
             worksOut++;
             works.Add(new ApplyWork(entries, local is null ? [] : local));
         }
@@ -53,6 +55,7 @@ internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer
     public void Done(AppliedBatch batch)
     {
         worksOut--;
+        Debug.Assert(worksOut >= 0 && batch.LastIndex > Applied && batch.LastIndex <= HandedOver, "applied ≤ handed over (L9)");
         Applied = batch.LastIndex;
         ClusterTime = batch.ClusterTime;
         ApplyHash = batch.ApplyHash;

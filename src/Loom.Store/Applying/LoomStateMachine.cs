@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Store.Commands;
@@ -223,6 +224,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     private void Publish()
     {
+        Debug.Assert(appliedCompact <= appliedRevision, "compacted ≤ current (L9)");
 #if LOOM_MUTATIONS
         if (!Raft.Diagnostics.Mutations.On("R3-torn-publish"))
 #endif

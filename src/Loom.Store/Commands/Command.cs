@@ -42,6 +42,6 @@ internal static class CommandLimits
     /// <summary>No payload is decoded beyond this; the facade's own limit (LoomOptions.MaxRequestBytes) is lower.</summary>
     public const int MaxPayloadBytes = 16 * 1024 * 1024;
 
-    /// <summary>Longest key: the key index packs its length in 16 bits.</summary>
+    /// <summary>Longest key: all keys are in memory, on every replica, for good; what is longer belongs into a value. (The key index itself takes 4 MiB.)</summary>
     public const int MaxKeyBytes = 65_535;
 }

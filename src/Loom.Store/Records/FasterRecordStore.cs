@@ -17,7 +17,7 @@ namespace Loom.Store.Records;
 /// </remarks>
 internal sealed class FasterRecordStore : IRecordStore
 {
-    /// <summary>Largest record. A request is at most 1.5 MiB, and a record must fit into FASTER's page.</summary>
+    /// <summary>Largest record. A request is at most 1.75 MiB (LoomOptions.MaxRequestBytesLimit), and a record must fit into FASTER's page.</summary>
     public const int MaxRecordBytes = 2 << 20;
 
     private const string FileName = "hlog.log";
@@ -158,7 +158,8 @@ internal sealed class FasterRecordStore : IRecordStore
     /// <inheritdoc/>
     public void Remove(RecordKey key)
     {
-        // The index is the only authority on what is live; FASTER's own deletes are not used. The space comes back with physical compaction.
+        // The index is the only authority on what is live; FASTER's own deletes are not used. The bytes stay on the disk until checkpoints exist:
+        // only then may the log of FASTER be cut.
     }
 
     /// <summary>

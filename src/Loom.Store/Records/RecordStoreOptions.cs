@@ -12,6 +12,6 @@ internal sealed class RecordStoreOptions
     /// <summary>Unit of flushing. A record must fit into a page, so it stays above the limit of a request by far.</summary>
     public long PageBytes { get; set; } = 4L << 20;
 
-    /// <summary>Size of a file. Space is given back by whole files.</summary>
+    /// <summary>Size of a file. Nothing is given back while the store is open: whole files will be, once checkpoints exist.</summary>
     public long SegmentBytes { get; set; } = 64L << 20;
 }
