@@ -37,14 +37,14 @@ public sealed class LoomStore : ILoomStore
         compacting = CompactAsync(closing.Token);
     }
 
-#if !LOOM_MUTATIONS // the simulator compiles everything but Records/, and puts its stores together itself
+#if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
     /// <summary>
     /// Opens this member's replica and replays what its log says to be committed. A cluster of one is ready for everything when this returns; a member of a larger
     /// cluster serves local reads then and waits for its peers call by call, so members may be started in any order.
     /// </summary>
     /// <exception cref="LoomException"><see cref="LoomErrorCode.CannotOpen"/> or <see cref="LoomErrorCode.Corruption"/>; the message names all faults and what to do.</exception>
     public static ValueTask<LoomStore> OpenAsync(LoomOptions? options = null, CancellationToken cancellationToken = default) =>
-        Records.LoomStoreFactory.OpenAsync(options ?? new LoomOptions(), cancellationToken);
+        LoomStoreFactory.OpenAsync(options ?? new LoomOptions(), cancellationToken);
 #endif
 
     /// <inheritdoc/>

@@ -2,10 +2,11 @@ using System.Numerics;
 using Loom.Raft;
 using Loom.Store.Applying;
 using Loom.Store.Mvcc;
+using Loom.Store.Records;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace Loom.Store.Records;
+namespace Loom.Store;
 
 /// <summary>
 /// Puts a store together: the machine, its records on FASTER in <c>DataDirectory/records</c> (emptied: the state is rebuilt by replaying the log), and the node.
