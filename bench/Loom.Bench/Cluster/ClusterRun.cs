@@ -2,7 +2,10 @@ using Loom.Bench.Baseline;
 
 namespace Loom.Bench.Cluster;
 
-/// <summary>The side-by-side load: every peer runs at once but only one is loaded at a time, interleaved in rounds, and each cell is the median of its rounds.</summary>
+/// <summary>
+/// The side-by-side load: every peer runs at once but only one is loaded at a time, interleaved in rounds, and each cell is the median of its rounds.
+/// A round 0 is driven and not counted, for every peer alike: a just-in-time compiler needs it.
+/// </summary>
 internal static class ClusterRun
 {
     public sealed record Options(string[] Operations, int[] Clients, double Seconds, int ValueSize, int Keys, int Rounds, string[] Peers, string Output, string Root, string CommandLine);
@@ -23,7 +26,7 @@ internal static class ClusterRun
                 }
             }
 
-            for (int round = 1; round <= options.Rounds; round++)
+            for (int round = 0; round <= options.Rounds; round++)
             {
                 foreach (string operation in options.Operations)
                 {
@@ -32,7 +35,11 @@ internal static class ClusterRun
                         foreach (IPeer peer in peers.Where(p => p.Supports(operation)))
                         {
                             LoadResult result = await peer.RunAsync(new LoadSpec(operation, clients, options.Seconds, 0.8, options.ValueSize, options.Keys), token);
-                            all.Add(result);
+                            if (round > 0)
+                            {
+                                all.Add(result);
+                            }
+
                             Console.Error.WriteLine($"round {round}: {operation}/{clients} {peer.Name}: {result.OpsPerSecond:N0}/s p50 {result.P50Milliseconds:0.00} p99 {result.P99Milliseconds:0.00} ms, {result.Errors} errors");
                         }
                     }

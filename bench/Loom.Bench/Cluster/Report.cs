@@ -39,7 +39,7 @@ internal static class Report
     {
         StringBuilder text = new();
         text.AppendLine(CultureInfo.InvariantCulture, $"`{command}`").AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture, $"Commit {Commit()}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Machine()}. Closed loop; medians of interleaved rounds. Ratio = throughput / {baseline}'s at the same operation and number of clients (gRPC put's for library puts).").AppendLine();
+        text.AppendLine(CultureInfo.InvariantCulture, $"Commit {Commit()}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Machine()}. Closed loop; medians of interleaved rounds after one that is not counted. Ratio = throughput / {baseline}'s at the same operation and number of clients (gRPC put's for library puts).").AppendLine();
         foreach (var (name, meaning) in peers)
         {
             text.AppendLine(CultureInfo.InvariantCulture, $"- {name}: an acknowledgement means {meaning}.");

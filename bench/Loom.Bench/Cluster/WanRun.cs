@@ -24,7 +24,8 @@ internal static class WanRun
         using GrpcChannel channel = EtcdApiPeer.Open(peer.Endpoints[leader]);
         KV.KVClient kv = new(channel);
         ByteString value = ByteString.CopyFrom(new byte[256]);
-        foreach (int clients in new[] { 1, 32, 256 })
+        // The first is not counted: a just-in-time compiler needs it.
+        foreach ((int clients, bool counts) in new[] { (256, false), (1, true), (32, true), (256, true) })
         {
             LoadSpec spec = new("put", clients, 5, 1, 256, 10_000);
             var (rate, latency, errors, _, _) = await ClosedLoop.RunAsync(spec, async (client, sequence) =>
@@ -39,6 +40,11 @@ internal static class WanRun
                     return false;
                 }
             }, token);
+            if (!counts)
+            {
+                continue;
+            }
+
             double p50 = latency.GetValueAtPercentile(50) / 1e6;
             text.AppendLine(CultureInfo.InvariantCulture, $"| {clients} | {rate:N0} | {p50:0.0} | {latency.GetValueAtPercentile(99) / 1e6:0.0} | {p50 / nearest:0.00} |");
             Console.Error.WriteLine($"{clients} clients: {rate:N0}/s, p50 {p50:0.0} ms, {errors} errors");
