@@ -15,5 +15,5 @@ internal sealed class StockPeer(bool safe, string root) : ConsolePeer(root)
     protected override bool LoadOnLeaderOnly => true;
 
     protected override IEnumerable<string> NodeArguments(int index, int[] ports, string directory) =>
-        ["dotnext-node", directory, index.ToString(CultureInfo.InvariantCulture), string.Join(',', ports), safe ? "safe" : "stock"];
+        ["dotnext-node", directory, index.ToString(CultureInfo.InvariantCulture), string.Join(',', ports.Take(3)), safe ? "safe" : "stock"];
 }
