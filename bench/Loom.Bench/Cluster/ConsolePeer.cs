@@ -97,9 +97,10 @@ internal abstract class ConsolePeer(string root) : IPeer
 
     public ValueTask DisposeAsync()
     {
-        foreach (ChildProcess? node in nodes)
+        for (int i = 0; i < nodes.Length; i++)
         {
-            node?.Dispose();
+            nodes[i]?.Dispose();
+            nodes[i] = null;
         }
 
         GC.SuppressFinalize(this);
