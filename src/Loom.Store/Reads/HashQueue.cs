@@ -8,7 +8,8 @@ internal sealed class HashQueue(LocalReads reads) : IAsyncDisposable
 {
     public const int MaxWaiting = 64;
 
-    private static readonly TimeSpan CloseLimit = TimeSpan.FromMilliseconds(500);
+    /// <summary>How long closing waits for the hash that runs.</summary>
+    public static readonly TimeSpan CloseLimit = TimeSpan.FromMilliseconds(500);
 
     // Neither is ever disposed: nobody asks for a wait handle, and a late caller must meet a closed store rather than a disposed object.
     private readonly SemaphoreSlim turn = new(1, 1);

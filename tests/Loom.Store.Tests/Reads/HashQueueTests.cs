@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Loom.Store.Applying;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
@@ -41,9 +42,13 @@ internal sealed class HashQueueTests
         LoomStore store = await OpenAsync(records);
         Task<HashResult> hash = store.HashAsync().AsTask();
         await records.Entered.WaitAsync(Patience);
+        long began = Stopwatch.GetTimestamp();
         Task closing = store.DisposeAsync().AsTask();
         await Task.Delay(50);
-        Assert.That(records.Disposed, Is.False);
+        bool disposed = records.Disposed;
+
+        // Closing waits for a hash, but not for ever: on a machine that was held up meanwhile it may have gone on rightly.
+        Assert.That(disposed && Stopwatch.GetElapsedTime(began) < HashQueue.CloseLimit, Is.False);
         records.LetGo();
         await closing.WaitAsync(Patience);
         Assert.That(async () => await hash.WaitAsync(Patience), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
