@@ -37,7 +37,7 @@ internal static class RpcFailure
     {
         string? code = exception.Trailers.GetValue(EtcdError.CodeTrailer);
         string? outcome = exception.Trailers.GetValue(EtcdError.OutcomeTrailer);
-        string text = exception.Status.Detail;
+        string text = exception.Status.Detail.Length > 0 ? exception.Status.Detail : WithoutDetail(exception.StatusCode, endpoint);
         bool own = false;
         if (exception.Trailers.GetValueBytes(EtcdError.MessageTrailer) is { } bytes)
         {
@@ -69,6 +69,14 @@ internal static class RpcFailure
         text = WithoutCode(text, code);
         return new CommandException(exit, write && outcome == "not-applied" ? Outcome(text, "not applied") : text, fix, code);
     }
+
+    /// <summary>What this side of the connection ended by itself comes without words.</summary>
+    private static string WithoutDetail(StatusCode status, string endpoint) => status switch
+    {
+        StatusCode.DeadlineExceeded => $"{endpoint} gave no answer in time (--timeout)",
+        StatusCode.Cancelled => $"the call to {endpoint} was cancelled",
+        _ => $"{endpoint} answered {status}",
+    };
 
     private static string WithoutCode(string text, string? code) =>
         code is not null && text.StartsWith(code, StringComparison.Ordinal) ? text[code.Length..].TrimStart(':', ' ') : text;

@@ -71,6 +71,8 @@ internal static class StatusCommand
         return new Row(member, null);
     }
 
+    private static ClusterMember[] Silent(Row[] rows) => [.. rows.Where(r => r.Own is null && LossSentence.IsVoter(r.Member)).Select(r => r.Member)];
+
     private static bool HasQuorum(Row[] rows) => rows.Any(r => r.Own is { NoQuorum: false, LeaderId: not 0 });
 
     private static void Write(CommandSession session, ClusterStatusResponse first, Row[] rows)
@@ -104,7 +106,9 @@ internal static class StatusCommand
             session.Data.Line($"{row.Member.Name} failed: {row.Own!.Failure}");
         }
 
-        session.Data.Line(HasQuorum(rows) ? newest.Placement : "No quorum: writes and linearizable reads stop until enough voters return.");
+        session.Data.Line(HasQuorum(rows)
+            ? LossSentence.Of(first.Members, Silent(rows), newest.Placement, newest.PlacementGoal)
+            : "No quorum: writes and linearizable reads stop until enough voters return.");
     }
 
     private static void WriteJson(DataWriter data, ClusterStatusResponse first, Row[] rows, ulong leader, long committed, ClusterStatusResponse? leaderView) => data.Json(json =>
@@ -114,6 +118,7 @@ internal static class StatusCommand
         json.WriteBoolean("quorum", HasQuorum(rows));
         json.WriteString("placement", first.Placement);
         json.WriteString("placement_goal", first.PlacementGoal);
+        json.WriteNumber("further_voters_that_may_be_lost", HasQuorum(rows) ? LossSentence.Further(first.Members, Silent(rows), first.PlacementGoal) : 0);
         json.WriteStartArray("members");
         foreach (Row row in rows)
         {

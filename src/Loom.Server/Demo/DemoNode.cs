@@ -8,6 +8,9 @@ internal sealed class DemoNode(string name, string datacenter, bool standby, int
 {
     private const int LastLines = 20;
     private readonly Queue<string> output = new();
+    private readonly Lock gate = new();
+
+    // Only ever a process that was started; looked at by pollers while keys and the script start and kill.
     private Process? process;
 
     public string Name => name;
@@ -23,7 +26,16 @@ internal sealed class DemoNode(string name, string datacenter, bool standby, int
     /// <summary>How this member is written in --initial-cluster.</summary>
     public string ClusterEntry => $"{name}@{datacenter}{(standby ? "/standby" : "")}={PeerUrl}";
 
-    public bool IsRunning => process is { HasExited: false };
+    public bool IsRunning
+    {
+        get
+        {
+            lock (gate)
+            {
+                return process is { HasExited: false };
+            }
+        }
+    }
 
     public void Start(string initialCluster, string? peerDelay)
     {
@@ -38,22 +50,36 @@ internal sealed class DemoNode(string name, string datacenter, bool standby, int
             arguments.AddRange(["--test-peer-delay", peerDelay]);
         }
 
-        process?.Dispose();
-        process = new Process { StartInfo = StartInfo(arguments) };
-        process.OutputDataReceived += (_, line) => Remember(line.Data);
-        process.ErrorDataReceived += (_, line) => Remember(line.Data);
-        process.Start();
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
+        Process next = new() { StartInfo = StartInfo(arguments) };
+        next.OutputDataReceived += (_, line) => Remember(line.Data);
+        next.ErrorDataReceived += (_, line) => Remember(line.Data);
+        lock (gate)
+        {
+            if (process is { HasExited: false })
+            {
+                next.Dispose();
+                return;
+            }
+
+            next.Start();
+            process?.Dispose();
+            process = next;
+        }
+
+        next.BeginOutputReadLine();
+        next.BeginErrorReadLine();
     }
 
     /// <summary>kill -9: no goodbye, no flush.</summary>
     public void Kill()
     {
-        if (process is { HasExited: false } running)
+        lock (gate)
         {
-            running.Kill();
-            running.WaitForExit(5000);
+            if (process is { HasExited: false } running)
+            {
+                running.Kill();
+                running.WaitForExit(5000);
+            }
         }
     }
 
@@ -78,6 +104,8 @@ internal sealed class DemoNode(string name, string datacenter, bool standby, int
         string self = Environment.ProcessPath ?? "dotnet";
         bool host = Path.GetFileNameWithoutExtension(self) == "dotnet";
         ProcessStartInfo info = new(self) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        // Killed as they are, they would leave the runtime's diagnostic sockets behind in /tmp.
+        info.Environment["DOTNET_EnableDiagnostics"] = "0";
         if (host)
         {
             info.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "loom.dll"));

@@ -104,15 +104,14 @@ internal static class DemoProgram
             narration.WriteLine($"  {node.Name,-7} {node.Datacenter,-6} {(node.IsStandby ? "standby" : "voter"),-8} {node.Endpoint}");
         }
 
-        string urls = string.Join(',', cluster.Nodes.Select(n => "http://" + n.Endpoint));
         string first = cluster.Nodes[0].Endpoint;
         narration.WriteLine($"""
             try:
               loom status --endpoints {endpoints}
               loom put greeting hello --endpoints {first}
               loom get greeting --endpoints {cluster.Nodes[^1].Endpoint}
-              etcdctl --endpoints {urls} endpoint status -w table
-              etcdctl --endpoints http://{first} get clusters/ --prefix --keys-only --limit 5
+              etcdctl --endpoints {endpoints} endpoint status -w table
+              etcdctl --endpoints {first} get clusters/ --prefix --keys-only --limit 5
             """);
         await Task.Delay(Timeout.Infinite, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }

@@ -21,6 +21,9 @@ internal sealed class LiveView(LiveDisplayContext context) : IDemoView
         }
     }
 
+    // Of fixed width, so that the picture stands still; three cards side by side fit into 150 columns.
+    private static readonly (string Heading, int Width)[] Columns = [("", 6), ("role", 9), ("term", 4), ("commit", 6), ("applied", 7), ("lag", 3), ("rtt", 4)];
+
     public void Show(DemoPicture picture)
     {
         Grid cards = new();
@@ -39,9 +42,9 @@ internal sealed class LiveView(LiveDisplayContext context) : IDemoView
         NodePicture[] nodes = [.. picture.Nodes.Where(n => n.Datacenter == datacenter)];
         bool up = nodes.All(n => n.IsRunning);
         Table table = new() { Border = TableBorder.None, ShowHeaders = true };
-        foreach (string heading in new[] { "", "role", "term", "commit", "applied", "lag", "rtt" })
+        foreach ((string heading, int width) in Columns)
         {
-            table.AddColumn(new TableColumn(new Markup("[grey]" + heading + "[/]")).NoWrap());
+            table.AddColumn(new TableColumn(new Markup("[grey]" + heading + "[/]")) { Width = width, Padding = new Padding(0, 0, 1, 0) }.NoWrap());
         }
 
         foreach (NodePicture node in nodes)

@@ -59,7 +59,7 @@ internal sealed class ClusterStatusService(ILoomStore store, NodeAddresses addre
             Role = RoleName(member.Role),
             Connected = self || peer is { Connected: true },
             MatchIndex = peer?.Match ?? 0,
-            RttMilliseconds = peer is { } known && double.IsFinite(known.RttMilliseconds) ? known.RttMilliseconds : 0,
+            RttMilliseconds = peer is { Connected: true } known && double.IsFinite(known.RttMilliseconds) ? known.RttMilliseconds : 0,
             Suspicion = peer?.Suspicion ?? 0,
         };
         described.PeerUrls.AddRange(member.PeerUrls);
