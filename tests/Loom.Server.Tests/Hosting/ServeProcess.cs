@@ -41,6 +41,11 @@ internal sealed class ServeProcess : IDisposable
         process.BeginOutputReadLine();
     }
 
+    /// <summary>A shell without job control starts what it puts into the background with SIGINT ignored, and children inherit that: they rightly do not end by it.</summary>
+    public static bool InterruptIsIgnored =>
+        File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("SigIgn:", StringComparison.Ordinal)) is { } line
+        && (Convert.ToUInt64(line["SigIgn:".Length..].Trim(), 16) & 2) != 0;
+
     public string Error
     {
         get

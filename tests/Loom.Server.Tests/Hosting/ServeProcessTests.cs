@@ -60,7 +60,7 @@ internal sealed class ServeProcessTests
             using GrpcChannel channel = GrpcChannel.ForAddress(url);
             RangeResponse range = await new KV.KVClient(channel).RangeAsync(new RangeRequest { Key = Key });
             Assert.That((range.Kvs.Single().Value.ToStringUtf8(), range.Header.Revision), Is.EqualTo(("v", revision)));
-            again.Signal("INT");
+            again.Signal(ServeProcess.InterruptIsIgnored ? "TERM" : "INT");
             Assert.That(await again.WaitForExitAsync(TimeSpan.FromSeconds(15)), Is.Zero);
         }
     }
