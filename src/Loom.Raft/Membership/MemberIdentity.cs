@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
 using Loom.Raft.Consensus;
-using Loom.Raft.Diagnostics;
 using Loom.Raft.Log;
 
 namespace Loom.Raft.Membership;
@@ -73,7 +72,7 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
         BinaryPrimitives.WriteUInt64LittleEndian(at[36..], ConfigurationHash);
         at = WriteString(at[44..], name);
         WriteString(at, token);
-        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), Checksum(bytes));
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), SmallFile.Checksum(bytes));
         return bytes;
     }
 
@@ -83,7 +82,7 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
             throw Damage(path, 0, "it is not an identity file");
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(bytes[4..]);
         int length = BinaryPrimitives.ReadUInt16LittleEndian(bytes[6..]);
-        bool intact = bytes.Length == HeadBytes + length && BinaryPrimitives.ReadUInt32LittleEndian(bytes[8..]) == Checksum(bytes);
+        bool intact = bytes.Length == HeadBytes + length && BinaryPrimitives.ReadUInt32LittleEndian(bytes[8..]) == SmallFile.Checksum(bytes);
 
         // The checksum comes first: a flipped bit in the version is damage, not a newer format.
         if (!intact)
@@ -111,9 +110,6 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
 
     private static CorruptionException Damage(string path, long offset, string what) => new(path, offset, what,
         "This directory cannot prove which member it was, so it must not vote: move it away and let the member join again with an empty one.");
-
-    /// <summary>Over everything but its own place, bytes 8 to 11.</summary>
-    private static uint Checksum(ReadOnlySpan<byte> bytes) => Crc32C.Continue(Crc32C.Continue(0, bytes[..8]), bytes[12..]);
 
     private static Span<byte> WriteString(Span<byte> at, byte[] text)
     {

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using Loom.Raft.Diagnostics;
 using Loom.Raft.Log;
 
 namespace Loom.Raft.Membership;
@@ -38,7 +37,7 @@ internal static class ProposalFile
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(4), Version);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(12), InitialConfiguration.ClusterId(proposal, identity.Token));
-        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), Checksum(bytes));
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), SmallFile.Checksum(bytes));
         SmallFile.Replace(files, directory, FileName, bytes);
     }
 
@@ -46,7 +45,7 @@ internal static class ProposalFile
     {
         if (bytes.Length < HeadBytes || BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic) throw Damage(path, 0, "it is not a proposal file");
         // The checksum comes first: a flipped bit in the version is damage, not a newer format.
-        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes[8..]) != Checksum(bytes)) throw Damage(path, 8, "its checksum does not match");
+        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes[8..]) != SmallFile.Checksum(bytes)) throw Damage(path, 8, "its checksum does not match");
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(bytes[4..]);
         if (version != Version)
             throw new RaftException(RaftErrorCode.CannotOpen, $"{path} has format {version}; this version of Loom knows {Version}. Start the version of Loom that wrote it.");
@@ -65,7 +64,4 @@ internal static class ProposalFile
 
     private static CorruptionException Damage(string path, long offset, string what) => new(path, offset, what,
         "This directory cannot prove what it has agreed to, so it must not vote: move it away and let the member join again with an empty one.");
-
-    /// <summary>Over everything but its own place, bytes 8 to 11.</summary>
-    private static uint Checksum(ReadOnlySpan<byte> bytes) => Crc32C.Continue(Crc32C.Continue(0, bytes[..8]), bytes[12..]);
 }

@@ -1,10 +1,15 @@
+using Loom.Raft.Diagnostics;
 using Loom.Raft.Log;
 
 namespace Loom.Raft.Membership;
 
-/// <summary>Replaces a whole small file atomically; durable on return. A crash leaves the old one or the new one.</summary>
+/// <summary>The small files of a data directory: magic, version, and at byte 8 a CRC-32C of everything but itself.</summary>
 internal static class SmallFile
 {
+    /// <summary>Over everything but its own place, bytes 8 to 11.</summary>
+    public static uint Checksum(ReadOnlySpan<byte> bytes) => Crc32C.Continue(Crc32C.Continue(0, bytes[..8]), bytes[12..]);
+
+    /// <summary>Replaces the whole file atomically; durable on return. A crash leaves the old one or the new one.</summary>
     public static void Replace(IFileSystem files, string directory, string name, byte[] bytes)
     {
         string path = $"{directory}/{name}", temporary = path + ".tmp";
