@@ -56,6 +56,8 @@ internal sealed class LossSearch
         return any;
     }
 
+    public ulong SetOf(IEnumerable<MemberId> members) => members.Select(quorum.PositionOf).Where(p => p >= 0).Aggregate(0UL, (set, p) => set | (1UL << p));
+
     public MemberId[] MembersOf(ulong set)
     {
         var ids = new List<MemberId>();

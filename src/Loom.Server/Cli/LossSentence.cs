@@ -1,3 +1,6 @@
+using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
+using Loom.Raft.Topology;
 using Loom.Server.Hosting.Protos;
 
 namespace Loom.Server.Cli;
@@ -29,20 +32,12 @@ internal static class LossSentence
         return $"Now {who} {(silent.Count == 1 ? "does" : "do")} not answer: {left}. With all members well: {placement}";
     }
 
-    /// <summary>Any so many further voters may be lost: a majority of all voters must stay, and voters of two datacenters where the goal asks for them.</summary>
+    /// <summary>By the cluster's own quorum arithmetic.</summary>
     internal static int Further(IReadOnlyCollection<ClusterMember> members, IReadOnlyCollection<ClusterMember> silent, string goal)
     {
-        int voters = members.Count(IsVoter);
-        ClusterMember[] alive = [.. members.Where(m => IsVoter(m) && !silent.Contains(m))];
-        int further = alive.Length - ((voters / 2) + 1);
-        if (goal == "two-datacenters")
-        {
-            // The worst loss leaves the fullest datacenter alone.
-            int fullest = alive.GroupBy(m => m.Datacenter, StringComparer.Ordinal).Select(g => g.Count()).DefaultIfEmpty(0).Max();
-            further = Math.Min(further, alive.Length - fullest - 1);
-        }
-
-        return Math.Max(0, further);
+        Member[] all = [.. members.OrderBy(m => m.Id).Select(m => new Member(new MemberId(m.Id), 0, m.Name, m.Datacenter, IsVoter(m) ? MemberRole.Voter : MemberRole.Standby, [], []))];
+        var configuration = new Loom.Raft.Membership.Configuration(goal == "two-datacenters" ? PlacementGoal.TwoDatacenters : PlacementGoal.Majority, all, []);
+        return FurtherLosses.OfVoters(configuration, [.. silent.Select(m => new MemberId(m.Id))]);
     }
 
     public static bool IsVoter(ClusterMember member) => member.Role == "voter";

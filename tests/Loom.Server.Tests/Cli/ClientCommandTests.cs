@@ -4,6 +4,7 @@ using System.Text.Json;
 using Loom.Raft;
 using Loom.Server.Cli;
 using Loom.Server.Tests.Hosting;
+using Loom.Testing;
 
 namespace Loom.Server.Tests.Cli;
 
@@ -119,7 +120,7 @@ internal sealed class ClientCommandTests
     [Test]
     public async Task A_node_that_is_not_there_is_exit_code_6()
     {
-        string nobody = $"127.0.0.1:{Etcd.EtcdProcess.FreePort()}";
+        string nobody = $"127.0.0.1:{FreePorts.Take()}";
         (int code, _, string error) = await RunAsync("put", "a", "1", "--endpoints", nobody);
         Assert.That(code, Is.EqualTo(6));
         Assert.That(error, Does.StartWith($"error: {nobody} cannot be reached\nhint: start a node with: loom serve"));

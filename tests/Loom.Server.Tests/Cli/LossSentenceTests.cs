@@ -6,13 +6,14 @@ namespace Loom.Server.Tests.Cli;
 /// <summary>While voters are silent, status must not promise what only the whole configuration can lose.</summary>
 internal sealed class LossSentenceTests
 {
+    private static ulong next;
     private const string Placement = "You can lose any one datacenter.";
     private static readonly ClusterMember East = Voter("east1", "east");
     private static readonly ClusterMember East2 = Voter("east2", "east");
     private static readonly ClusterMember West = Voter("west1", "west");
     private static readonly ClusterMember West2 = Voter("west2", "west");
     private static readonly ClusterMember South = Voter("south1", "south");
-    private static readonly ClusterMember Standby = new() { Name = "south2", Datacenter = "south", Role = "standby" };
+    private static readonly ClusterMember Standby = new() { Id = 99, Name = "south2", Datacenter = "south", Role = "standby" };
 
     [Test]
     public void With_all_voters_there_it_is_the_placement() =>
@@ -36,5 +37,5 @@ internal sealed class LossSentenceTests
         Assert.That(LossSentence.Further([East, East2, east3, West, South], [South], goal), Is.EqualTo(further));
     }
 
-    private static ClusterMember Voter(string name, string datacenter) => new() { Name = name, Datacenter = datacenter, Role = "voter" };
+    private static ClusterMember Voter(string name, string datacenter) => new() { Id = ++next, Name = name, Datacenter = datacenter, Role = "voter" };
 }
