@@ -1,9 +1,8 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using Loom.Raft;
 using Loom.Raft.Membership;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests;
@@ -23,7 +22,7 @@ internal sealed class RestartTests
     [Test]
     public async Task A_member_that_comes_back_alone_reads_locally_what_it_knew_to_be_committed()
     {
-        InitialMember[] members = [.. Ports(2).Select((port, i) => new InitialMember($"m{i}", $"dc{i}", MemberRole.Voter, [$"http://127.0.0.1:{port}"]))];
+        InitialMember[] members = [.. FreePorts.Take(2).Select((port, i) => new InitialMember($"m{i}", $"dc{i}", MemberRole.Voter, [$"http://127.0.0.1:{port}"]))];
         LoomStore first = await LoomStore.OpenAsync(Options(members, 0));
         LoomStore second = await LoomStore.OpenAsync(Options(members, 1));
         await Task.WhenAll(Enumerable.Range(0, Keys).Select(i => first.PutAsync(Key(i), Key(i)).AsTask()));
@@ -47,21 +46,4 @@ internal sealed class RestartTests
     };
 
     private static byte[] Key(int number) => Encoding.ASCII.GetBytes(number.ToString("d6", CultureInfo.InvariantCulture));
-
-    private static int[] Ports(int count)
-    {
-        TcpListener[] held = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        foreach (TcpListener listener in held)
-        {
-            listener.Start();
-        }
-
-        int[] ports = [.. held.Select(l => ((IPEndPoint)l.LocalEndpoint).Port)];
-        foreach (TcpListener listener in held)
-        {
-            listener.Dispose();
-        }
-
-        return ports;
-    }
 }

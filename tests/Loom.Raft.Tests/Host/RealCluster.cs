@@ -1,5 +1,5 @@
 using Loom.Raft.Membership;
-using Loom.Raft.Tests.Transport;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Host;
@@ -10,8 +10,11 @@ internal sealed class RealCluster : IAsyncDisposable
     private readonly string root = Path.Combine(Path.GetTempPath(), "loom-host-tests", Path.GetRandomFileName());
     private readonly SortedDictionary<string, (RaftNode Node, ListMachine Machine)> running = new(StringComparer.Ordinal);
 
-    public RealCluster(params (string Name, MemberRole Role)[] members) =>
-        List = members.Length == 1 ? [] : [.. members.Select(m => new InitialMember(m.Name, "dc-" + m.Name, m.Role, [$"http://127.0.0.1:{LaneTests.FreePort()}"]))];
+    public RealCluster(params (string Name, MemberRole Role)[] members)
+    {
+        int[] ports = FreePorts.Take(members.Length);
+        List = members.Length == 1 ? [] : [.. members.Select((m, i) => new InitialMember(m.Name, "dc-" + m.Name, m.Role, [$"http://127.0.0.1:{ports[i]}"]))];
+    }
 
     public static RealCluster OfThree() => new(("east", MemberRole.Voter), ("west", MemberRole.Voter), ("south", MemberRole.Voter));
 

@@ -122,6 +122,28 @@ internal sealed class ReplicaCluster
         });
     }
 
+    /// <summary>One more write of this node goes through: its session is open, and everything before is settled.</summary>
+    public void Settle(ReplicaNode node)
+    {
+        var request = node.Propose(-1 - node.Proposals.Count);
+        Until(() => node.CompletionOf(request) is not null);
+        Assert.That(node.CompletionOf(request)!.Value.Succeeded);
+        Until(() => Nodes.All(n => !n.Alive || n.HoldApplier || n.Machine.Seen.Contains((long)request.Caller!)));
+    }
+
+    /// <summary>All that live agree on the state at every index.</summary>
+    public void AssertEqual()
+    {
+        var all = Nodes.Where(n => n.Alive).ToArray();
+        foreach (var node in all)
+        {
+            foreach (var (index, hash) in node.Hashes)
+            {
+                Assert.That(all[0].Hashes.GetValueOrDefault(index, hash), Is.EqualTo(hash), $"state at index {index}");
+            }
+        }
+    }
+
     private bool IsCut(int node) => cut.Count(pair => pair.Item1 == node) == Nodes.Length - 1;
 
     /// <summary>Cuts a member off, both ways; connections break.</summary>

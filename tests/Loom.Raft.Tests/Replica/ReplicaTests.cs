@@ -25,7 +25,7 @@ public sealed class ReplicaTests
         cluster.Until(() => cluster.Nodes.All(n => n.Machine.Seen.Count == 250));
         Assert.That(cluster.Nodes.SelectMany(n => n.Proposals).All(p => p.Succeeded));
         Assert.That(cluster.Nodes[0].Machine.Seen, Is.Unique);
-        AssertEqual(cluster);
+        cluster.AssertEqual();
         var one = cluster.Nodes[3].Proposals[7];
         Assert.That(one.Result.Result, Is.EqualTo($"answer {one.Request.Caller}"));
         Assert.That(cluster.Nodes[3].Replica.FindSettled(one.Id)!.Value.Result.Index, Is.EqualTo(one.Result.Index));
@@ -37,7 +37,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3);
         cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         node.HoldApplier = true;
         var request = node.Propose(5);
         cluster.Run(500);
@@ -70,7 +70,7 @@ public sealed class ReplicaTests
         cluster.Until(() => cluster.Nodes.All(n => n.Proposals.Count == 40 && n.Machine.Seen.Count == 120));
         Assert.That(cluster.Nodes.SelectMany(n => n.Proposals).All(p => p.Succeeded));
         Assert.That(cluster.Nodes[0].Machine.Seen, Is.Unique);
-        AssertEqual(cluster);
+        cluster.AssertEqual();
     }
 
     [Test]
@@ -101,7 +101,7 @@ public sealed class ReplicaTests
         Assert.That(requests.Select(r => r.Node.CompletionOf(r.Request)!.Value.Error), Is.All.EqualTo((RaftErrorCode)0));
         cluster.Until(() => cluster.Nodes.All(n => n.Machine.Seen.Count == number));
         Assert.That(cluster.Nodes[1].Machine.Seen.Order(), Is.EqualTo(Enumerable.Range(0, (int)number).Select(n => (long)n)));
-        AssertEqual(cluster);
+        cluster.AssertEqual();
     }
 
     [Test]
@@ -126,7 +126,7 @@ public sealed class ReplicaTests
         cluster.Restart(leader);
         cluster.Until(() => cluster.Nodes.All(n => n.Machine.Seen.Count == 60));
         Assert.That(cluster.Nodes[0].Machine.Seen, Is.Unique);
-        AssertEqual(cluster);
+        cluster.AssertEqual();
     }
 
     [Test]
@@ -135,7 +135,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3);
         cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         cluster.Isolate(node);
         cluster.Run(2100);
         var request = node.Propose(5, milliseconds: 200);
@@ -145,7 +145,7 @@ public sealed class ReplicaTests
 
         cluster.Heal();
         cluster.WaitForLeader();
-        Settle(cluster, node);
+        cluster.Settle(node);
         Assert.That(node.Machine.Seen, Does.Not.Contain(5));
     }
 
@@ -155,7 +155,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3);
         cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         cluster.Lose = (_, to, message) => to == node.Number && message is ForwardReceipts or Message;
         var request = node.Propose(5, milliseconds: 100);
         cluster.Run(150);
@@ -175,7 +175,7 @@ public sealed class ReplicaTests
     {
         var cluster = new ReplicaCluster(3);
         var old = cluster.WaitForLeader();
-        Settle(cluster, old);
+        cluster.Settle(old);
         cluster.Isolate(old);
         var request = old.Propose(5);
         cluster.Run(20);
@@ -184,7 +184,7 @@ public sealed class ReplicaTests
         cluster.Heal();
         cluster.Until(() => old.CompletionOf(request) is not null);
         Assert.That(old.CompletionOf(request)!.Value.Succeeded);
-        Settle(cluster, old);
+        cluster.Settle(old);
         Assert.That(old.Machine.Seen.Count(n => n == 5), Is.EqualTo(1));
     }
 
@@ -193,14 +193,14 @@ public sealed class ReplicaTests
     {
         var cluster = new ReplicaCluster(3);
         var old = cluster.WaitForLeader();
-        Settle(cluster, old);
+        cluster.Settle(old);
         cluster.Isolate(old);
         var request = old.Propose(5, milliseconds: 500);
         cluster.Run(2500);
         Assert.That(old.CompletionOf(request)!.Value.Known, Is.EqualTo(WriteOutcome.Unknown), "it is in a log, so nobody can know yet");
         cluster.Heal();
         cluster.Until(() => old.Replica.UnsettledProposals == 0);
-        Settle(cluster, old);
+        cluster.Settle(old);
         Assert.That(cluster.Nodes.All(n => !n.Machine.Seen.Contains(5)));
     }
 
@@ -210,7 +210,7 @@ public sealed class ReplicaTests
         // Goal: P3's second half. The attempt is superseded while the caller waits, and no other attempt can be made before its deadline.
         var cluster = new ReplicaCluster(3);
         var old = cluster.WaitForLeader();
-        Settle(cluster, old);
+        cluster.Settle(old);
         cluster.Isolate(old);
         var request = old.Propose(5, milliseconds: 4000);
         cluster.Run(2500);
@@ -225,7 +225,7 @@ public sealed class ReplicaTests
         Assert.That(old.CompletionOf(request)!.Value.Known, Is.EqualTo(WriteOutcome.NotApplied));
         cluster.Lose = (_, _, _) => false;
         cluster.Heal();
-        Settle(cluster, old);
+        cluster.Settle(old);
         Assert.That(cluster.Nodes.All(n => !n.Machine.Seen.Contains(5)));
     }
 
@@ -235,7 +235,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3, configure: o => o with { MaxWaitingProposals = 3000 });
         cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         var events = Enumerable.Range(0, 5000).Select(i => (ReplicaEvent)new ProposalRequested(
             new ProposalRequest(TallyMachine.Payload(i), cluster.Now + 60_000_000_000))).ToArray();
         node.Handle(events);
@@ -247,7 +247,7 @@ public sealed class ReplicaTests
         cluster.Until(() => node.Proposals.Count == 5002);
         Assert.That(node.Proposals.Count(p => p.Succeeded), Is.EqualTo(3002));
         Assert.That(node.CompletionOf(reserved)!.Value.Succeeded, "the reserve is for what frees space");
-        Settle(cluster, node);
+        cluster.Settle(node);
         Assert.That(node.Machine.Seen, Is.Unique);
     }
 
@@ -257,7 +257,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3);
         cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         var leader = cluster.Leader!;
         leader.HoldDisk = true;
         cluster.Nodes.First(n => n != node && n != leader).HoldDisk = true;
@@ -275,7 +275,7 @@ public sealed class ReplicaTests
             each.ResumeDisk();
         }
 
-        Settle(cluster, node);
+        cluster.Settle(node);
         Assert.That(node.Replica.UnsettledProposals, Is.Zero);
         Assert.That(node.Machine.Seen, Is.Unique);
     }
@@ -286,11 +286,11 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3);
         cluster.WaitForLeader();
         var node = cluster.Leader!;
-        Settle(cluster, node);
+        cluster.Settle(node);
         var request = node.Propose(5);
         node.Handle(new ProposalAbandoned(request));
         Assert.That(node.CompletionOf(request)!.Value.Known, Is.EqualTo(WriteOutcome.Unknown));
-        Settle(cluster, node);
+        cluster.Settle(node);
         Assert.That(node.Machine.Seen, Does.Contain(5));
         Assert.That(node.CompletionOf(request), Is.Not.Null, "and only once");
     }
@@ -301,7 +301,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3, configure: o => o with { MaxForwardLag = 20 });
         cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         node.HoldApplier = true;
         for (var i = 0; i < 40; i++)
         {
@@ -327,7 +327,7 @@ public sealed class ReplicaTests
         var cluster = new ReplicaCluster(3);
         var leader = cluster.WaitForLeader();
         var node = cluster.Follower;
-        Settle(cluster, node);
+        cluster.Settle(node);
         foreach (var other in cluster.Nodes.Where(n => n != node))
         {
             cluster.Kill(other);
@@ -348,197 +348,5 @@ public sealed class ReplicaTests
         cluster.Restart(leader);
         cluster.Until(() => node.CompletionOf(early) is not null && node.CompletionOf(earlyRead) is not null);
         Assert.That(node.CompletionOf(early)!.Value.Succeeded && node.CompletionOf(earlyRead)!.Value.Succeeded);
-    }
-
-    [Test]
-    public void A_barrier_sees_every_write_that_was_acknowledged_before_it_on_any_replica()
-    {
-        var cluster = new ReplicaCluster(3, standbys: 1);
-        cluster.WaitForLeader();
-        var lagging = cluster.Nodes[3];
-        Settle(cluster, lagging);
-        lagging.HoldApplier = true;
-        var writer = cluster.Nodes.First(n => n != lagging && n != cluster.Leader);
-        var write = writer.Propose(5);
-        cluster.Until(() => writer.CompletionOf(write) is not null);
-        var read = lagging.Read();
-        cluster.Run(100);
-        Assert.That(lagging.CompletionOf(read), Is.Null, "the write is not applied here");
-        lagging.HoldApplier = false;
-        lagging.ResumeApplier();
-        cluster.Until(() => lagging.CompletionOf(read) is not null);
-        Assert.That(lagging.CompletionOf(read)!.Value.Index, Is.GreaterThanOrEqualTo(writer.CompletionOf(write)!.Value.Result.Index));
-        Assert.That(lagging.Machine.Seen, Does.Contain(5));
-    }
-
-    [Test]
-    public void A_barrier_survives_lost_messages_and_a_leader_change()
-    {
-        var cluster = new ReplicaCluster(3);
-        var leader = cluster.WaitForLeader();
-        var node = cluster.Follower;
-        cluster.Lose = (_, _, message) => message is Message { Kind: MessageKind.ReadIndex or MessageKind.ReadIndexResponse };
-        var read = node.Read();
-        cluster.Run(300);
-        cluster.Lose = (_, _, _) => false;
-        cluster.Kill(leader);
-        cluster.Until(() => node.CompletionOf(read) is not null);
-        Assert.That(node.CompletionOf(read)!.Value.Succeeded);
-    }
-
-    [Test]
-    public void A_deposed_leader_serves_no_barrier()
-    {
-        var cluster = new ReplicaCluster(3);
-        var old = cluster.WaitForLeader();
-        cluster.Isolate(old);
-        var read = old.Read(milliseconds: 1500);
-        cluster.Run(2500);
-        Assert.That(old.CompletionOf(read)!.Value.Error, Is.EqualTo(RaftErrorCode.DeadlineExceeded));
-    }
-
-    [Test]
-    public void Nothing_is_said_or_acknowledged_after_a_disk_error()
-    {
-        var cluster = new ReplicaCluster(3);
-        cluster.WaitForLeader();
-        var node = cluster.Follower;
-        Settle(cluster, node);
-        node.HoldApplier = true;
-        var request = node.Propose(5);
-        var read = node.Read();
-        node.DiskError = new IOException("EIO");
-        cluster.Until(() => node.Replica.Failure is not null);
-        Assert.That(node.Replica.CaptureStatus().Role, Is.EqualTo("failed"));
-        Assert.That((node.CompletionOf(request)!.Value.Error, node.CompletionOf(request)!.Value.Known), Is.EqualTo((RaftErrorCode.Failed, WriteOutcome.Unknown)));
-        Assert.That(node.CompletionOf(read)!.Value.Error, Is.EqualTo(RaftErrorCode.Failed));
-        var sent = node.MessagesSent;
-        var durable = node.Log.DurableIndex;
-        cluster.Run(3000);
-        Assert.That(node.MessagesSent, Is.EqualTo(sent));
-        Assert.That(node.Log.DurableIndex, Is.EqualTo(durable));
-        Assert.That(node.CompletionOf(node.Propose(6))!.Value.Error, Is.EqualTo(RaftErrorCode.Failed));
-        Assert.That(cluster.Leader, Is.Not.Null, "the others go on");
-    }
-
-    [Test]
-    public void An_exception_in_apply_stops_the_replica()
-    {
-        var cluster = new ReplicaCluster(3);
-        cluster.WaitForLeader();
-        var node = cluster.Follower;
-        node.Machine.Poison = 5;
-        var request = node.Propose(5);
-        cluster.Until(() => node.Replica.Failure is not null);
-        Assert.That(node.Replica.CaptureStatus().Failure, Does.Contain("poison"));
-        Assert.That(node.CompletionOf(request)!.Value.Known, Is.EqualTo(WriteOutcome.Unknown));
-    }
-
-    [Test]
-    public void A_proposal_damaged_on_the_way_is_refused_and_sent_again()
-    {
-        var cluster = new ReplicaCluster(3);
-        var leader = cluster.WaitForLeader();
-        var node = cluster.Follower;
-        Settle(cluster, node);
-        var damaged = 0;
-        cluster.Lose = (from, to, message) =>
-        {
-            if (message is not ForwardProposals proposals || damaged > 0)
-            {
-                return false;
-            }
-
-            damaged++;
-            var body = proposals.Items[0].Body.ToArray();
-            body[^1] ^= 1;
-            cluster.Deliver(from, leader.Id, new ForwardProposals(proposals.From, proposals.To, [proposals.Items[0] with { Body = body }]));
-            return true;
-        };
-        var request = node.Propose(5);
-        cluster.Until(() => node.CompletionOf(request) is not null);
-        Assert.That(damaged, Is.EqualTo(1));
-        Assert.That(node.CompletionOf(request)!.Value.Succeeded);
-        Assert.That(node.Machine.Seen, Is.EqualTo(new long[] { -1, 5 }));
-    }
-
-    [Test]
-    public void Votes_and_matches_wait_for_the_flush()
-    {
-        var cluster = new ReplicaCluster(3);
-        var leader = cluster.WaitForLeader();
-        foreach (var node in cluster.Nodes.Where(n => n != leader))
-        {
-            node.HoldDisk = true;
-        }
-
-        var commit = leader.Replica.Core.Commit;
-        var request = leader.Propose(5);
-        cluster.Run(500);
-        Assert.That(leader.Replica.Core.Commit, Is.EqualTo(commit), "both followers hold it, neither on disk");
-        cluster.Nodes.First(n => n != leader).HoldDisk = false;
-        cluster.Nodes.First(n => n != leader).ResumeDisk();
-        cluster.Until(() => leader.CompletionOf(request) is not null);
-    }
-
-    [Test]
-    public void Leadership_is_handed_to_a_named_member_or_to_the_best()
-    {
-        var cluster = new ReplicaCluster(3, standbys: 1);
-        var leader = cluster.WaitForLeader();
-        var target = cluster.Nodes.First(n => n != leader && n.Number < 3);
-        Transfer(cluster, leader, cluster.Nodes[3].Id);
-        Assert.That(leader.Transfers.Single().Error, Is.EqualTo(RaftErrorCode.BadTransferTarget), "a standby cannot lead");
-        Transfer(cluster, target, leader.Id);
-        Assert.That(target.Transfers.Single().Error, Is.EqualTo(RaftErrorCode.NotLeader));
-
-        Transfer(cluster, leader, target.Id);
-        cluster.Until(() => leader.Transfers.Count == 2);
-        Assert.That(leader.Transfers[1].Error, Is.EqualTo((RaftErrorCode)0));
-        Assert.That(cluster.Leader, Is.SameAs(target));
-
-        Transfer(cluster, target, MemberId.None);
-        cluster.Until(() => target.Transfers.Count == 2);
-        Assert.That(cluster.Leader, Is.Not.SameAs(target));
-        Assert.That(cluster.Leader!.Number, Is.LessThan(3));
-    }
-
-    [Test]
-    public void A_closing_replica_refuses_new_calls_and_answers_the_old_ones()
-    {
-        var cluster = new ReplicaCluster(3);
-        cluster.WaitForLeader();
-        var node = cluster.Leader!;
-        Settle(cluster, node);
-        var running = node.Propose(5);
-        node.Handle(IntakeStopped.Instance);
-        Assert.That(node.CompletionOf(node.Propose(6))!.Value.Error, Is.EqualTo(RaftErrorCode.Stopped));
-        Assert.That(node.CompletionOf(running), Is.Null);
-        node.Handle(Closing.Instance);
-        Assert.That((node.CompletionOf(running)!.Value.Error, node.CompletionOf(running)!.Value.Known), Is.EqualTo((RaftErrorCode.Stopped, WriteOutcome.Unknown)));
-    }
-
-    private static void Transfer(ReplicaCluster cluster, ReplicaNode from, MemberId to) =>
-        from.Handle(new TransferRequested(new TransferRequest(to, cluster.Now + (5000 * ReplicaCluster.Millisecond), null)));
-
-    /// <summary>One more write of this node goes through: its session is open, and everything before is settled.</summary>
-    private static void Settle(ReplicaCluster cluster, ReplicaNode node)
-    {
-        var request = node.Propose(-1 - node.Proposals.Count);
-        cluster.Until(() => node.CompletionOf(request) is not null);
-        Assert.That(node.CompletionOf(request)!.Value.Succeeded);
-        cluster.Until(() => cluster.Nodes.All(n => !n.Alive || n.HoldApplier || n.Machine.Seen.Contains((long)request.Caller!)));
-    }
-
-    private static void AssertEqual(ReplicaCluster cluster)
-    {
-        var all = cluster.Nodes.Where(n => n.Alive).ToArray();
-        foreach (var node in all)
-        {
-            foreach (var (index, hash) in node.Hashes)
-            {
-                Assert.That(all[0].Hashes.GetValueOrDefault(index, hash), Is.EqualTo(hash), $"state at index {index}");
-            }
-        }
     }
 }

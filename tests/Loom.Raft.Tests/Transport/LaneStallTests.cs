@@ -2,6 +2,7 @@ using Loom.Raft.Consensus;
 using Loom.Raft.Host;
 using Loom.Raft.Proposals;
 using Loom.Raft.Transport;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Transport;
@@ -16,7 +17,8 @@ public sealed class LaneStallTests
     public void What_waits_behind_a_chunked_message_leaves_with_it()
     {
         var events = new LaneEvents();
-        int a = LaneTests.FreePort(), b = LaneTests.FreePort();
+        int[] ports = FreePorts.Take(2);
+        int a = ports[0], b = ports[1];
         using PeerTransport one = Open(East, West, a, b, new LaneEvents());
         using PeerTransport two = Open(West, East, b, a, events);
         one.Start();

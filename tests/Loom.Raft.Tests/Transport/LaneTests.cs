@@ -4,6 +4,7 @@ using Loom.Raft.Consensus;
 using Loom.Raft.Host;
 using Loom.Raft.Proposals;
 using Loom.Raft.Transport;
+using Loom.Testing;
 using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
 
@@ -233,13 +234,6 @@ public sealed class LaneTests
         }
     }
 
-    internal static int FreePort()
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
-    }
-
     internal static Loom.Raft.Transport.TransportContext Context(LaneEvents events, LaneSettings settings, MemberId self) =>
         new(settings, new OpenGate(self), events, static () => MonotonicClock.Nanoseconds, NullLogger.Instance);
 
@@ -247,13 +241,13 @@ public sealed class LaneTests
     {
         private readonly LaneSettings settings;
         private readonly Dictionary<string, TimeSpan> delays;
-        private readonly int eastPort = FreePort();
+        private readonly int eastPort = FreePorts.Take();
 
         public Pair(LaneSettings? settings = null, int delayMilliseconds = 0)
         {
             this.settings = settings ?? new LaneSettings();
             delays = new Dictionary<string, TimeSpan> { ["dc"] = TimeSpan.FromMilliseconds(delayMilliseconds) };
-            WestPort = FreePort();
+            WestPort = FreePorts.Take();
             East = Open(LaneTests.East, LaneTests.West, eastPort, WestPort, EastEvents);
             West = Open(LaneTests.West, LaneTests.East, WestPort, eastPort, WestEvents);
         }

@@ -2,6 +2,7 @@ using System.Collections;
 using System.Net.Sockets;
 using Loom.Raft.Consensus;
 using Loom.Raft.Transport;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Transport;
@@ -39,7 +40,7 @@ public sealed class PeerDeathTests
     {
         using var life = new Life();
         using var west = new PeerTransport(
-            West, [new PeerTarget(East, "m1", "dc", [$"http://127.0.0.1:{LaneTests.FreePort()}"])], [life.Urls.Dialled], new Dictionary<string, TimeSpan>(), 2,
+            West, [new PeerTarget(East, "m1", "dc", [$"http://127.0.0.1:{FreePorts.Take()}"])], [life.Urls.Dialled], new Dictionary<string, TimeSpan>(), 2,
             LaneTests.Context(new LaneEvents(), new LaneSettings(), West));
         west.Start();
         life.Peer.Start();
@@ -94,9 +95,9 @@ public sealed class PeerDeathTests
     private sealed class KnockedUrls : IReadOnlyList<string>
     {
         private readonly Thread test = Thread.CurrentThread;
-        private readonly string dead = $"http://127.0.0.1:{LaneTests.FreePort()}";
+        private readonly string dead = $"http://127.0.0.1:{FreePorts.Take()}";
 
-        public string Dialled { get; } = $"http://127.0.0.1:{LaneTests.FreePort()}";
+        public string Dialled { get; } = $"http://127.0.0.1:{FreePorts.Take()}";
 
         public Action? OnKnock { get; set; }
 

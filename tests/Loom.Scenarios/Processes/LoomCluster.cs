@@ -1,10 +1,9 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Loom.Server.Etcd.Protos;
 using Loom.Server.Hosting.Protos;
+using Loom.Testing;
 
 namespace Loom.Scenarios.Processes;
 
@@ -36,7 +35,7 @@ internal sealed class LoomCluster : IDisposable
     public static async Task<LoomCluster> StartAsync()
     {
         string root = Directory.CreateTempSubdirectory("loom-scenario-").FullName;
-        int[] ports = FreePorts(12);
+        int[] ports = FreePorts.Take(12);
         LoomProcess[] nodes = [.. Enumerable.Range(0, 6).Select(i =>
             new LoomProcess(Datacenters[i / 2] + (i % 2 + 1).ToString(CultureInfo.InvariantCulture), Datacenters[i / 2], i % 2 == 1, ports[i], ports[6 + i], root))];
         LoomCluster cluster = new(root, nodes);
@@ -125,22 +124,5 @@ internal sealed class LoomCluster : IDisposable
         {
             return null;
         }
-    }
-
-    private static int[] FreePorts(int count)
-    {
-        TcpListener[] held = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
-        foreach (TcpListener listener in held)
-        {
-            listener.Start();
-        }
-
-        int[] ports = [.. held.Select(l => ((IPEndPoint)l.LocalEndpoint).Port)];
-        foreach (TcpListener listener in held)
-        {
-            listener.Stop();
-        }
-
-        return ports;
     }
 }

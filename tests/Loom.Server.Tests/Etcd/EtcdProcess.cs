@@ -1,10 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Loom.Server.Etcd.Protos;
+using Loom.Testing;
 
 namespace Loom.Server.Tests.Etcd;
 
@@ -30,8 +29,8 @@ internal sealed class EtcdProcess : IDisposable
     {
         string path = Interop.Require("etcd");
         string directory = Directory.CreateTempSubdirectory("loom-etcd-").FullName;
-        int client = FreePort();
-        int peer = FreePort();
+        int client = FreePorts.Take();
+        int peer = FreePorts.Take();
         string clientUrl = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{client}");
         string peerUrl = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{peer}");
         string[] arguments =
@@ -52,13 +51,6 @@ internal sealed class EtcdProcess : IDisposable
         process.WaitForExit();
         process.Dispose();
         Directory.Delete(directory, recursive: true);
-    }
-
-    internal static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private async Task WaitUntilItServesAsync()

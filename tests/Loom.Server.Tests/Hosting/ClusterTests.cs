@@ -4,7 +4,7 @@ using Grpc.Net.Client;
 using Loom.Server.Cli;
 using Loom.Server.Etcd.Protos;
 using Loom.Server.Hosting;
-using Loom.Server.Tests.Etcd;
+using Loom.Testing;
 
 namespace Loom.Server.Tests.Hosting;
 
@@ -19,8 +19,9 @@ internal sealed class ClusterTests
     {
         string directory = Directory.CreateTempSubdirectory("loom-cluster-").FullName;
         string[] members = ["east1@east", "east2@east/standby", "west1@west", "south1@south"];
-        int[] peers = [.. members.Select(_ => EtcdProcess.FreePort())];
-        string[] endpoints = [.. members.Select(_ => string.Create(CultureInfo.InvariantCulture, $"127.0.0.1:{EtcdProcess.FreePort()}"))];
+        int[] ports = FreePorts.Take(2 * members.Length);
+        int[] peers = ports[..members.Length];
+        string[] endpoints = [.. ports[members.Length..].Select(port => string.Create(CultureInfo.InvariantCulture, $"127.0.0.1:{port}"))];
         string cluster = string.Join(',', members.Select((m, i) => string.Create(CultureInfo.InvariantCulture, $"{m}=http://127.0.0.1:{peers[i]}")));
         using var stop = new CancellationTokenSource();
         SharedText[] errors = [.. members.Select(_ => new SharedText())];

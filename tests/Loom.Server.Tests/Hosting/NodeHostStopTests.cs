@@ -20,7 +20,7 @@ internal sealed class NodeHostStopTests
     [Test]
     public async Task A_stop_in_which_everything_is_slow_still_closes_the_store()
     {
-        int port = Etcd.EtcdProcess.FreePort();
+        int port = FreePorts.Take();
         var settings = new ServeSettings { ListenClientUrls = [$"http://127.0.0.1:{port}"], DataDirectory = Path.GetTempPath() };
         LoomStore inner = ImmediateNode.OpenStore();
         ILoomStore slow = DispatchProxy.Create<ILoomStore, SlowStore>();

@@ -1,7 +1,7 @@
 using Google.Protobuf;
 using Grpc.Net.Client;
 using Loom.Server.Etcd.Protos;
-using Loom.Server.Tests.Etcd;
+using Loom.Testing;
 
 namespace Loom.Server.Tests.Hosting;
 
@@ -22,7 +22,7 @@ internal sealed class ServeProcessTests
     [Test]
     public async Task A_unit_written_for_etcd_starts_and_keeps_its_data()
     {
-        string url = $"http://127.0.0.1:{EtcdProcess.FreePort()}";
+        string url = $"http://127.0.0.1:{FreePorts.Take()}";
         var environment = new Dictionary<string, string>
         {
             ["DAEMON_ARGS"] = "",
@@ -68,7 +68,7 @@ internal sealed class ServeProcessTests
     [Test]
     public async Task A_port_or_directory_in_use_is_one_sentence_with_its_fix()
     {
-        string url = $"http://127.0.0.1:{EtcdProcess.FreePort()}";
+        string url = $"http://127.0.0.1:{FreePorts.Take()}";
         using var first = new ServeProcess(directory, ["--listen-client-urls", url]);
         await first.WaitUntilReadyAsync();
         using (var port = new ServeProcess(directory, ["--listen-client-urls", url, "--data-dir", "other"]))
