@@ -28,7 +28,7 @@ public sealed class ImmediateNode : IRaftNode
     {
         ArgumentNullException.ThrowIfNull(machine);
         this.machine = machine;
-        index = machine.Open();
+        index = machine.Open(default)?.At.Index ?? 0;
     }
 
     /// <summary>Called before each proposal (true) and barrier (false); what it returns is thrown.</summary>

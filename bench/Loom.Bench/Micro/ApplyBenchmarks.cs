@@ -28,7 +28,7 @@ public class ApplyBenchmarks
     {
         directory = Directory.CreateTempSubdirectory("loom-bench-").FullName;
         machine = new(new KeyIndex(), FasterRecordStore.Open(directory));
-        machine.Open();
+        machine.Open(default);
         payloads = [.. BenchKeys.Make(Count).Select(key => CommandWriter.Encode(new PutCommand(new PutOperation(key, new byte[256]))))];
         for (int i = 0; i < Count / Batch; i++)
         {

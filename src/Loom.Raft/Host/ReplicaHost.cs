@@ -189,7 +189,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
             },
             from.Log, from.HardState, from.CommitHint, from.Configurations, from.LastClusterTime, now());
         var apply = new Applier(machine, new SessionTable());
-        apply.Open();
+        apply.Open(new StateOrigin(identity.ClusterId, identity.Id, from.Log.BaseIndex, from.Log.LastIndex));
         machineOpen = true;
         replica = new ReplicaCore(
             new ReplicaOptions

@@ -29,13 +29,12 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     public Action<long, UInt128>? Observer { get; set; }
 
     /// <summary>Opens the machine; call once, before everything else.</summary>
-    public void Open()
+    public void Open(StateOrigin origin)
     {
-        AppliedIndex = machine.Open();
-        if (AppliedIndex != 0)
+        if (machine.Open(origin) is { } found)
         {
-            // The sessions up to there would have to come from the same place: they are part of the snapshot manifest, which does not exist yet.
-            throw new RaftException(RaftErrorCode.CannotOpen, $"the state machine holds state up to entry {AppliedIndex}, but this version replays the log from its start");
+            // The sessions up to there would have to come from the same place: they are in the position's section, which does not exist yet.
+            throw new RaftException(RaftErrorCode.CannotOpen, $"the state machine holds state up to entry {found.At.Index}, but this version replays the log from its start");
         }
     }
 

@@ -9,8 +9,12 @@ namespace Loom.Raft.Replica;
 /// </summary>
 public interface IReplicatedStateMachine
 {
-    /// <summary>Called once, before everything else. Returns the index up to which the durable state is applied (0 = empty: the log is replayed from its start).</summary>
-    long Open();
+    /// <summary>
+    /// Called once, before everything else, before any thread of the replica runs. Opens the newest whole checkpoint (a bad one falls back to the one before it) and returns what it holds;
+    /// null: the state is empty and the log is replayed from its start. Finishes or discards an installation that a crash interrupted (<see cref="StateOrigin.LogBase"/>).
+    /// </summary>
+    /// <exception cref="RaftException">Corruption or CannotOpen: what is there cannot be used and the log does not reach back far enough to do without it.</exception>
+    StateCheckpoint? Open(StateOrigin origin);
 
     /// <summary>
     /// Applies a batch of committed entries: decides, installs and publishes all of them before it returns. A pure function of (state, entries) (T4): the same on every replica.
@@ -19,24 +23,28 @@ public interface IReplicatedStateMachine
     /// </summary>
     void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results);
 
-    /// <summary>Captures one consistent state for a snapshot (S2). The port is in place; its first use comes with checkpoints. May throw <see cref="NotSupportedException"/> until then.</summary>
-    IStateSnapshot CaptureSnapshot();
+    /// <summary>
+    /// Begins a checkpoint of the state as it is now, between two batches; returns at once, and what is applied afterwards is not in it. False: one is under way already.
+    /// <paramref name="completed"/> is called once, from any thread: with null when the checkpoint is durable and the one before it is still usable (L9), else with the error,
+    /// after which this replica fails itself. Must only signal.
+    /// </summary>
+    bool BeginCheckpoint(StatePosition at, Action<Exception?> completed);
 
-    /// <summary>Replaces the whole state by a snapshot (S3). Comes with checkpoints; may throw <see cref="NotSupportedException"/> until then.</summary>
-    void InstallSnapshot(IStateSnapshot snapshot);
+    /// <summary>Captures the state as it is now, between two batches (S2): cheap, and what is applied or compacted afterwards does not change it. It is read from another thread while applying goes on.</summary>
+    IStateSnapshot CaptureSnapshot(StatePosition at);
+
+    /// <summary>Begins to collect a state beside the present one, in files of its own (S3). Not on the applier's thread; one at a time; the present state goes on serving. <paramref name="header"/>: <see cref="IStateSnapshot.Header"/>.</summary>
+    /// <exception cref="RaftException">The header is of a version that this build does not know, or there is no space.</exception>
+    IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header);
+
+    /// <summary>
+    /// Replaces the whole state by a completed installation, durable on return; the old one is deleted. Between two batches, after the log's base record is flushed (S3):
+    /// a crash before this call is finished by the next <see cref="Open"/>.
+    /// </summary>
+    void Switch(IStateInstallation installation);
 
     /// <summary>Called once, last.</summary>
     void Close();
-}
-
-/// <summary>A consistent state of the machine at one index, as opaque bytes.</summary>
-public interface IStateSnapshot : IDisposable
-{
-    /// <summary>Index of the last entry it contains.</summary>
-    long AppliedIndex { get; }
-
-    /// <summary>Writes it as a stream of chunks.</summary>
-    void WriteTo(Action<ReadOnlyMemory<byte>> chunk);
 }
 
 /// <summary>An entry that the machine must apply.</summary>

@@ -93,13 +93,13 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     }
 
     /// <summary>State is rebuilt by replaying the log: records start empty.</summary>
-    public long Open()
+    public StateCheckpoint? Open(StateOrigin origin)
     {
         IRecordStore opened = openRecords();
         staged = new StagedView(Index, opened.WriterReads);
         compaction = new Compaction(Index, opened);
         Volatile.Write(ref records, opened);
-        return 0;
+        return null;
     }
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
@@ -122,9 +122,13 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
-    public IStateSnapshot CaptureSnapshot() => throw new NotSupportedException("Snapshots come with checkpoints.");
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
-    public void InstallSnapshot(IStateSnapshot snapshot) => throw new NotSupportedException("Snapshots come with checkpoints.");
+    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
 
     /// <summary>
     /// The only place where the records go: whoever calls this knows that the applier has ended. A node whose applier hangs never calls it, and the records stay,

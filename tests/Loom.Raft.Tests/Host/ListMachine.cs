@@ -21,7 +21,7 @@ internal sealed class ListMachine : IReplicatedStateMachine
         }
     }
 
-    public long Open() => 0;
+    public StateCheckpoint? Open(StateOrigin origin) => null;
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
     {
@@ -37,9 +37,13 @@ internal sealed class ListMachine : IReplicatedStateMachine
         }
     }
 
-    public IStateSnapshot CaptureSnapshot() => throw new NotSupportedException();
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
-    public void InstallSnapshot(IStateSnapshot snapshot) => throw new NotSupportedException();
+    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
 
     public void Close() => Closed = true;
 }

@@ -113,7 +113,7 @@ public sealed class ApplierTests
     {
         var machine = new TallyMachine();
         var applier = new Applier(machine, new SessionTable());
-        applier.Open();
+        applier.Open(default);
         return (applier, machine);
     }
 

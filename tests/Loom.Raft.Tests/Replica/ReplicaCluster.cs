@@ -218,7 +218,7 @@ internal sealed class ReplicaNode
         });
         Sessions = new SessionTable(cluster.MaxSessions, SessionTable.MaxOutcomes);
         Applier = new Applier(Machine, Sessions) { Observer = (index, hash) => Hashes[index] = hash };
-        Applier.Open();
+        Applier.Open(default);
         var coreOptions = new RaftCoreOptions { Self = Id, Incarnation = incarnation, Seed = (ulong)number + 1 };
         var core = new RaftCore(
             coreOptions, log, log.HardState, log.CommitHint, [new ConfigurationAt(0, cluster.Configuration)], log.LastClusterTime, cluster.Now);

@@ -19,7 +19,7 @@ internal sealed class TallyMachine : IReplicatedStateMachine
         return bytes;
     }
 
-    public long Open() => 0;
+    public StateCheckpoint? Open(StateOrigin origin) => null;
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
     {
@@ -41,9 +41,13 @@ internal sealed class TallyMachine : IReplicatedStateMachine
         }
     }
 
-    public IStateSnapshot CaptureSnapshot() => throw new NotSupportedException();
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
-    public void InstallSnapshot(IStateSnapshot snapshot) => throw new NotSupportedException();
+    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
 
     public void Close()
     {

@@ -40,7 +40,7 @@ internal sealed class MemberProcess
         Log = recovered.Log;
         Machine = new SimMachine(cluster.ApplyLog, member.Number);
         Applier = new Applier(Machine, new SessionTable()) { Observer = (index, hash) => cluster.Checker.ObserveHash(member.Number, index, hash) };
-        Applier.Open();
+        Applier.Open(default);
         ulong incarnation = random.Next() | 1;
         Core = new RaftCore(
             new RaftCoreOptions

@@ -24,7 +24,7 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
         reads = new LocalReads(machine);
     }
 
-    public long Open() => machine.Open();
+    public StateCheckpoint? Open(StateOrigin origin) => machine.Open(origin);
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
     {
@@ -35,9 +35,13 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
-    public IStateSnapshot CaptureSnapshot() => machine.CaptureSnapshot();
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
-    public void InstallSnapshot(IStateSnapshot snapshot) => machine.InstallSnapshot(snapshot);
+    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
 
     public void Close() => machine.Close();
 

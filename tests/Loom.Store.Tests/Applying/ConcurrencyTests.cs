@@ -19,7 +19,7 @@ internal sealed class ConcurrencyTests
     public void Readers_see_whole_transactions_while_writes_and_compactions_go_on()
     {
         using var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
-        machine.Open();
+        machine.Open(default);
         bool done = false;
         long reads = 0;
         Exception? failure = null;
@@ -76,7 +76,7 @@ internal sealed class ConcurrencyTests
     public void A_view_is_never_older_than_what_was_compacted()
     {
         using var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
-        machine.Open();
+        machine.Open(default);
         bool done = false;
         string? overtaken = null;
         Thread[] readers = [.. Enumerable.Range(0, 3).Select(_ => new Thread(() =>

@@ -50,8 +50,8 @@ internal sealed class ModelTests
         var model = new NaiveStore();
         using var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
         using var silent = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
-        machine.Open();
-        silent.Open();
+        machine.Open(default);
+        silent.Open(default);
         for (int from = 0; from < commands.Length; from += batch)
         {
             Command[] part = commands[from..Math.Min(commands.Length, from + batch)];

@@ -25,7 +25,7 @@ internal sealed class Transcript : IDisposable
 
     public Transcript()
     {
-        machine.Open();
+        machine.Open(default);
         reads = new LocalReads(machine);
     }
 
