@@ -5,7 +5,8 @@ namespace Loom.Raft.Replica;
 /// <summary>
 /// E8, N3: whether this replica should go on leading. A leader whose own flush hangs still sends heartbeats and lets the others commit, but applies nothing:
 /// in the end its window is full and no write of the cluster goes through. So it hands over once the others hold, flushed, what it has not flushed for half an election timeout
-/// (where all disks are slow alike nobody is better, and leadership stays), or once its applier has been stuck for ten seconds.
+/// (where all disks are slow alike nobody is better, and leadership stays), once its flushes have been four times slower than the quorum's for five seconds,
+/// or once its applier has been stuck for ten seconds.
 /// </summary>
 internal sealed class Fitness(long electionTimeout)
 {
@@ -14,6 +15,7 @@ internal sealed class Fitness(long electionTimeout)
 
     private readonly StallWatch flush = new(electionTimeout / 2);
     private readonly StallWatch apply = new(ApplyLimit);
+    private readonly FlushPace pace = new();
     private long askAgainAt;
 
     /// <summary>When to look again.</summary>
@@ -27,11 +29,12 @@ internal sealed class Fitness(long electionTimeout)
         NextLook = long.MaxValue;
         if (core.Role != RaftRole.Leader)
         {
+            pace.Clear();
             return false;
         }
 
         var behind = core.Commit > log.DurableIndex;
-        if ((flush.IsOverdue(now) && behind) || apply.IsOverdue(now))
+        if (pace.IsSlow(now, log.LastIndex, core.Commit, log.DurableIndex) || (flush.IsOverdue(now) && behind) || apply.IsOverdue(now))
         {
             var ask = now >= askAgainAt && !core.Transferring;
             if (ask)

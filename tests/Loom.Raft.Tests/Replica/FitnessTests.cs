@@ -74,4 +74,51 @@ public sealed class FitnessTests
         var write = cluster.Leader!.Propose(2);
         cluster.Until(() => cluster.Leader!.CompletionOf(write) is { Succeeded: true });
     }
+
+    [Test]
+    public void A_leader_whose_flushes_are_slower_than_the_quorums_for_five_seconds_hands_over()
+    {
+        var cluster = new ReplicaCluster(3);
+        var slow = cluster.WaitForLeader();
+        slow.FlushMilliseconds = 200;
+        var began = cluster.Now;
+        WriteUntil(cluster, () => cluster.Leader is { } other && other != slow);
+        Assert.That(cluster.Now - began, Is.InRange(5000 * ReplicaCluster.Millisecond, 8000 * ReplicaCluster.Millisecond));
+    }
+
+    [Test]
+    public void Disks_that_are_slow_alike_move_nobody()
+    {
+        var cluster = new ReplicaCluster(3);
+        var leader = cluster.WaitForLeader();
+        foreach (var node in cluster.Nodes)
+        {
+            node.FlushMilliseconds = 200;
+        }
+
+        WriteUntil(cluster, () => cluster.Now > 20_000 * ReplicaCluster.Millisecond);
+        Assert.That(cluster.Leader, Is.SameAs(leader));
+    }
+
+    [Test]
+    public void A_leader_whose_slow_disk_is_needed_for_the_quorum_stays()
+    {
+        var cluster = new ReplicaCluster(3);
+        var leader = cluster.WaitForLeader();
+        leader.FlushMilliseconds = 200;
+        cluster.Isolate(cluster.Nodes.First(n => n != leader));
+        WriteUntil(cluster, () => cluster.Now > 20_000 * ReplicaCluster.Millisecond);
+        Assert.That(cluster.Leader, Is.SameAs(leader));
+    }
+
+    /// <summary>A write every 10 ms, whatever became of the ones before.</summary>
+    private static void WriteUntil(ReplicaCluster cluster, Func<bool> done)
+    {
+        for (long number = 1; !done(); number++)
+        {
+            cluster.Leader?.Propose(number);
+            cluster.Run(10);
+            Assert.That(number, Is.LessThan(5000), "it never came");
+        }
+    }
 }

@@ -254,6 +254,8 @@ internal sealed class ReplicaNode
 
     public bool HoldDisk { get; set; }
 
+    public long FlushMilliseconds { get; set; } = 1;
+
     public Exception? DiskError { get; set; }
 
     public int MessagesSent { get; private set; }
@@ -357,7 +359,7 @@ internal sealed class ReplicaNode
         {
             flushing = true;
             var sequence = Log.TakeBatch();
-            cluster.Schedule(ReplicaCluster.Millisecond, () =>
+            cluster.Schedule(FlushMilliseconds * ReplicaCluster.Millisecond, () =>
             {
                 flushing = false;
                 Handle(new LogBatchCompleted(sequence, DiskError));
