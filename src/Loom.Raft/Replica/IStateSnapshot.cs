@@ -31,7 +31,7 @@ public interface IStateInstallation : IDisposable
     /// <summary>Where the state will stand.</summary>
     StatePosition At { get; }
 
-    /// <summary>Takes the next chunk.</summary>
+    /// <summary>Takes the next chunk. Its memory is the caller's, and is used again after the call.</summary>
     /// <exception cref="RaftException">Corruption: the chunk is damaged; what was taken before stays.</exception>
     void Write(StateChunk chunk);
 

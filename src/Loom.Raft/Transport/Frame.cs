@@ -34,6 +34,14 @@ internal enum FrameKind : byte
 
     Hello = 7,
     HelloAnswer = 8,
+
+    // Of the bulk lane (Snapshots/TransferCodec).
+    SnapshotRequest = 9,
+    SnapshotRefusal = 10,
+    SnapshotOffer = 11,
+    SnapshotChunk = 12,
+    SnapshotEnd = 13,
+    SnapshotDone = 14,
 }
 
 /// <summary>A peer sent bytes that no correct peer sends: the connection is closed, nothing else happens.</summary>
