@@ -5,12 +5,26 @@ namespace Loom.Store.Mvcc;
 /// <param name="IsDeleted">The newest version is a tombstone.</param>
 /// <param name="Create">Create revision; 0 when deleted.</param>
 /// <param name="Version">Version; 0 when deleted.</param>
-internal readonly record struct KeyHead(RecordKey At, bool IsDeleted, long Create, long Version);
+internal readonly record struct KeyHead(RecordKey At, bool IsDeleted, long Create, long Version)
+{
+    /// <summary>What it adds to the content (<see cref="StateContent"/>).</summary>
+    public RecordMark Mark { get; init; }
+}
+
+/// <summary>One version of a key, as <see cref="KeyIndex.Loader"/> takes it.</summary>
+internal readonly record struct KeyVersion(RecordKey At, bool IsDeleted, long Create, long Version, RecordMark Mark);
 
 /// <summary>Receives keys in ordinal byte order; the span is valid during the call only.</summary>
 internal interface IKeyVisitor
 {
     /// <summary>One key that is live at the revision asked for, and its record. False ends the walk.</summary>
+    bool Visit(ReadOnlySpan<byte> key, RecordKey at);
+}
+
+/// <summary>Receives versions in key order, each key's oldest first; the span is valid during the call only.</summary>
+internal interface IVersionVisitor
+{
+    /// <summary>One version. False ends the walk.</summary>
     bool Visit(ReadOnlySpan<byte> key, RecordKey at);
 }
 
@@ -24,11 +38,11 @@ internal interface IKeyIndex
     /// <summary>Writer: newest version, unpublished ones included. False: never written, or trimmed away.</summary>
     bool TryGetNewest(ReadOnlySpan<byte> key, out KeyHead head);
 
-    /// <summary>Writer: adds a version. <paramref name="at"/> is greater than every one added before.</summary>
-    void Put(ReadOnlySpan<byte> key, RecordKey at, long create, long version);
+    /// <summary>Writer: adds a version. <paramref name="at"/> is greater than every one added before. <paramref name="mark"/> comes back in <see cref="KeyHead.Mark"/>.</summary>
+    void Put(ReadOnlySpan<byte> key, RecordKey at, long create, long version, RecordMark mark = default);
 
     /// <summary>Writer: adds a tombstone. The key is live.</summary>
-    void Delete(ReadOnlySpan<byte> key, RecordKey at);
+    void Delete(ReadOnlySpan<byte> key, RecordKey at, RecordMark mark = default);
 
     /// <summary>Writer: shows everything added so far to readers.</summary>
     void Publish();
@@ -50,6 +64,17 @@ internal interface IKeyIndex
     /// </summary>
     void Visit<TVisitor>(ReadOnlySpan<byte> start, ReadOnlySpan<byte> end, long revision, ref TVisitor visitor)
         where TVisitor : struct, IKeyVisitor;
+
+    /// <summary>
+    /// Any thread: what a state compacted at <paramref name="compacted"/> holds at <paramref name="revision"/> (S2), whatever was trimmed so far: every version above the compacted
+    /// revision and per key the newest at or below it, unless that one is a tombstone strictly below. Begins behind version <paramref name="after"/> of the key
+    /// <paramref name="start"/>. The caller keeps compaction from trimming beyond <paramref name="compacted"/>; a visitor must not wait or read from a disk.
+    /// </summary>
+    void VisitVersions<TVisitor>(ReadOnlySpan<byte> start, RecordKey after, long compacted, long revision, ref TVisitor visitor)
+        where TVisitor : struct, IVersionVisitor;
+
+    /// <summary>Any thread: whether the published index holds this version of the key.</summary>
+    bool Contains(ReadOnlySpan<byte> key, RecordKey at);
 
     /// <summary>Any thread: how many keys in [start, end) are live at a revision. At the newest revision it costs O(log n), at older ones a walk.</summary>
     long Count(ReadOnlySpan<byte> start, ReadOnlySpan<byte> end, long revision);

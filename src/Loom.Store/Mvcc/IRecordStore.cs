@@ -3,6 +3,9 @@ namespace Loom.Store.Mvcc;
 /// <summary>Key of a record: a revision (S1). Sub counts the changes inside one transaction from 0.</summary>
 internal readonly record struct RecordKey(long Main, int Sub) : IComparable<RecordKey>
 {
+    /// <summary>Smaller than every record's.</summary>
+    public static readonly RecordKey BeforeAll = new(-1, 0);
+
     public int CompareTo(RecordKey other) => Main != other.Main ? Main.CompareTo(other.Main) : Sub.CompareTo(other.Sub);
 }
 

@@ -16,7 +16,7 @@ namespace Loom.Store.Mvcc;
 ///   put@9          head 9            older [2 4 6T]      create 9 version 1
 ///   C              head 9            older [6T]          the tombstone at 6 itself stays: a watch from 6 delivers it; compaction at 7 drops it
 /// </code>
-/// About 78 bytes per key of 24 bytes: entry 44, key 24, place in a leaf 8, and 12 per older change.
+/// About 90 bytes per key of 24 bytes: entry 56, key 24, place in a leaf 8, and 12 per older change.
 /// </remarks>
 internal sealed partial class KeyIndex : IKeyIndex
 {

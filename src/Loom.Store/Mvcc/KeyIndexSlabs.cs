@@ -25,7 +25,7 @@ internal readonly struct KeyChange(RecordKey at, bool isDeleted)
 
 /// <summary>
 /// One immutable state of a key: its newest change, and the older ones as the first <see cref="OlderCount"/> elements of a block of <see cref="ChangeSlab"/>, oldest first.
-/// An update makes a new entry; both share the block until it is full. 44 bytes.
+/// An update makes a new entry; both share the block until it is full. 56 bytes.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal struct KeyEntry
@@ -36,6 +36,7 @@ internal struct KeyEntry
     public long Version;
     public int Older;
     public int OlderCount;
+    public RecordMark Mark;
 
     /// <summary>Compaction may find something to drop here.</summary>
     public readonly bool HasHistory => OlderCount > 0 || Head.IsDeleted;

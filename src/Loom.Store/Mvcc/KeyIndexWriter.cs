@@ -33,30 +33,30 @@ internal sealed partial class KeyIndex
         }
 
         ref KeyEntry entry = ref entries[pathLeaf.Entries[pathPosition]];
-        head = new(entry.Head.At, entry.Head.IsDeleted, entry.Create, entry.Version);
+        head = new(entry.Head.At, entry.Head.IsDeleted, entry.Create, entry.Version) { Mark = entry.Mark };
         return true;
     }
 
     /// <inheritdoc/>
-    public void Put(ReadOnlySpan<byte> key, RecordKey at, long create, long version)
+    public void Put(ReadOnlySpan<byte> key, RecordKey at, long create, long version, RecordMark mark = default)
     {
         Debug.Assert(create > 0 && create <= at.Main && version > 0, "a live version has a create revision and a version");
         Advance(at);
         KeyChange change = new(at, isDeleted: false);
         if (Descend(key))
         {
-            Change(change, create, version);
+            Change(change, create, version, mark);
         }
         else
         {
             ulong stored = keys.Add(key);
-            InsertIntoLeaf(entries.Add(new KeyEntry { Key = stored, Head = change, Create = create, Version = version }), stored, KeyLeaf.PrintOf(key));
+            InsertIntoLeaf(entries.Add(new KeyEntry { Key = stored, Head = change, Create = create, Version = version, Mark = mark }), stored, KeyLeaf.PrintOf(key));
             pathLeadsToKey = false;
         }
     }
 
     /// <inheritdoc/>
-    public void Delete(ReadOnlySpan<byte> key, RecordKey at)
+    public void Delete(ReadOnlySpan<byte> key, RecordKey at, RecordMark mark = default)
     {
         Advance(at);
         if (!Descend(key) || entries[pathLeaf.Entries[pathPosition]].Head.IsDeleted)
@@ -64,7 +64,7 @@ internal sealed partial class KeyIndex
             throw new InvalidOperationException("a key that is not live cannot be deleted");
         }
 
-        Change(new(at, isDeleted: true), 0, 0);
+        Change(new(at, isDeleted: true), 0, 0, mark);
     }
 
     /// <inheritdoc/>
@@ -115,11 +115,11 @@ internal sealed partial class KeyIndex
     }
 
     /// <summary>Adds a change to the key at the path.</summary>
-    private void Change(KeyChange change, long create, long version)
+    private void Change(KeyChange change, long create, long version, RecordMark mark)
     {
         int id = pathLeaf.Entries[pathPosition];
         KeyEntry old = entries[id];
-        KeyEntry entry = old with { Head = change, Create = create, Version = version, OlderCount = old.OlderCount + 1 };
+        KeyEntry entry = old with { Head = change, Create = create, Version = version, OlderCount = old.OlderCount + 1, Mark = mark };
         if (old.OlderCount > 0 && old.OlderCount < ChangeSlab.Capacity(old.OlderCount))
         {
             // Readers of the old entry look at its first OlderCount changes only.

@@ -48,6 +48,24 @@ internal sealed class KeyIndexModel
         return result;
     }
 
+    /// <summary>What S2 says: every version above the compacted revision, and per key the newest at or below it, unless that is a tombstone strictly below.</summary>
+    public List<(byte[] Key, Change[] Versions)> State(long compacted, long revision)
+    {
+        List<(byte[], Change[])> state = [];
+        foreach ((byte[] key, List<Change> list) in keys)
+        {
+            Change[] held = [.. list.Where((change, i) => change.At.Main <= revision
+                && (change.At.Main > compacted
+                    || (!list.Skip(i + 1).Any(later => later.At.Main <= compacted) && !(change.IsDeleted && change.At.Main < compacted))))];
+            if (held.Length > 0)
+            {
+                state.Add((key, held));
+            }
+        }
+
+        return state;
+    }
+
     public List<RecordKey> Compact(long revision)
     {
         List<RecordKey> removed = [];
