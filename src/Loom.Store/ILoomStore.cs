@@ -64,6 +64,15 @@ public interface ILoomStore : IAsyncDisposable
     /// <summary>Completes once this replica has applied everything committed before the call (R1), and returns its revision then: local reads after it are linearizable.</summary>
     ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Raises an alarm of a member, as an operator does: it stays until <see cref="DisarmAlarmAsync"/>, whatever becomes of its cause. One that is active already stays as it is.
+    /// The active ones are in <see cref="LoomStatus.Alarms"/>. Admitted whatever alarm is active.
+    /// </summary>
+    ValueTask<AlarmResult> RaiseAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default);
+
+    /// <summary>Disarms an alarm. If its cause is still there, the member raises it again.</summary>
+    ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default);
+
     /// <summary>A consistent picture of this replica.</summary>
     LoomStatus Status { get; }
 }
@@ -89,6 +98,9 @@ public sealed record LoomStatus
 
     /// <summary>Compacted revision, -1 when never compacted.</summary>
     public long CompactRevision { get; init; } = -1;
+
+    /// <summary>The alarms that are active, as applied here, by kind and member.</summary>
+    public IReadOnlyList<Alarm> Alarms { get; init; } = [];
 
     /// <summary>Live keys.</summary>
     public long Keys { get; init; }

@@ -70,6 +70,12 @@ public enum LoomErrorCode
 
     /// <summary>An unknown sort order or target.</summary>
     InvalidSort = 1022,
+
+    /// <summary>There is no space for what would make the state larger; deletes, compactions and alarms still work. Nothing was applied.</summary>
+    NoSpace = 1023,
+
+    /// <summary>A CORRUPT alarm is active: the replicas differ, and writes stop until an operator has looked. Nothing was applied.</summary>
+    CorruptAlarm = 1024,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>

@@ -60,6 +60,7 @@ public sealed class LoomStore : ILoomStore
                 Configuration = node.Configuration,
                 Revision = new Revision(machine.Revision),
                 CompactRevision = machine.CompactRevision,
+                Alarms = machine.Alarms.All,
                 Keys = machine.Index.LiveKeys,
                 SizeBytes = sizes.TotalBytes,
                 SizeInUseBytes = sizes.InUseBytes,
@@ -195,6 +196,14 @@ public sealed class LoomStore : ILoomStore
     }
 
     /// <inheritdoc/>
+    public ValueTask<AlarmResult> RaiseAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) =>
+        AlarmAsync(new AlarmCommand(Raises: true, new Alarm(kind, member)), cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) =>
+        AlarmAsync(new AlarmCommand(Raises: false, new Alarm(kind, member)), cancellationToken);
+
+    /// <inheritdoc/>
     public async ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default)
     {
         await WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
@@ -221,6 +230,12 @@ public sealed class LoomStore : ILoomStore
     }
 
     private const int TrimBudget = 1024;
+
+    private async ValueTask<AlarmResult> AlarmAsync(AlarmCommand command, CancellationToken cancellationToken)
+    {
+        ProposalResult answer = await ProposeAsync(command, cancellationToken).ConfigureAwait(false);
+        return answer.Result as AlarmResult ?? new AlarmResult(new Revision(answer.Outcome.Revision), answer.Outcome.Extra == 0 ? null : command.Alarm);
+    }
 
     private async ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
     {

@@ -34,6 +34,8 @@ internal static class ErrorCatalogue
         new("LOOM1020", "corruption", "A file is damaged. It is never repaired in silence.", "keep a copy of the directory, and let the other members go on without this one"),
         new("LOOM1021", "not leader", "Only the leader can do this.", "ask the leader; loom status shows it"),
         new("LOOM1022", "invalid sort", "The order or target of the sort is unknown.", "use one of KEY, VERSION, CREATE, MODIFY, VALUE"),
+        new("LOOM1023", "no space", "There is no space for puts: the state has reached --quota-backend-bytes, or so many members are short of disk that the others cannot commit. Deletes, compactions, reads and alarms still work, and the alarm clears itself when space is back.", "see which with: loom status; then delete keys and compact, raise the quota, or free disk"),
+        new("LOOM1024", "corrupt cluster", "A CORRUPT alarm is active: replicas differ and no majority agrees. Every write is refused; reads go on.", "compare the members' hashes with: loom status; replace the one that differs, then: etcdctl alarm disarm"),
     ];
 
     public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Grpc.Core;
 using Loom.Server.Etcd.Translation;
 using Loom.Store;
@@ -35,6 +36,9 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers)
             response.Errors.Add(failure);
         }
 
+        // Go's text of the message, as etcd puts it there.
+        response.Errors.Add(AlarmTranslation.All(status.Alarms).Select(alarm => string.Create(CultureInfo.InvariantCulture, $"memberID:{alarm.MemberID} alarm:{AlarmTranslation.Name(alarm.Alarm)} ")));
+
         return Task.FromResult(response);
     }
 
@@ -44,6 +48,39 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers)
         {
             HashResult result = await store.HashAsync(new Revision(request.Revision), context.CancellationToken).ConfigureAwait(false);
             return new Wire.HashKVResponse { Header = headers.At(result.Revision), Hash = result.Hash, CompactRevision = result.CompactRevision };
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>Asks through the quorum as etcd does, so that what was raised before the call is in the answer.</summary>
+    public override async Task<Wire.AlarmResponse> Alarm(Wire.AlarmRequest request, ServerCallContext context)
+    {
+        try
+        {
+            if (request.Action is not (Wire.AlarmRequest.Types.AlarmAction.Activate or Wire.AlarmRequest.Types.AlarmAction.Deactivate))
+            {
+                Revision revision = await store.ReadBarrierAsync(CancellationToken.None).ConfigureAwait(false);
+                return new Wire.AlarmResponse { Header = headers.At(revision), Alarms = { AlarmTranslation.Only(request.Alarm, store.Status.Alarms) } };
+            }
+
+            var response = new Wire.AlarmResponse { Header = headers.WithoutRevision() };
+            bool raises = request.Action == Wire.AlarmRequest.Types.AlarmAction.Activate;
+            foreach (AlarmKind kind in AlarmTranslation.Kinds(request.Alarm, raises))
+            {
+                AlarmResult result = raises
+                    ? await store.RaiseAlarmAsync(kind, request.MemberID, CancellationToken.None).ConfigureAwait(false)
+                    : await store.DisarmAlarmAsync(kind, request.MemberID, CancellationToken.None).ConfigureAwait(false);
+                response.Header = headers.At(result.Revision);
+                if (result.Alarm is { } alarm && response.Alarms.Count == 0)
+                {
+                    response.Alarms.Add(AlarmTranslation.Of(alarm));
+                }
+            }
+
+            return response;
         }
         catch (LoomException exception)
         {

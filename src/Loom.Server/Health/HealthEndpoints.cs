@@ -55,6 +55,10 @@ internal static class HealthEndpoints
         {
             reason = "ALARM CORRUPT";
         }
+        else if (probe.Alarm(name => IsExcluded(context, name)) is { } alarm)
+        {
+            reason = "ALARM " + alarm;
+        }
         else if (context.Request.Query["serializable"] == "true")
         {
             reason = probe.SerializableRead() is { } unwell ? "RANGE ERROR:" + unwell : "";
@@ -104,7 +108,7 @@ internal static class HealthEndpoints
     {
         "serializable_read" => probe.SerializableRead(),
         "linearizable_read" => await probe.LinearizableReadAsync(cancellationToken).ConfigureAwait(false),
-        "data_corruption" => probe.Failure,
+        "data_corruption" => probe.DataCorruption(),
         _ => probe.IsLearner ? "member is a learner" : null,
     };
 

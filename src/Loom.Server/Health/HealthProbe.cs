@@ -1,5 +1,7 @@
 using Loom.Raft;
+using Loom.Server.Etcd.Translation;
 using Loom.Store;
+using Loom.Store.Model;
 
 namespace Loom.Server.Health;
 
@@ -29,6 +31,13 @@ internal sealed class HealthProbe(ILoomStore store)
     }
 
     public bool IsLearner => store.Status.Raft.Role == "learner";
+
+    /// <summary>An active alarm that makes calls of clients fail here, in etcd's words; null: none. <paramref name="isExcluded"/>: which ones the caller does not care about.</summary>
+    public string? Alarm(Func<string, bool> isExcluded) => AlarmTranslation.All([.. store.Status.Alarms.Where(alarm => alarm.Kind != AlarmKind.LowDisk)])
+        .Select(alarm => AlarmTranslation.Name(alarm.Alarm)).FirstOrDefault(name => !isExcluded(name));
+
+    /// <summary>This member failed, or the cluster's replicas differ.</summary>
+    public string? DataCorruption() => Failure ?? (store.Status.Alarms.Any(alarm => alarm.Kind == AlarmKind.Corrupt) ? "alarm activated: CORRUPT" : null);
 
     public string? SerializableRead() => Failure ?? (store.Status.Raft.Role == "stopped" ? "the store is stopped" : null);
 

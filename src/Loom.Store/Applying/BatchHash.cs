@@ -22,8 +22,18 @@ internal sealed class BatchHash
         hash.Append(record);
     }
 
-    public UInt128 End(long compactTo, in Outcome outcome)
+    /// <param name="batch">Its records were added one by one; the rest of it is added here.</param>
+    /// <param name="outcome">The outcome.</param>
+    public UInt128 End(WriteBatch batch, in Outcome outcome)
     {
+        if (batch.Alarms is { } alarms)
+        {
+            Span<byte> table = stackalloc byte[alarms.EncodedBytes];
+            alarms.Encode(table);
+            hash.Append(table);
+        }
+
+        long compactTo = batch.CompactTo ?? -1;
         Span<byte> tail = stackalloc byte[32];
         BinaryPrimitives.WriteInt64LittleEndian(tail, compactTo);
         BinaryPrimitives.WriteInt32LittleEndian(tail[8..], outcome.Code);

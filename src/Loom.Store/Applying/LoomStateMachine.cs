@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
+using Loom.Store.Alarms;
 using Loom.Store.Commands;
 using Loom.Store.Machine;
 using Loom.Store.Mvcc;
@@ -28,8 +29,10 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private byte[] scratch = new byte[4096];
     private long appliedRevision = 1;
     private long appliedCompact = -1;
+    private AlarmTable appliedAlarms = AlarmTable.Empty;
     private long publishedRevision = 1;
     private long publishedCompact = -1;
+    private AlarmTable publishedAlarms = AlarmTable.Empty;
     private long appendedRecords;
     private int closed;
 
@@ -59,6 +62,12 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public long Revision => Volatile.Read(ref publishedRevision);
 
     public long CompactRevision => Volatile.Read(ref publishedCompact);
+
+    /// <summary>The alarms that are active, as published. Any thread.</summary>
+    public AlarmTable Alarms => Volatile.Read(ref publishedAlarms);
+
+    /// <summary>What a checkpoint or snapshot must hold beside the records. Between two batches, on the applier's thread.</summary>
+    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms);
 
     /// <summary>
     /// What readers see now, at a revision that was not compacted when it was complete. A compaction that is published between the two reads may stand above the revision;
@@ -165,14 +174,14 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             throw new InvalidOperationException($"Entry {entry.Index} has kind {entry.Kind}: it is none of the store's.");
         }
 
-        staged.Begin(appliedRevision, appliedCompact);
+        staged.Begin(appliedRevision, appliedCompact, appliedAlarms);
         Decision decision = Decide(entry);
         hash.Begin();
         Install(entry.Index);
         return new ApplyResult
         {
             Outcome = decision.Outcome,
-            Hash = hash.End(staged.Batch.CompactTo ?? -1, decision.Outcome),
+            Hash = hash.End(staged.Batch, decision.Outcome),
             Result = decision.Result,
         };
     }
@@ -224,6 +233,8 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         {
             appliedCompact = revision;
         }
+
+        appliedAlarms = batch.Alarms ?? appliedAlarms;
     }
 
     private void Publish()
@@ -234,6 +245,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 #endif
         Index.Publish();
         Volatile.Write(ref publishedRevision, appliedRevision);
+        Volatile.Write(ref publishedAlarms, appliedAlarms);
         if (appliedCompact != publishedCompact)
         {
             // Before the first key is trimmed: a reader that misses something asks for this afterwards (Reads/LocalReads).

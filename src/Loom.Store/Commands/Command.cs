@@ -10,7 +10,9 @@ internal enum CommandKind : byte
     Transaction = 3,
     Compact = 4,
 
-    // 5 to 9 are kept for leases, 10 to 19 for users, roles and alarms.
+    Alarm = 10,
+
+    // 5 to 9 are kept for leases, 11 to 19 for users and roles.
 }
 
 /// <summary>One write, as the log carries it.</summary>
@@ -23,6 +25,9 @@ internal sealed record DeleteCommand(DeleteOperation Delete) : Command;
 internal sealed record TransactionCommand(Transaction Transaction) : Command;
 
 internal sealed record CompactCommand(long Revision) : Command;
+
+/// <summary>Raises an alarm, or disarms it. <see cref="Alarm.IsAutomatic"/> counts only when it raises.</summary>
+internal sealed record AlarmCommand(bool Raises, Alarm Alarm) : Command;
 
 /// <summary>
 /// A payload that no version of Loom's encoder writes. <see cref="IsUnknownVersion"/> tells a newer writer from damage:

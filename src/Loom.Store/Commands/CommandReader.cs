@@ -50,9 +50,21 @@ internal static class CommandReader
             case (int)CommandKind.Compact:
                 Expect(ref reader, 1, "compact");
                 return new CompactCommand(reader.ReadInt64());
+            case (int)CommandKind.Alarm:
+                return ReadAlarm(ref reader);
             default:
                 throw new CommandFormatException($"Command kind {kind} of {payload.Length} bytes is not known to this version.", isUnknownVersion: true);
         }
+    }
+
+    private static AlarmCommand ReadAlarm(ref MessagePackReader reader)
+    {
+        Expect(ref reader, 3, "alarm");
+        int flags = ReadFlags(ref reader, 3);
+        byte kind = reader.ReadByte();
+        return kind is >= (byte)AlarmKind.NoSpace and <= (byte)AlarmKind.LowDisk
+            ? new AlarmCommand((flags & 1) != 0, new Alarm((AlarmKind)kind, reader.ReadUInt64(), (flags & 2) != 0))
+            : throw new CommandFormatException($"Alarm kind {kind} is not known to this version.", isUnknownVersion: true);
     }
 
     private static PutOperation ReadPut(ref MessagePackReader reader)

@@ -14,6 +14,7 @@ namespace Loom.Store.Commands;
 /// compare     = [ target, result, start, end, number, value ]
 /// range       = [ flags, start, end, limit, revision, order, target, minMod, maxMod, minCreate, maxCreate ]     flags: 1 keys only, 2 count only
 /// compact     = [ revision ]
+/// alarm       = [ flags, kind, member ]                          flags: 1 raises, 2 automatic
 /// </code>
 /// Integers take their shortest form, bytes the bin type; the same command has the same bytes on every runtime.
 /// </summary>
@@ -45,6 +46,13 @@ internal static class CommandWriter
                 writer.Write((byte)CommandKind.Compact);
                 writer.WriteArrayHeader(1);
                 writer.Write(compact.Revision);
+                break;
+            case AlarmCommand alarm:
+                writer.Write((byte)CommandKind.Alarm);
+                writer.WriteArrayHeader(3);
+                writer.Write((alarm.Raises ? 1 : 0) | (alarm.Alarm.IsAutomatic ? 2 : 0));
+                writer.Write((byte)alarm.Alarm.Kind);
+                writer.Write(alarm.Alarm.Member);
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(command));

@@ -48,5 +48,9 @@ internal sealed class HostedStore : ILoomStore
 
     public ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default) => Store.ReadBarrierAsync(cancellationToken);
 
+    public ValueTask<AlarmResult> RaiseAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) => Store.RaiseAlarmAsync(kind, member, cancellationToken);
+
+    public ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) => Store.DisarmAlarmAsync(kind, member, cancellationToken);
+
     public ValueTask DisposeAsync() => Volatile.Read(ref store)?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

@@ -14,11 +14,14 @@ internal static class RequestChecks
     private static readonly Fault TooMany = new(LoomErrorCode.TooManyOperations, "a transaction has more than 128 compares or operations in one list, nested ones counted in. Split it");
     private static readonly Fault Duplicate = new(LoomErrorCode.DuplicateKey, "a transaction puts a key twice, or puts a key that it also deletes; branches that may not run count too. Leave one of them out");
 
+    private static readonly Fault UnknownAlarm = new(LoomErrorCode.InvalidRequest, "this kind of alarm is not known. Name NOSPACE or CORRUPT");
+
     public static Fault? Check(Command command) => command switch
     {
         PutCommand put => Check(put.Put),
         DeleteCommand delete => Check(delete.Delete),
         TransactionCommand transaction => Check(transaction.Transaction),
+        AlarmCommand { Alarm.Kind: < AlarmKind.NoSpace or > AlarmKind.LowDisk } => UnknownAlarm,
         _ => null,
     };
 

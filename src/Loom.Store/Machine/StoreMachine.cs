@@ -12,14 +12,16 @@ internal static class StoreMachine
     public static Decision Decide(Command command, StagedView state, bool wantsResult)
     {
         // Proposers checked the same before; here it protects the state from a proposer that did not (another version, another client).
-        Decision decision = RequestChecks.Check(command) is { } fault
-            ? Decision.Refuse(fault.Code, state.Batch.BeginRevision)
+        LoomErrorCode refusal = RequestChecks.Check(command) is { } fault ? fault.Code : AlarmRule.Stops(state.Alarms, command);
+        Decision decision = refusal != 0
+            ? Decision.Refuse(refusal, state.Batch.BeginRevision)
             : command switch
             {
                 PutCommand put => PutRule.Decide(put.Put, state, wantsResult),
                 DeleteCommand delete => DeleteRule.Decide(delete.Delete, state, wantsResult),
                 TransactionCommand transaction => TransactionRule.Decide(transaction.Transaction, state, wantsResult),
                 CompactCommand compact => CompactRule.Decide(compact.Revision, state, wantsResult),
+                AlarmCommand alarm => AlarmRule.Decide(alarm, state, wantsResult),
                 _ => throw new ArgumentOutOfRangeException(nameof(command)),
             };
         if (decision.Outcome.Code != 0)

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Loom.Store.Alarms;
 using Loom.Store.Model;
 
 namespace Loom.Store.Mvcc;
@@ -15,10 +16,14 @@ internal sealed class StagedView(IKeyIndex index, IRecordReads records) : IReadS
 
     public long CompactRevision { get; private set; } = -1;
 
-    public void Begin(long revision, long compactRevision)
+    /// <summary>The alarms that are active when the entry comes.</summary>
+    public AlarmTable Alarms { get; private set; } = AlarmTable.Empty;
+
+    public void Begin(long revision, long compactRevision, AlarmTable alarms)
     {
         Batch.Begin(revision);
         CompactRevision = compactRevision;
+        Alarms = alarms;
     }
 
     public bool TryGetHead(ReadOnlyMemory<byte> key, out KeyHead head)

@@ -1,3 +1,4 @@
+using Loom.Store.Alarms;
 using Loom.Store.Model;
 
 namespace Loom.Store.Mvcc;
@@ -26,6 +27,9 @@ internal sealed class WriteBatch
     /// <summary>A new compacted revision, or null.</summary>
     public long? CompactTo { get; private set; }
 
+    /// <summary>The alarms from now on, or null when they stay as they are.</summary>
+    public AlarmTable? Alarms { get; private set; }
+
     public IReadOnlyList<Change> Changes => changes;
 
     public ReadOnlySpan<Change> Span => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(changes);
@@ -46,6 +50,7 @@ internal sealed class WriteBatch
         changes.Clear();
         newest = null;
         CompactTo = null;
+        Alarms = null;
 
         // One huge delete must not pin its memory for ever.
         if (changes.Capacity > 65_536)
@@ -60,6 +65,8 @@ internal sealed class WriteBatch
     public void Delete(ReadOnlyMemory<byte> key) => Add(new Change(NextKey(), true, key, default, 0, 0, 0));
 
     public void Compact(long revision) => CompactTo = revision;
+
+    public void SetAlarms(AlarmTable alarms) => Alarms = alarms;
 
     /// <summary>Newest staged change of a key.</summary>
     public bool TryFind(ReadOnlyMemory<byte> key, out Change change)

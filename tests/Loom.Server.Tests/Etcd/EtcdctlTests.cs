@@ -69,6 +69,20 @@ internal sealed class EtcdctlTests
     }
 
     [Test]
+    public void Alarms_are_listed_and_disarmed()
+    {
+        Assert.That(Ctl("alarm", "list"), Is.Empty);
+        node.Store.RaiseAlarmAsync(Loom.Store.Model.AlarmKind.NoSpace, 7).AsTask().GetAwaiter().GetResult();
+        node.Store.RaiseAlarmAsync(Loom.Store.Model.AlarmKind.LowDisk, 7).AsTask().GetAwaiter().GetResult();
+        Assert.That(Ctl("alarm", "list"), Is.EqualTo("memberID:7 alarm:NOSPACE \n"), "both of ours are one of etcd's");
+        Assert.That(Ctl("endpoint", "status"), Does.Contain("memberID:7 alarm:NOSPACE "));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "put", "a", "3"], mayFail: true), Does.Contain("etcdserver: mvcc: database space exceeded"));
+        Assert.That(Ctl("alarm", "disarm"), Is.EqualTo("memberID:7 alarm:NOSPACE \n"));
+        Assert.That(Ctl("alarm", "list"), Is.Empty);
+        Assert.That(Ctl("put", "alarmed", "1"), Is.EqualTo("OK\n"));
+    }
+
+    [Test]
     public void Endpoint_health_status_and_hashkv_answer()
     {
         Assert.That(Ctl("endpoint", "health"), Does.Contain("is healthy"));

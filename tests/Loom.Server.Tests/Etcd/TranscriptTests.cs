@@ -5,33 +5,33 @@ using Loom.Server.Tests.Hosting;
 namespace Loom.Server.Tests.Etcd;
 
 /// <summary>
-/// Goal: the node answers as etcd does, field by field. Method: the calls of <see cref="KvScript"/> on a new, empty store; etcd's answers are recorded in
-/// Transcripts/kv.txt, and where etcd is installed the record itself is checked against it. LOOM_RECORD=FILE writes a new record.
+/// Goal: the node answers as etcd does, field by field. Method: the calls of <see cref="KvScript"/> and <see cref="AlarmScript"/> on a new, empty store; etcd's answers are
+/// recorded in Transcripts/, and where etcd is installed the record itself is checked against it. LOOM_RECORD=DIRECTORY writes new records.
 /// </summary>
 [TestFixture]
 internal sealed class TranscriptTests
 {
-    private static string Recorded => File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, "Etcd/Transcripts/kv.txt"));
+    private static readonly string[] Scripts = ["kv", "alarms"];
 
-    [Test]
-    public async Task The_node_answers_as_recorded_from_etcd()
+    [TestCaseSource(nameof(Scripts))]
+    public async Task The_node_answers_as_recorded_from_etcd(string script)
     {
         await using TestNode node = await TestNode.StartAsync();
-        Compare(await Transcript.RecordAsync(node.Channel.CreateCallInvoker(), KvScript.Calls()), Recorded);
+        Compare(await Transcript.RecordAsync(node.Channel.CreateCallInvoker(), Calls(script)), Recorded(script));
     }
 
-    [Test]
-    public async Task Etcd_answers_as_recorded()
+    [TestCaseSource(nameof(Scripts))]
+    public async Task Etcd_answers_as_recorded(string script)
     {
         using EtcdProcess etcd = await EtcdProcess.StartAsync();
-        string now = await Transcript.RecordAsync(etcd.Channel.CreateCallInvoker(), KvScript.Calls());
-        if (Environment.GetEnvironmentVariable("LOOM_RECORD") is { Length: > 0 } file)
+        string now = await Transcript.RecordAsync(etcd.Channel.CreateCallInvoker(), Calls(script));
+        if (Environment.GetEnvironmentVariable("LOOM_RECORD") is { Length: > 0 } directory)
         {
-            await File.WriteAllTextAsync(file, now);
-            Assert.Ignore($"recorded to {file}");
+            await File.WriteAllTextAsync(Path.Combine(directory, script + ".txt"), now);
+            Assert.Ignore($"recorded to {directory}/{script}.txt");
         }
 
-        Compare(now, Recorded);
+        Compare(now, Recorded(script));
     }
 
     /// <summary>Late etcd 3.5 hashes at the compacted revision itself; 3.4, which the record is from, refuses.</summary>
@@ -78,6 +78,10 @@ internal sealed class TranscriptTests
         ];
         Assert.That(exceptions.Select(e => e.StatusCode), Is.All.EqualTo(StatusCode.Unimplemented));
     }
+
+    private static IEnumerable<(string Title, Google.Protobuf.IMessage Request)> Calls(string script) => script == "kv" ? KvScript.Calls() : AlarmScript.Calls();
+
+    private static string Recorded(string script) => File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, $"Etcd/Transcripts/{script}.txt"));
 
     /// <summary>Shows the first call that differs, not two files.</summary>
     private static void Compare(string actual, string expected)

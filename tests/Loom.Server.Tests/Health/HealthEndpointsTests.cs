@@ -3,6 +3,7 @@ using Grpc.Core;
 using Loom.Raft;
 using Loom.Server.Health.Protos;
 using Loom.Server.Tests.Hosting;
+using Loom.Store.Model;
 
 namespace Loom.Server.Tests.Health;
 
@@ -34,6 +35,24 @@ internal sealed class HealthEndpointsTests
         Assert.That(body, Does.Contain("[-]linearizable_read failed: LOOM1007"));
         Assert.That((await GetAsync(node, "/readyz?exclude=linearizable_read")).Status, Is.EqualTo(200));
         Assert.That((await GetAsync(node, "/health")).Body, Does.Contain("\"health\":\"false\",\"reason\":\"RANGE ERROR:"));
+    }
+
+    [Test]
+    public async Task An_alarm_makes_the_node_unwell_in_etcd_s_words()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        await node.Store.RaiseAlarmAsync(AlarmKind.NoSpace, 7);
+        Assert.That(await GetAsync(node, "/health"), Is.EqualTo((503, "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}")));
+        Assert.That((await GetAsync(node, "/health?exclude=NOSPACE")).Status, Is.EqualTo(200));
+        Assert.That((await GetAsync(node, "/readyz")).Status, Is.EqualTo(200), "it serves reads and deletes");
+        await node.Store.DisarmAlarmAsync(AlarmKind.NoSpace, 7);
+        await node.Store.RaiseAlarmAsync(AlarmKind.LowDisk, 7);
+        Assert.That((await GetAsync(node, "/health")).Status, Is.EqualTo(200), "the disk of another member stops nothing here");
+        await node.Store.RaiseAlarmAsync(AlarmKind.Corrupt, 7);
+        Assert.That((await GetAsync(node, "/health")).Body, Does.Contain("ALARM CORRUPT"));
+        Assert.That((await GetAsync(node, "/readyz")).Body, Does.Contain("[-]data_corruption failed: alarm activated: CORRUPT"));
+        await node.Store.DisarmAlarmAsync(AlarmKind.Corrupt, 7);
+        Assert.That((await GetAsync(node, "/readyz")).Status, Is.EqualTo(200));
     }
 
     [Test]

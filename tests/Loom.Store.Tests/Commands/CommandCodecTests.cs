@@ -44,7 +44,8 @@ internal sealed class CommandCodecTests
         Puts.Select(put => (Command)new PutCommand(put)),
         Deletes.Select(delete => (Command)new DeleteCommand(delete)),
         Transactions(3).Select(transaction => (Command)new TransactionCommand(transaction)),
-        Gen.Long.Select(revision => (Command)new CompactCommand(revision)));
+        Gen.Long.Select(revision => (Command)new CompactCommand(revision)),
+        Gen.Select(Gen.Int[1, 3], Gen.ULong, Gen.Bool, Gen.Bool, (kind, member, automatic, raises) => (Command)new AlarmCommand(raises, new Alarm((AlarmKind)kind, member, automatic))));
 
     [Test]
     public void Every_command_survives_its_bytes_and_has_one_form() => AnyCommand.Sample(

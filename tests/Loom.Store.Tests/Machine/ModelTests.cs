@@ -38,7 +38,8 @@ internal sealed class ModelTests
         (6, Gen.Select(Key, Value, Gen.Bool, (key, value, keep) => (Command)new PutCommand(new PutOperation(key, keep ? default : value) { IgnoreValue = keep, PreviousPair = true }))),
         (2, Range.Select(range => (Command)new DeleteCommand(new DeleteOperation(range)))),
         (3, Gen.Select(Condition.Array[0, 2], Write.Array[0, 4], Write.Array[0, 4], (compares, success, failure) => (Command)new TransactionCommand(new Transaction(compares, success, failure)))),
-        (1, Gen.Long[0, 40].Select(revision => (Command)new CompactCommand(revision))));
+        (1, Gen.Long[0, 40].Select(revision => (Command)new CompactCommand(revision))),
+        (1, Gen.Select(Gen.Int[1, 3], Gen.ULong[1, 2], Gen.Bool, (kind, member, raises) => (Command)new AlarmCommand(raises, new Alarm((AlarmKind)kind, member)))));
 
     [Test]
     public void The_machine_answers_as_a_plain_model_at_every_revision() =>
@@ -90,6 +91,15 @@ internal sealed class ModelTests
         int branch = 0;
         switch (command)
         {
+            case AlarmCommand alarm:
+                extra = model.Alarm(alarm.Raises, alarm.Alarm);
+                break;
+            case TransactionCommand refused when Loom.Store.Machine.RequestChecks.Check(refused.Transaction) is { } fault:
+                code = fault.Code; // duplicates: the transcripts know that rule
+                break;
+            case not null when model.Refusal(command) is var refusal and not 0:
+                code = refusal;
+                break;
             case PutCommand put:
                 code = model.Put(put.Put);
                 break;
@@ -100,12 +110,6 @@ internal sealed class ModelTests
                 code = model.Compact(compact.Revision);
                 break;
             case TransactionCommand transaction:
-                if (Loom.Store.Machine.RequestChecks.Check(transaction.Transaction) is { } fault)
-                {
-                    code = fault.Code; // duplicates: the transcripts know that rule
-                    break;
-                }
-
                 branch = model.Transact(transaction.Transaction) ? 1 : 0;
                 break;
         }

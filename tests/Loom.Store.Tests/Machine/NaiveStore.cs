@@ -1,3 +1,4 @@
+using Loom.Store.Commands;
 using Loom.Store.Model;
 
 namespace Loom.Store.Tests.Machine;
@@ -13,6 +14,24 @@ internal sealed class NaiveStore
     public long Revision { get; private set; } = 1;
 
     public long Compacted { get; private set; } = -1;
+
+    private readonly HashSet<(AlarmKind, ulong)> alarms = [];
+
+    /// <summary>1 when the alarm is or was active.</summary>
+    public long Alarm(bool raises, Alarm alarm)
+    {
+        bool changed = raises ? alarms.Add((alarm.Kind, alarm.Member)) : alarms.Remove((alarm.Kind, alarm.Member));
+        return raises || changed ? 1 : 0;
+    }
+
+    /// <summary>Whether an alarm stops a command other than an alarm.</summary>
+    public LoomErrorCode Refusal(Command command)
+    {
+        bool puts = command is PutCommand || (command is TransactionCommand flat && flat.Transaction.Success.Concat(flat.Transaction.Failure).Any(operation => operation is PutOperation));
+        return alarms.Any(alarm => alarm.Item1 == AlarmKind.Corrupt) ? LoomErrorCode.CorruptAlarm
+            : puts && alarms.Any(alarm => alarm.Item1 == AlarmKind.NoSpace) ? LoomErrorCode.NoSpace
+            : 0;
+    }
 
     public LoomErrorCode Put(PutOperation put)
     {

@@ -60,6 +60,8 @@ internal sealed class Transcript : IDisposable
             "put" => Propose(new PutCommand(Put(words))),
             "del" => Propose(new DeleteCommand(Delete(words))),
             "compact" => Propose(new CompactCommand(long.Parse(words[1], CultureInfo.InvariantCulture))),
+            "alarm" => Propose(new AlarmCommand(words[1] == "raise", new Alarm(Enum.Parse<AlarmKind>(words[2]), ulong.Parse(words[3], CultureInfo.InvariantCulture), words.Length > 4))),
+            "alarms" => machine.Alarms.All.Count == 0 ? "none" : string.Join('\n', machine.Alarms.All.Select(Show)),
             "txn" => RunTransaction(lines),
             "get" => RunRange(words),
             "hash" => RunHash(words),
@@ -162,6 +164,8 @@ internal sealed class Transcript : IDisposable
         {
             case Revision revision:
                 return $"{indent}revision {revision}";
+            case AlarmResult alarm:
+                return $"{indent}revision {alarm.Revision} {(alarm.Alarm is { } active ? Show(active) : "no such alarm")}";
             case PutResult put:
                 return $"{indent}revision {put.Revision}" + Previous(put.Previous is null ? [] : [put.Previous], indent);
             case DeleteResult delete:
@@ -182,6 +186,8 @@ internal sealed class Transcript : IDisposable
                 throw new InvalidOperationException(result.ToString());
         }
     }
+
+    private static string Show(Alarm alarm) => string.Create(CultureInfo.InvariantCulture, $"{alarm.Kind} of {alarm.Member}{(alarm.IsAutomatic ? " (automatic)" : "")}");
 
     private static string Previous(IReadOnlyList<KeyValue> pairs, string indent) =>
         string.Concat(pairs.Select(pair => $"\n{indent}  was {Show(pair)}"));

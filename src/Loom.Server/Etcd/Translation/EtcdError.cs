@@ -34,6 +34,7 @@ internal static class EtcdError
     public const string NotLeader = "etcdserver: not leader";
     public const string BadTransferee = "etcdserver: bad leader transferee";
     public const string Corrupt = "etcdserver: corrupt cluster";
+    public const string NoSpace = "etcdserver: mvcc: database space exceeded";
 
     /// <summary>An error that the translation itself finds: nothing reached the store.</summary>
     public static RpcException Refused(LoomErrorCode code)
@@ -77,7 +78,8 @@ internal static class EtcdError
         LoomErrorCode.Overloaded => (StatusCode.ResourceExhausted, TooManyRequests),
         LoomErrorCode.NotLeader => (StatusCode.FailedPrecondition, NotLeader),
         LoomErrorCode.BadMember => (StatusCode.FailedPrecondition, BadTransferee),
-        LoomErrorCode.Corruption => (StatusCode.DataLoss, Corrupt),
+        LoomErrorCode.Corruption or LoomErrorCode.CorruptAlarm => (StatusCode.DataLoss, Corrupt),
+        LoomErrorCode.NoSpace => (StatusCode.ResourceExhausted, NoSpace),
         _ => (StatusCode.Unknown, ""),
     };
 
