@@ -50,7 +50,10 @@ internal sealed class Ballot(CoreState state)
         state.Send(Response(request, preVote ? MessageKind.PreVoteResponse : MessageKind.VoteResponse, state.Term, reject: true));
     }
 
-    /// <summary>Standbys and learners never vote, nor does a life that the configuration does not pin (E1).</summary>
+    /// <summary>
+    /// A life that the configuration does not pin never votes (E1). Whoever else is asked does: the candidate's configuration says whose votes count, and a member that was made a voter
+    /// may not have heard of it yet. If it refused, the others could be without a majority though all but one of them live.
+    /// </summary>
     private bool MayVote()
     {
 #if LOOM_MUTATIONS
@@ -59,7 +62,7 @@ internal sealed class Ballot(CoreState state)
             return true;
         }
 #endif
-        return state.MayCampaign;
+        return state.MayVote;
     }
 
     private bool IsFree(Message request, bool preVote)

@@ -2,7 +2,7 @@ using Loom.Raft.Membership;
 
 namespace Loom.Raft.Consensus;
 
-/// <summary>Leads a term: appends, replicates, commits, confirms that it still leads, hands over.</summary>
+/// <summary>Leads a term: appends, replicates, commits, changes the configuration, confirms that it still leads, hands over.</summary>
 internal sealed class Leader
 {
     private readonly CoreState state;
@@ -77,6 +77,7 @@ internal sealed class Leader
 
     public void EndStep()
     {
+        LeaveJoint();
         if (state.Commit > committedBefore || noticeDue)
         {
             replicator.SendCommitNotices();
@@ -228,22 +229,57 @@ internal sealed class Leader
         }
     }
 
-    /// <summary>E4, as far as it is built: the voters stay the same, so the change needs no joint configuration.</summary>
-    public bool ProposeConfiguration(Configuration configuration)
+    /// <summary>
+    /// E4: appends the configuration, or the joint one that leads to it. False: not now, or never; a leader that would be no voter any more hands over first, and whoever wants the change asks the next one.
+    /// </summary>
+    public bool ProposeConfiguration(Configuration configuration) =>
+        MayChange && ConfigurationChange.Towards(state.Quorum.Configuration, configuration) is { } next && TryAppend(next);
+
+    /// <summary>One change at a time, after an entry of this term has committed: before that a former leader's change, which this log does not hold, may still be under way.</summary>
+    private bool MayChange => state.Commit >= firstOfTerm && state.Configurations.Index <= state.Commit && !transfer.IsActive;
+
+    /// <summary>A joint configuration that is committed, by its own rule, is left (E4).</summary>
+    private void LeaveJoint()
     {
         Configuration current = state.Quorum.Configuration;
-        bool accepted = state.Commit >= firstOfTerm && state.Configurations.Index <= state.Commit && !transfer.IsActive
-            && !configuration.IsJoint && !current.IsJoint && configuration.Goal == current.Goal && configuration.Voters.SequenceEqual(current.Voters);
-        if (accepted)
+        bool may = MayChange;
+#if LOOM_MUTATIONS
+        may |= Diagnostics.Mutations.On("E4-leave-joint-too-early");
+#endif
+        if (current.IsJoint && may)
         {
-            AppendOne(EntryKind.Configuration, ConfigurationCodec.Encode(configuration));
-            state.Configurations.Append(state.Log.LastIndex, configuration);
-            replicator.Reconfigure();
-            replicator.SendAppends();
-            AdvanceCommit();
+            TryAppend(ConfigurationChange.Left(current));
+        }
+    }
+
+    private bool TryAppend(Configuration next)
+    {
+        if (next.Find(state.Self)?.Role != MemberRole.Voter)
+        {
+            BeginTransfer(BestAmong(next));
+            return false;
         }
 
-        return accepted;
+        AppendOne(EntryKind.Configuration, ConfigurationCodec.Encode(next));
+        state.Configurations.Append(state.Log.LastIndex, next);
+        replicator.Reconfigure();
+        replicator.SendAppends();
+        AdvanceCommit();
+        return true;
+    }
+
+    /// <summary>The one that holds most, of those that were heard lately, vote now and will vote then; None: there is none.</summary>
+    private MemberId BestAmong(Configuration next)
+    {
+        Progress? best = null;
+        foreach (Progress member in replicator.Members)
+        {
+            bool fit = member.Id != state.Self && state.Now - member.LastHeard <= state.ElectionTimeout
+                && state.Quorum.IsVoter(state.Quorum.PositionOf(member.Id)) && next.Find(member.Id)?.Role == MemberRole.Voter;
+            best = fit && (best is null || member.Match > best.Match) ? member : best;
+        }
+
+        return best?.Id ?? MemberId.None;
     }
 
     public void RequestRead(MemberId from, ulong incarnation, ulong context)

@@ -38,7 +38,7 @@ internal sealed record ReadIndexRequested(ulong Context) : RaftEvent;
 /// <summary>Hand leadership to a named voter (E6). Ignored elsewhere than on the leader.</summary>
 internal sealed record TransferLeadership(MemberId Target) : RaftEvent;
 
-/// <summary>Append a configuration. Refused (false in <see cref="Output.ConfigurationAccepted"/>) unless this member leads, an own-term entry committed, no other change is pending, and — until changes at run time come — the voters are the same.</summary>
+/// <summary>Change the configuration (E4). Refused (false in <see cref="Output.ConfigurationAccepted"/>) unless this member leads and will vote on, an own-term entry committed and no other change is under way; a change of voters goes through a joint configuration, which the leader leaves by itself.</summary>
 internal sealed record ProposeConfiguration(Configuration Configuration) : RaftEvent;
 
 /// <summary>The peer's connection was reset and its port refuses: its process died (E2).</summary>

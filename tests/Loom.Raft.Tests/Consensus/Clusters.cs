@@ -1,3 +1,4 @@
+using System.Globalization;
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 
@@ -12,9 +13,27 @@ internal static class Clusters
         for (int i = 1; i <= voters + standbys; i++)
         {
             string datacenter = datacenters.Length >= i ? datacenters[i - 1] : $"m{i}";
-            members.Add(new Member(new MemberId((ulong)i), (ulong)i, $"m{i}", datacenter, i <= voters ? MemberRole.Voter : MemberRole.Standby, [], []));
+            members.Add(MemberOf(i, i <= voters ? MemberRole.Voter : MemberRole.Standby, datacenter));
         }
 
         return new Configuration(goal, members, []);
     }
+
+    /// <summary>Members as transcripts write them: 2v, 4s, 5l.</summary>
+    public static Configuration Parse(IEnumerable<string> words) => new(
+        PlacementGoal.Majority,
+        [.. words
+            .Select(w => MemberOf(
+                int.Parse(w[..^1], CultureInfo.InvariantCulture), w[^1] switch { 'v' => MemberRole.Voter, 's' => MemberRole.Standby, _ => MemberRole.Learner }, $"m{w[..^1]}"))
+            .OrderBy(m => m.Id)],
+        []);
+
+    public static string Format(Configuration configuration)
+    {
+        string members = string.Join(' ', configuration.Members.Select(m => $"{m.Id}{char.ToLowerInvariant(m.Role.ToString()[0])}"));
+        return configuration.IsJoint ? $"{members}, joint with the voters {string.Join(' ', configuration.OutgoingVoters)}" : members;
+    }
+
+    private static Member MemberOf(int number, MemberRole role, string datacenter) =>
+        new(new MemberId((ulong)number), (ulong)number, $"m{number}", datacenter, role, [], []);
 }

@@ -19,15 +19,21 @@ internal sealed class RandomNetwork
     private readonly List<Entry> committed = [];
     private readonly SortedDictionary<(int Node, int Life, ulong Context), long> reads = [];
     private readonly List<string> trace = [];
+    private readonly bool changing;
     private long now = 1;
     private ulong counter;
 
-    public RandomNetwork(int voters, int standbys, ulong seed)
+    /// <param name="voters">First members.</param>
+    /// <param name="standbys">The members after them.</param>
+    /// <param name="outsiders">Nodes that run and are in no configuration yet; with any, members and roles change all the time.</param>
+    /// <param name="seed">Of everything.</param>
+    public RandomNetwork(int voters, int standbys, int outsiders, ulong seed)
     {
         random = new SeededRandom(seed);
+        changing = outsiders > 0;
         Configuration configuration = Clusters.Of(voters, standbys);
-        offsets = new long[voters + standbys];
-        nodes = new CoreNode[voters + standbys];
+        offsets = new long[voters + standbys + outsiders];
+        nodes = new CoreNode[offsets.Length];
         for (int i = 0; i < nodes.Length; i++)
         {
             offsets[i] = random.Below(100_000) * Millisecond;
@@ -40,6 +46,9 @@ internal sealed class RandomNetwork
     public long Committed => committed.Count;
 
     public int ReadsAnswered { get; private set; }
+
+    /// <summary>Joint configurations that a leader appended.</summary>
+    public int JointChanges { get; private set; }
 
     private RaftCoreOptions Options(CoreNode node) => new()
     {
@@ -79,7 +88,8 @@ internal sealed class RandomNetwork
         }
 
         CoreNode leader = nodes.Single(n => n.Core.Role == RaftRole.Leader);
-        foreach (CoreNode node in nodes)
+        Require(!leader.Core.Configuration.IsJoint, "the joint configuration was not left");
+        foreach (CoreNode node in nodes.Where(n => leader.Core.Configuration.Find(n.Id) is not null))
         {
             Require(node.Core.Leader == leader.Id && node.Core.Term == leader.Core.Term, $"{node.Id} does not follow {leader.Id}");
             Require(node.Core.Commit == leader.Log.LastIndex, $"{node.Id} committed {node.Core.Commit} of {leader.Log.LastIndex}");
@@ -128,7 +138,8 @@ internal sealed class RandomNetwork
                 Crash(node);
                 break;
             case < 975:
-                ChangeConfiguration(node);
+                // Where members change, at a leader: elsewhere it is refused, and too few changes would be made.
+                ChangeConfiguration(changing ? Math.Max(0, Array.FindLastIndex(nodes, n => n.Core.Role == RaftRole.Leader)) : node);
                 break;
             default:
                 FlushAll(node);
@@ -171,8 +182,44 @@ internal sealed class RandomNetwork
     private void ChangeConfiguration(int node)
     {
         Configuration current = nodes[node].Core.Configuration;
-        Member[] members = [.. current.Members.Select(m => m.Id == nodes[node].Id ? m with { ClientUrls = [$"http://c{++counter}"] } : m)];
-        Step(node, new ProposeConfiguration(current with { Members = members }));
+        Configuration wanted = current with { Members = changing ? RandomMembers(current.Members) : WithNewUrl(current.Members, nodes[node].Id), OutgoingVoters = [] };
+        if (Step(node, new ProposeConfiguration(wanted)).ConfigurationAccepted == true && nodes[node].Core.Configurations.Any(c => c.Configuration.IsJoint))
+        {
+            JointChanges++;
+        }
+    }
+
+    private Member[] WithNewUrl(IReadOnlyList<Member> members, MemberId whose) =>
+        [.. members.Select(m => m.Id == whose ? m with { ClientUrls = [$"http://c{++counter}"] } : m)];
+
+    /// <summary>A member added, removed, with another role, in another's place; or several of these at once.</summary>
+    private IReadOnlyList<Member> RandomMembers(IReadOnlyList<Member> members)
+    {
+        var after = members.ToList();
+        do
+        {
+            Member one = after[(int)random.Below(after.Count)];
+            CoreNode[] outside = [.. nodes.Where(n => after.All(m => m.Id != n.Id))];
+            switch (random.Below(4))
+            {
+                case 0 when outside.Length > 0:
+                    after.Add(one with { Id = outside[random.Below(outside.Length)].Id, Role = MemberRole.Learner });
+                    break;
+                case 1 when after.Count > 1:
+                    after.Remove(one);
+                    break;
+                case 2:
+                    after[after.IndexOf(one)] = one with { Role = one.Role == MemberRole.Voter ? MemberRole.Standby : MemberRole.Voter };
+                    break;
+                case 3 when outside.Length > 0:
+                    after[after.IndexOf(one)] = one with { Id = outside[random.Below(outside.Length)].Id };
+                    break;
+                default:
+                    break;
+            }
+        }
+        while (random.Below(3) == 0);
+        return [.. after.OrderBy(m => m.Id)];
     }
 
     private void Crash(int node)
@@ -207,10 +254,12 @@ internal sealed class RandomNetwork
         }
     }
 
-    private void Step(int node, RaftEvent e)
+    private Output Step(int node, RaftEvent e)
     {
         Log($"{now / Millisecond} {node + 1}: {(e is MessageReceived r ? TranscriptFormat.Of(r.Message) : e.GetType().Name)}");
-        Check(node, nodes[node].Step(now + offsets[node], e, flying.Add));
+        Output output = nodes[node].Step(now + offsets[node], e, flying.Add);
+        Check(node, output);
+        return output;
     }
 
     private void Check(int at, Output output)

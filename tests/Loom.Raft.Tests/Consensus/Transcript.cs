@@ -8,7 +8,7 @@ namespace Loom.Raft.Tests.Consensus;
 /// <summary>
 /// Runs one transcript in the manner of etcd-io/raft: blocks of commands, <c>----</c>, and what they caused. Members are numbers, times are milliseconds.
 /// <code>
-/// cluster VOTERS [STANDBYS]      E = 1000 ms, heartbeat 100 ms; options: window=N (appends in flight), append=BYTES, uncommitted=BYTES
+/// cluster VOTERS [STANDBYS]      E = 1000 ms, heartbeat 100 ms; options: window=N (appends in flight), append=BYTES, uncommitted=BYTES, outsiders=N (run, but are no members yet)
 /// time MS                        lets time pass; nobody is woken
 /// wake N                         wakes a member; "elect N" lets 2E pass first, so that it campaigns
 /// flush N                        completes the flush of what it wrote
@@ -16,7 +16,8 @@ namespace Loom.Raft.Tests.Consensus;
 /// drop | drop A B                loses it
 /// settle                         flushes and delivers until nothing moves; quiet: prints only what changed
 /// propose N BODY… | flood N COUNT BYTES | config N URL | read N CONTEXT | transfer N TARGET | died N PEER | restart N | mayvote N yes|no
-/// status [N] | log N             role, term, leader, commit, last and durable index; the entries with their stamps
+/// members N MEMBER…              proposes a configuration of these members: 2v voter, 4s standby, 5l learner
+/// status [N] | log N | members N role, term, leader, commit, last and durable index; the entries with their stamps; the configuration in force
 /// </code>
 /// </summary>
 internal sealed class Transcript
@@ -90,6 +91,12 @@ internal sealed class Transcript
                 Configuration current = Node(words[1]).Core.Configuration;
                 Step(words[1], new ProposeConfiguration(current with { Members = [.. current.Members.Select(m => m with { ClientUrls = [words[2]] })] }));
                 break;
+            case "members" when words.Length > 2:
+                Step(words[1], new ProposeConfiguration(Clusters.Parse(words[2..])));
+                break;
+            case "members":
+                answer.Append(CultureInfo.InvariantCulture, $"{words[1]}: {Clusters.Format(Node(words[1]).Core.Configuration)}\n");
+                break;
             case "read":
                 Step(words[1], new ReadIndexRequested((ulong)Number(words[2])));
                 break;
@@ -132,7 +139,7 @@ internal sealed class Transcript
         int standbys = words.Length > 2 && !words[2].Contains('=', StringComparison.Ordinal) ? (int)Number(words[2]) : 0;
         int voters = (int)Number(words[1]);
         Configuration configuration = Clusters.Of(voters, standbys);
-        nodes = [.. Enumerable.Range(1, voters + standbys).Select(i => new CoreNode(new MemberId((ulong)i), configuration, n => new RaftCoreOptions
+        nodes = [.. Enumerable.Range(1, voters + standbys + (int)Option("outsiders", 0)).Select(i => new CoreNode(new MemberId((ulong)i), configuration, n => new RaftCoreOptions
         {
             Self = n.Id, Incarnation = ((ulong)n.Life << 8) + n.Id.Value, Seed = n.Id.Value, InflightMessages = (int)Option("window", 256),
             AppendBytes = Option("append", 256 << 10), UncommittedBytes = Option("uncommitted", 64 << 20),
