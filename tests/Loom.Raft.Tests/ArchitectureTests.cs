@@ -24,7 +24,7 @@ public sealed class ArchitectureTests
         ("System.Runtime.CompilerServices.AsyncTaskMethodBuilder", "nothing below the facade awaits (T2)", [Facade, Host]),
         ("System.Runtime.CompilerServices.AsyncValueTaskMethodBuilder", "nothing below the facade awaits (T2)", [Facade]),
         ("System.Threading.Thread", "threads belong to host and transport (T3)", [Host, Transport]),
-        ("System.Threading.Monitor", "below the host there is one thread (T2)", [Facade, Host, Transport, "Loom.Raft.Membership", "Loom.Raft.Threads"]),
+        ("System.Threading.Monitor", "below the host there is one thread (T2)", [Facade, Host, Transport, "Loom.Raft.Membership", "Loom.Raft.Snapshots", "Loom.Raft.Threads"]),
         ("System.Threading.Timer", "time is an input (T1)", []),
         ("System.Threading.PeriodicTimer", "time is an input (T1)", []),
         ("System.Timers.Timer", "time is an input (T1)", []),

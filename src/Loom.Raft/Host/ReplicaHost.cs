@@ -119,6 +119,9 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         inbox.Post(up ? new PeerConnected(peer, kind) : new PeerDisconnected(peer, kind));
     }
 
+    // The replica has no captures to give yet: who asks turns to nobody, and tries again.
+    void IPeerEvents.Serve(BulkConnection connection) => connection.Dispose();
+
     void IPeerEvents.Failed(Exception error) => inbox.Post(new HostFailed(error));
 
     private PeerStatus PeerOf(MemberId id, RaftNodeStatus status)

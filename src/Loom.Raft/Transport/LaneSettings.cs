@@ -29,6 +29,9 @@ internal sealed record LaneSettings
     /// <summary>Connections whose handshake is not done: the oldest goes when another comes.</summary>
     public int MaxPendingHandshakes { get; init; } = 32;
 
+    /// <summary>A bulk lane on which the other side neither sends nor takes anything for so long is closed: longer than a capture or a cold read may take, for nobody pings there.</summary>
+    public long BulkSilenceLimit { get; init; } = 20_000_000_000;
+
     /// <summary>Received frames held by <c>--test-peer-delay</c>; beyond, the socket is not read.</summary>
     public long MaxDelayedBytes { get; init; } = 64 * 1024 * 1024;
 
@@ -74,6 +77,9 @@ internal interface IPeerEvents
 
     /// <summary>Both directions of a lane are usable, or no longer.</summary>
     void LaneChanged(MemberId peer, LaneKind lane, bool up);
+
+    /// <summary>A peer dialled a bulk lane: it wants a snapshot. The thread is the connection's own, and belongs to the owner until this returns.</summary>
+    void Serve(BulkConnection connection);
 
     /// <summary>A thread of the transport failed for a reason of ours, not the network's.</summary>
     void Failed(Exception error);

@@ -80,6 +80,25 @@ internal sealed class Peer : IDisposable
         if (lane == LaneKind.Control && !stopping) Knock();
     }
 
+    /// <summary>The peer dialled a bulk lane. It fetches one snapshot at a time, so an older connection is a dead one.</summary>
+    public void AttachBulk(Socket socket)
+    {
+        lock (gate)
+        {
+            PeerDial.HangUp(incoming[(int)LaneKind.Bulk]);
+            incoming[(int)LaneKind.Bulk] = socket;
+            if (stopping) PeerDial.HangUp(socket);
+        }
+    }
+
+    public void DetachBulk(Socket socket)
+    {
+        lock (gate)
+        {
+            if (ReferenceEquals(incoming[(int)LaneKind.Bulk], socket)) incoming[(int)LaneKind.Bulk] = null;
+        }
+    }
+
     /// <summary>The connections there are now: what is learned of a process afterwards is said of those, and of none that came later.</summary>
     public PeerConnections Look()
     {

@@ -77,7 +77,9 @@ internal sealed class PeerListener : IDisposable
         Socket socket = node.Value;
         try
         {
-            if (Admit(socket, node) is (Peer peer, LaneKind lane)) Receive(socket, peer, lane);
+            if (Admit(socket, node) is not (Peer peer, LaneKind lane)) return;
+            if (lane == LaneKind.Bulk) ServeBulk(socket, peer);
+            else Receive(socket, peer, lane);
         }
         finally
         {
@@ -110,7 +112,7 @@ internal sealed class PeerListener : IDisposable
         socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
         PeerHello hello = LaneHandshake.Receive(socket, context.Now() + context.Settings.HandshakeLimit, context.Now);
         bool news = false;
-        HelloAnswer answer = hello.Lane is LaneKind.Control or LaneKind.Forward
+        HelloAnswer answer = hello.Lane is LaneKind.Control or LaneKind.Forward or LaneKind.Bulk
             ? context.Gate.Judge(hello, out news)
             : new HelloAnswer(HelloVerdict.Unavailable, $"lane {(byte)hello.Lane} is not known here", context.Gate.Hello(hello.From, hello.Lane));
         Peer? peer = find(hello.From);
@@ -148,6 +150,21 @@ internal sealed class PeerListener : IDisposable
         finally
         {
             peer.DetachIncoming(lane, socket);
+        }
+    }
+
+    /// <summary>This thread is the transfer's for as long as it takes (N1): the owner reads the state and sends on it.</summary>
+    private void ServeBulk(Socket socket, Peer peer)
+    {
+        peer.AttachBulk(socket);
+        try
+        {
+            using var connection = new BulkConnection(socket, peer.Target.Id, context.Settings.BulkSilenceLimit);
+            context.Events.Serve(connection);
+        }
+        finally
+        {
+            peer.DetachBulk(socket);
         }
     }
 

@@ -3,7 +3,7 @@ using Loom.Raft.Proposals;
 
 namespace Loom.Raft.Transport;
 
-/// <summary>All connections of a member to its peers (N1, N2): a listener, and per peer a control and a forward lane. Sends drop rather than wait.</summary>
+/// <summary>All connections of a member to its peers (N1, N2): a listener, and per peer a control and a forward lane, and one bulk lane for a snapshot of ours. Sends drop rather than wait.</summary>
 internal sealed class PeerTransport : IDisposable
 {
     private readonly TransportContext context;
@@ -16,6 +16,7 @@ internal sealed class PeerTransport : IDisposable
         MemberId self, IReadOnlyList<PeerTarget> targets, IReadOnlyList<string> listenUrls, IReadOnlyDictionary<string, TimeSpan> testDelays, ulong seed, TransportContext context)
     {
         this.context = context;
+        Bulk = new BulkDialler(context, Find);
         foreach (string url in targets.SelectMany(t => t.Urls)) _ = PeerAddress.Parse(url);
         peers = new Peer[targets.Count];
         for (int i = 0; i < peers.Length; i++)
@@ -33,6 +34,9 @@ internal sealed class PeerTransport : IDisposable
             throw;
         }
     }
+
+    /// <summary>Dials the member that gives a snapshot.</summary>
+    public BulkDialler Bulk { get; }
 
     public void Start()
     {
@@ -60,6 +64,7 @@ internal sealed class PeerTransport : IDisposable
     public void Close()
     {
         foreach (PeerListener listener in listeners) listener.Dispose();
+        Bulk.Close();
         foreach (Peer? peer in peers) peer?.Dispose();
     }
 

@@ -52,6 +52,11 @@ internal sealed class LaneEvents : IPeerEvents
     {
     }
 
+    /// <summary>What is done with a bulk lane that was dialled; nothing: it is closed.</summary>
+    public Action<BulkConnection> OnServe { get; set; } = static _ => { };
+
+    public void Serve(BulkConnection connection) => OnServe(connection);
+
     public void Failed(Exception error) => failure = error;
 }
 

@@ -1,0 +1,55 @@
+namespace Loom.Raft.Snapshots;
+
+/// <summary>
+/// How fast a source sends, all its transfers together (S4): a token bucket whose rate gives way to replication. Time is divided into windows; one in which replication was seen
+/// to suffer halves the rate, down to a quarter of the limit; one without trouble adds a sixteenth of the limit. So a transfer leaves room within two windows, comes
+/// back in about a second, and never starves: a member without a state is a danger, too.
+/// </summary>
+/// <param name="bytesPerSecond">The limit.</param>
+/// <param name="suffers">Whether replication suffers now; asked once per chunk.</param>
+internal sealed class SnapshotPace(long bytesPerSecond, Func<bool> suffers)
+{
+    private const long Second = 1_000_000_000;
+    private const long Window = 50_000_000;
+    private const int Floor = 4;
+    private const int Step = 16;
+
+    // What may go at once after a pause, in time: more would be a burst that the limit is there to prevent.
+    private const long Burst = 10_000_000;
+
+    private readonly object gate = new();
+    private readonly long limit = bytesPerSecond;
+    private long rate = bytesPerSecond;
+    private long paidUntil = long.MinValue / 2;
+    private long windowEnd = long.MinValue / 2;
+    private bool suffered;
+
+    /// <summary>Bytes per second now.</summary>
+    public long Rate
+    {
+        get
+        {
+            lock (gate) return rate;
+        }
+    }
+
+    /// <summary>These bytes were sent: how long (ns) to wait before the next.</summary>
+    public long Spend(long now, long bytes)
+    {
+        bool trouble = suffers();
+        lock (gate)
+        {
+            suffered |= trouble;
+            if (now >= windowEnd) Adapt(now);
+            paidUntil = Math.Max(paidUntil, now - Burst) + (long)((double)bytes * Second / rate);
+            return Math.Max(0, paidUntil - now);
+        }
+    }
+
+    private void Adapt(long now)
+    {
+        rate = suffered ? Math.Max(rate / 2, limit / Floor) : Math.Min(limit, rate + limit / Step);
+        suffered = false;
+        windowEnd = now + Window;
+    }
+}
