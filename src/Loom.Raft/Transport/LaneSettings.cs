@@ -60,6 +60,9 @@ internal sealed record LaneSettings
 internal sealed record PeerTarget(MemberId Id, string Name, string Datacenter, IReadOnlyList<string> Urls)
 {
     public static PeerTarget Of(Member member) => new(member.Id, member.Name, member.Datacenter, member.PeerUrls);
+
+    /// <summary>The same member at the same place.</summary>
+    public bool IsSame(PeerTarget other) => Id == other.Id && Name == other.Name && Datacenter == other.Datacenter && Urls.SequenceEqual(other.Urls);
 }
 
 /// <summary>What the transport tells its owner, on the transport's own threads: receivers block here when the owner's inbox is full, which is the back-pressure TCP passes on.</summary>

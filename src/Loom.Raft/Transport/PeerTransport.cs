@@ -3,12 +3,17 @@ using Loom.Raft.Proposals;
 
 namespace Loom.Raft.Transport;
 
-/// <summary>All connections of a member to its peers (N1, N2): a listener, and per peer a control and a forward lane, and one bulk lane for a snapshot of ours. Sends drop rather than wait.</summary>
+/// <summary>All connections of a member to its peers (N1, N2): a listener, and per peer a control and a forward lane, and one bulk lane for a snapshot of ours. Sends drop rather than wait. Peers come and go with the configuration (E4).</summary>
 internal sealed class PeerTransport : IDisposable
 {
     private readonly TransportContext context;
-    private readonly Peer[] peers;
+    private readonly IReadOnlyDictionary<string, TimeSpan> testDelays;
     private readonly List<PeerListener> listeners = [];
+    private readonly object gate = new();
+    private volatile Peer[] peers = [];
+    private ulong nextSeed;
+    private bool started;
+    private bool closed;
 
     /// <summary>Binds the listening addresses; nothing is accepted or dialled before <see cref="Start"/>.</summary>
     /// <exception cref="RaftException">CannotOpen: an address cannot be used.</exception>
@@ -17,13 +22,10 @@ internal sealed class PeerTransport : IDisposable
     {
         this.context = context;
         Bulk = new BulkDialler(context, Find);
+        this.testDelays = testDelays;
+        nextSeed = seed;
         foreach (string url in targets.SelectMany(t => t.Urls)) _ = PeerAddress.Parse(url);
-        peers = new Peer[targets.Count];
-        for (int i = 0; i < peers.Length; i++)
-        {
-            _ = testDelays.TryGetValue(targets[i].Datacenter, out TimeSpan delay);
-            peers[i] = new Peer(targets[i], context, delay, seed + (ulong)i * 2);
-        }
+        Reconcile(targets);
         try
         {
             foreach (string url in listenUrls) listeners.Add(new PeerListener(PeerAddress.Parse(url), self, context, Find));
@@ -41,7 +43,24 @@ internal sealed class PeerTransport : IDisposable
     public void Start()
     {
         foreach (PeerListener listener in listeners) listener.Start();
-        foreach (Peer peer in peers) peer.Start();
+        lock (gate)
+        {
+            started = !closed;
+            if (started) foreach (Peer peer in peers) peer.Start();
+        }
+    }
+
+    /// <summary>From now on these are the peers: new ones are dialled, who is not among them is hung up on, who stays as it was keeps its connections. Does not wait.</summary>
+    public void Reconcile(IReadOnlyList<PeerTarget> targets)
+    {
+        lock (gate)
+        {
+            if (closed) return;
+            Peer[] before = peers;
+            peers = [.. targets.Select(target => Array.Find(before, peer => peer.Target.IsSame(target)) ?? NewPeer(target))];
+            foreach (Peer gone in before.Except(peers)) gone.Dispose();
+            if (started) foreach (Peer added in peers.Except(before)) added.Start();
+        }
     }
 
     public void Send(Message message) => _ = Find(message.To)?.Lane(LaneKind.Control).Send(message);
@@ -63,16 +82,24 @@ internal sealed class PeerTransport : IDisposable
     /// <summary>Closes the port and breaks every connection, without waiting for the threads. More than once is fine.</summary>
     public void Close()
     {
+        lock (gate) closed = true;
         foreach (PeerListener listener in listeners) listener.Dispose();
         Bulk.Close();
-        foreach (Peer? peer in peers) peer?.Dispose();
+        foreach (Peer peer in peers) peer.Dispose();
     }
 
     public void Dispose()
     {
         Close();
         long until = context.Now() + 500_000_000;
-        foreach (Peer? peer in peers) peer?.Join(until);
+        foreach (Peer peer in peers) peer.Join(until);
+    }
+
+    private Peer NewPeer(PeerTarget target)
+    {
+        _ = testDelays.TryGetValue(target.Datacenter, out TimeSpan delay);
+        nextSeed += 2;
+        return new Peer(target, context, delay, nextSeed);
     }
 
     private Peer? Find(MemberId id)

@@ -117,8 +117,9 @@ internal sealed class SendingLane : IDisposable
                 wasUp = false;
                 Complain($"cannot reach it at {string.Join(", ", peer.Target.Urls)}: {e.Message}");
             }
-            catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
+            catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException or RaftException)
             {
+                // RaftException: an address that a configuration brought cannot be used; that is that peer's trouble alone.
                 if (upSince == 0) Complain(e.Message);
             }
             finally
