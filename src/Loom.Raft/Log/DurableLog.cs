@@ -12,7 +12,8 @@ namespace Loom.Raft.Log;
 /// The durable log (L1 to L7): entries, term and vote, and commit hints in one stream of checksummed records. All members but those said otherwise belong to the loop's thread.
 /// Appends are visible at once and collect in the open batch; <see cref="TakeBatch"/> hands a batch to the log writer's thread, <see cref="Completed"/> takes it back.
 /// Whatever is appended meanwhile forms the next batch: group commit without a timer.
-/// Invariants: BaseIndex &lt;= DurableIndex &lt;= LastIndex; entries that are not flushed are in the tail; a batch holds consecutive entries.
+/// Invariants: DurableIndex &lt;= LastIndex, and BaseIndex &lt;= DurableIndex but for the time from an install to its flush; entries that are not flushed are in the tail;
+/// a batch holds consecutive entries.
 /// </summary>
 internal sealed class DurableLog : IReplicaLog, IDisposable
 {
@@ -36,6 +37,9 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
     private long commitHint;
     private long appliedIndex;
     private long baseSequence;
+
+    // Sequence of the batch with which the log began anew at a snapshot: what was written before it is not part of the log.
+    private long anewSequence;
     private bool disposed;
 
     private DurableLog(
@@ -221,7 +225,7 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         if (waiting.Count == 0)
             CloseBatch();
         taken = waiting.Dequeue();
-        taken.CommitHint = Math.Min(commitHint, LastIndex);
+        taken.CommitHint = HintFor(taken.Sequence);
         PendingBytes -= taken.EntryBytes;
         taken.Take();
         return taken;
@@ -246,15 +250,13 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
             throw new InvalidOperationException($"batch {sequence} is {batch.Stage}, not flushed");
         Note(batch);
         DurableSequence = sequence;
-        int flushed = 0;
-        while (flushed < unflushed.Count && unflushed[flushed].Sequence <= sequence)
-            flushed++;
-        DurableIndex = flushed < unflushed.Count ? unflushed[flushed].First - 1 : LastIndex;
+        if (sequence >= anewSequence)
+            DurableIndex = WrittenBy(sequence);
 #if LOOM_MUTATIONS
         if (Mutations.On("L7-completion-by-index") && batch.Entries.Count > 0)
             DurableIndex = Math.Min(LastIndex, Math.Max(DurableIndex, batch.Entries[^1].Index));
 #endif
-        unflushed.RemoveRange(0, flushed);
+        unflushed.RemoveRange(0, WrittenRuns(sequence));
         batch.Reset(0);
         idle.Push(batch);
         Evict();
@@ -285,7 +287,50 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         if (index <= BaseIndex)
             return;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(index, DurableIndex);
-        long term = terms.TermAt(index);
+        MoveBase(index, terms.TermAt(index));
+    }
+
+    /// <summary>
+    /// The log goes on from a snapshot whose last entry is (index, term) (S3): keeps what follows that entry if the log holds it, else drops everything. Joins the next batch of the log
+    /// writer like an append, so it is durable when <see cref="DurableSequence"/> reaches <see cref="WriteSequence"/>: a crash before brings the former log back, one after it
+    /// brings back this base, its configuration and its cluster time. Until then <see cref="DurableIndex"/> may be below the base.
+    /// </summary>
+    /// <param name="index">Above <see cref="BaseIndex"/>.</param>
+    /// <param name="term">Term of the last entry in the snapshot.</param>
+    /// <param name="configuration">The configuration in force at the index, and the index of its entry (E4).</param>
+    /// <param name="clusterTime">Cluster time of the last entry in the snapshot (T5).</param>
+    public void Install(long index, long term, in ConfigurationAt configuration, long clusterTime)
+    {
+        ThrowIfFailed();
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(index, BaseIndex);
+        bool holds = index <= LastIndex && terms.TermAt(index) == term;
+#if LOOM_MUTATIONS
+        holds |= index <= LastIndex && Mutations.On("S3-install-over-longer-log");
+#endif
+        if (holds)
+        {
+            MoveBase(index, term);
+            return;
+        }
+
+        // A batch holds consecutive entries. What waits of the old log is written and means nothing: its place in the stream is before this record.
+        if (open is { Entries.Count: > 0 })
+            CloseBatch();
+        LogBatch batch = OpenBatch();
+        batch.Add(new LogMark(0, RecordKind.Snapshot, default, index, term,
+            new SnapshotBase(clusterTime, configuration.Index, ConfigurationCodec.Encode(configuration.Configuration))));
+        BaseIndex = LastIndex = index;
+        DurableIndex = Math.Min(DurableIndex, index - 1);
+        baseSequence = anewSequence = batch.Sequence;
+        unflushed.Clear();
+        unflushed.Add((index, batch.Sequence));
+        terms.RestartAt(index, term);
+        tail.RestartAt(index + 1);
+        this.index.Clear(index);
+    }
+
+    private void MoveBase(long index, long term)
+    {
         LogBatch batch = OpenBatch();
         batch.Add(new LogMark(batch.Entries.Count, RecordKind.Base, default, index, term));
         BaseIndex = index;
@@ -359,6 +404,35 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         return open;
     }
 
+    /// <summary>How many of <see cref="unflushed"/> batches up to this one hold.</summary>
+    private int WrittenRuns(long sequence)
+    {
+        int runs = 0;
+        while (runs < unflushed.Count && unflushed[runs].Sequence <= sequence)
+            runs++;
+        return runs;
+    }
+
+    /// <summary>The longest prefix whose entries were last written by this or an earlier batch (L7).</summary>
+    private long WrittenBy(long sequence)
+    {
+        int runs = WrittenRuns(sequence);
+        return runs < unflushed.Count ? unflushed[runs].First - 1 : LastIndex;
+    }
+
+    /// <summary>
+    /// The hint that a batch may carry: it speaks of the log in memory, so it must not come before the entries that it speaks of. A crash between the two would call
+    /// those committed which they supersede.
+    /// </summary>
+    private long HintFor(long sequence)
+    {
+#if LOOM_MUTATIONS
+        if (Mutations.On("L7-hint-before-its-entries"))
+            return Math.Min(commitHint, LastIndex);
+#endif
+        return sequence < anewSequence ? -1 : Math.Min(commitHint, WrittenBy(sequence));
+    }
+
     private void CloseBatch()
     {
         waiting.Enqueue(open!);
@@ -396,7 +470,7 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
             SizeBytes += batch.StartedSegmentBytes;
         }
 
-        if (batch.Entries.Count > 0)
+        if (batch.Entries.Count > 0 && batch.Sequence >= anewSequence)
             index.Add(batch.Entries[0].Index, batch.Entries[^1].Index, batch.WrittenAt.Sequence, batch.WrittenAt.Offset, batch.ChecksumBefore);
     }
 

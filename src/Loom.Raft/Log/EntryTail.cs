@@ -45,6 +45,14 @@ internal sealed class EntryTail(long first)
             First = index;
     }
 
+    /// <summary>Forgets all; goes on at <paramref name="index"/>, which is beyond.</summary>
+    public void RestartAt(long index)
+    {
+        while (Count > 0)
+            DropFirst();
+        First = index;
+    }
+
     public void DropFirst()
     {
         ref Entry entry = ref ring[head];

@@ -3,7 +3,13 @@ using Loom.Raft.Consensus;
 namespace Loom.Raft.Log;
 
 /// <summary>Something in a batch that is not an entry; it stands before the entry at <paramref name="Before"/>.</summary>
-internal readonly record struct LogMark(int Before, RecordKind Kind, HardState HardState, long Index, long Term);
+internal readonly record struct LogMark(int Before, RecordKind Kind, HardState HardState, long Index, long Term, SnapshotBase? Snapshot = null);
+
+/// <summary>What a snapshot's place in the log needs beside index and term (S3): what the entries that never were here would have said.</summary>
+/// <param name="ClusterTime">Cluster time of the last entry in the snapshot (T5).</param>
+/// <param name="ConfigurationIndex">Index of the configuration in force at the snapshot's.</param>
+/// <param name="Configuration">Bytes of ConfigurationCodec.</param>
+internal sealed record SnapshotBase(long ClusterTime, long ConfigurationIndex, byte[] Configuration);
 
 /// <summary>
 /// Everything that one write and one flush make durable. The loop fills it, <see cref="DurableLog.TakeBatch"/> hands it to the log writer, which alone calls

@@ -49,7 +49,7 @@ internal sealed class LogRecovery
 
     public List<SegmentFile> Segments { get; } = [];
 
-    public long LastClusterTime { get; private set; }
+    public long LastClusterTime => State.ClusterTime ?? 0;
 
     /// <summary>Where the proven stream ends, and the checksum of its last record.</summary>
     public LogPosition End { get; private set; }
@@ -129,15 +129,11 @@ internal sealed class LogRecovery
                 case RecordKind.Entry:
                     batch.Add(RecordCodec.ReadEntry(payload));
                     break;
-                case RecordKind.HardState:
-                    batch.Add(new LogMark(batch.Entries.Count, kind, ReadHardState(payload), 0, 0));
+                case RecordKind.HardState or RecordKind.Base or RecordKind.Snapshot:
+                    batch.Add(RecordCodec.ReadMark(kind, payload, batch.Entries.Count));
                     break;
                 case RecordKind.CommitHint:
                     batch.CommitHint = BinaryPrimitives.ReadInt64LittleEndian(payload);
-                    break;
-                case RecordKind.Base:
-                    batch.Add(new LogMark(batch.Entries.Count, kind, default,
-                        BinaryPrimitives.ReadInt64LittleEndian(payload), BinaryPrimitives.ReadInt64LittleEndian(payload.AsSpan(8))));
                     break;
                 default:
                     throw Damage(End.Sequence, End.Offset, "a restatement stands where none can");
@@ -147,9 +143,6 @@ internal sealed class LogRecovery
         batch.Take();
         return batch;
     }
-
-    private static HardState ReadHardState(ReadOnlySpan<byte> payload) =>
-        new(BinaryPrimitives.ReadInt64LittleEndian(payload), new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(payload[8..])));
 
     public static RaftException Foreign(string path, LogIdentity found, LogIdentity expected) => new(RaftErrorCode.CannotOpen,
         $"{path} belongs to member {found.MemberId} of cluster {found.ClusterId:x}, not to member {expected.MemberId} of cluster {expected.ClusterId:x}. "
@@ -185,7 +178,9 @@ internal sealed class LogRecovery
         long baseIndex = State.BaseIndex, missing = available;
         foreach ((RecordKind kind, byte[] payload) in unproven)
         {
-            if (kind == RecordKind.Base)
+            if (kind == RecordKind.Snapshot)
+                baseIndex = missing = BinaryPrimitives.ReadInt64LittleEndian(payload);
+            else if (kind == RecordKind.Base)
                 baseIndex = Math.Max(baseIndex, BinaryPrimitives.ReadInt64LittleEndian(payload));
             else if (kind == RecordKind.Entry)
                 missing = Math.Min(missing, BinaryPrimitives.ReadInt64LittleEndian(payload) - 1);
@@ -320,16 +315,31 @@ internal sealed class LogRecovery
             case RecordKind.Entry:
                 AcceptEntry(RecordCodec.ReadEntry(payload, withBody: false), payload[RecordCodec.EntryHeaderBytes..], sequence, record.Offset);
                 break;
-            case RecordKind.HardState:
-                State.HardState = ReadHardState(payload);
-                break;
             case RecordKind.CommitHint:
                 State.CommitHint = BinaryPrimitives.ReadInt64LittleEndian(payload);
                 break;
+            case RecordKind.HardState or RecordKind.Base or RecordKind.Snapshot:
+                AcceptMark(RecordCodec.ReadMark(record.Kind, payload));
+                break;
+        }
+    }
+
+    private void AcceptMark(in LogMark mark)
+    {
+        switch (mark.Kind)
+        {
+            case RecordKind.HardState:
+                State.HardState = mark.HardState;
+                break;
             case RecordKind.Base:
-                long index = BinaryPrimitives.ReadInt64LittleEndian(payload), term = BinaryPrimitives.ReadInt64LittleEndian(payload[8..]);
-                State.MoveBase(index, term);
-                Terms.MoveBase(index, term);
+                State.MoveBase(mark.Index, mark.Term);
+                Terms.MoveBase(mark.Index, mark.Term);
+                break;
+            default:
+                State.Install(mark.Index, mark.Term, mark.Snapshot!);
+                Terms.RestartAt(mark.Index, mark.Term);
+                Index.Clear(mark.Index);
+                available = mark.Index;
                 break;
         }
     }
@@ -369,8 +379,7 @@ internal sealed class LogRecovery
         available = Math.Min(available, entry.Index - 1);
         Terms.CutFrom(entry.Index);
         Terms.Append(entry.Index, entry.Term);
-        State.Append(entry.Index, entry.Kind, body);
-        LastClusterTime = entry.ClusterTime;
+        State.Append(entry.Index, entry.Kind, entry.ClusterTime, body);
     }
 
     private static bool MustBeWhole(LogPosition end, LogPosition flushed)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using Loom.Raft.Consensus;
 #if LOOM_MUTATIONS
 using Loom.Raft.Diagnostics;
@@ -178,8 +179,8 @@ internal sealed class LogWriter : IDisposable
     private long BatchBytes(LogBatch batch)
     {
         long bytes = RecordCodec.BatchRecordBytes + batch.EntryBytes;
-        foreach (LogMark mark in batch.Marks)
-            bytes += mark.Kind == RecordKind.HardState ? RecordCodec.HardStateRecordBytes : RecordCodec.BaseRecordBytes;
+        foreach (ref readonly LogMark mark in CollectionsMarshal.AsSpan(batch.Marks))
+            bytes += RecordCodec.SizeOf(in mark);
         if (batch.CommitHint > state.CommitHint)
             bytes += RecordCodec.CommitHintRecordBytes;
 #if LOOM_MUTATIONS
@@ -249,7 +250,7 @@ internal sealed class LogWriter : IDisposable
         bool hint = batch.CommitHint > state.CommitHint;
         EncodeHead(bytes, batch.Entries.Count + batch.Marks.Count + (hint ? 1 : 0));
         int mark = 0;
-        ReadOnlySpan<Entry> entries = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(batch.Entries);
+        ReadOnlySpan<Entry> entries = CollectionsMarshal.AsSpan(batch.Entries);
 #if LOOM_MUTATIONS
         if (Mutations.On("L8-entries-before-their-term"))
             mark = -batch.Marks.Count;
@@ -286,28 +287,26 @@ internal sealed class LogWriter : IDisposable
         Span<byte> record = buffer.Take(RecordCodec.EntryOverheadBytes + entry.Body.Length);
         RecordCodec.WriteEntry(record[RecordCodec.HeadBytes..], in entry);
         checksum = RecordCodec.Seal(record, RecordKind.Entry, checksum);
-        state.Append(entry.Index, entry.Kind, entry.Body.Span);
+        state.Append(in entry);
     }
 
     private void EncodeMark(LogMark mark)
     {
-        Span<byte> record;
-        if (mark.Kind == RecordKind.HardState)
-        {
-            record = buffer.Take(RecordCodec.HardStateRecordBytes);
-            BinaryPrimitives.WriteInt64LittleEndian(record[RecordCodec.HeadBytes..], mark.HardState.Term);
-            BinaryPrimitives.WriteUInt64LittleEndian(record[(RecordCodec.HeadBytes + 8)..], mark.HardState.Vote.Value);
-            state.HardState = mark.HardState;
-        }
-        else
-        {
-            record = buffer.Take(RecordCodec.BaseRecordBytes);
-            BinaryPrimitives.WriteInt64LittleEndian(record[RecordCodec.HeadBytes..], mark.Index);
-            BinaryPrimitives.WriteInt64LittleEndian(record[(RecordCodec.HeadBytes + 8)..], mark.Term);
-            state.MoveBase(mark.Index, mark.Term);
-        }
-
+        Span<byte> record = buffer.Take(RecordCodec.SizeOf(in mark));
+        RecordCodec.WriteMark(record[RecordCodec.HeadBytes..], in mark);
         checksum = RecordCodec.Seal(record, mark.Kind, checksum);
+        switch (mark.Kind)
+        {
+            case RecordKind.HardState:
+                state.HardState = mark.HardState;
+                break;
+            case RecordKind.Base:
+                state.MoveBase(mark.Index, mark.Term);
+                break;
+            default:
+                state.Install(mark.Index, mark.Term, mark.Snapshot!);
+                break;
+        }
     }
 
     private void EndBatch(int start, long bytes)

@@ -21,6 +21,9 @@ internal enum RecordKind : byte
 
     /// <summary>The snapshot base moved: entries up to it are no longer part of the log.</summary>
     Base = 7,
+
+    /// <summary>The log begins anew at a snapshot (S3): nothing that stands before this record is part of it any more.</summary>
+    Snapshot = 8,
 }
 
 /// <summary>
@@ -28,12 +31,13 @@ internal enum RecordKind : byte
 /// it in the segment, of the first one with the header's (L2): a record is valid only at the end of its own chain. All integers are little-endian.
 /// <code>
 /// Batch          u64 vouched segment | u64 vouched offset | u32 bytes, padding included | u32 records that follow | u32 head checksum      (L3, L4)
-/// Restatement    i64 base index | i64 base term | i64 last index | i64 commit hint | i64 term | u64 vote | u32 configurations
+/// Restatement    i64 base index | i64 base term | i64 last index | i64 commit hint | i64 term | u64 vote | u32 configurations | i64 cluster time of the last index (not in format 1)
 /// Configuration  i64 index | bytes of ConfigurationCodec
 /// HardState      i64 term | u64 vote
 /// Entry          i64 index | i64 term | i64 cluster time | u8 kind | body
 /// CommitHint     i64 index
 /// Base           i64 index | i64 term
+/// Snapshot       i64 index | i64 term | i64 cluster time | i64 index of the configuration in force there | bytes of ConfigurationCodec
 /// </code>
 /// The head checksum (seeded with the header's, over the batch's offset and its fields) can be verified without the chain: behind a broken record it still proves what was flushed.
 /// </summary>
@@ -42,12 +46,14 @@ internal static class RecordCodec
     public const int HeadBytes = 9;
     public const int BatchPayloadBytes = 28;
     public const int BatchRecordBytes = HeadBytes + BatchPayloadBytes;
-    public const int RestatementPayloadBytes = 52;
+    public const int RestatementPayloadBytes = 60;
+    public const int LeastRestatementPayloadBytes = 52;
     public const int EntryHeaderBytes = 25;
     public const int EntryOverheadBytes = HeadBytes + EntryHeaderBytes;
     public const int HardStateRecordBytes = HeadBytes + 16;
     public const int CommitHintRecordBytes = HeadBytes + 8;
     public const int BaseRecordBytes = HeadBytes + 16;
+    public const int SnapshotHeaderBytes = 32;
 
     /// <summary>No payload is larger: a longer length is damage, and never a reason to allocate.</summary>
     public const int MaxPayloadBytes = 256 * 1024 * 1024;
@@ -72,6 +78,46 @@ internal static class RecordCodec
             chain = 0;
 #endif
         return Crc32C.Continue(chain, record[4..]);
+    }
+
+    /// <summary>Bytes of a mark's record.</summary>
+    public static int SizeOf(in LogMark mark) => mark.Kind switch
+    {
+        RecordKind.HardState => HardStateRecordBytes,
+        RecordKind.Base => BaseRecordBytes,
+        _ => HeadBytes + SnapshotHeaderBytes + mark.Snapshot!.Configuration.Length,
+    };
+
+    public static void WriteMark(Span<byte> payload, in LogMark mark)
+    {
+        if (mark.Kind == RecordKind.HardState)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(payload, mark.HardState.Term);
+            BinaryPrimitives.WriteUInt64LittleEndian(payload[8..], mark.HardState.Vote.Value);
+            return;
+        }
+
+        BinaryPrimitives.WriteInt64LittleEndian(payload, mark.Index);
+        BinaryPrimitives.WriteInt64LittleEndian(payload[8..], mark.Term);
+        if (mark.Snapshot is { } snapshot)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(payload[16..], snapshot.ClusterTime);
+            BinaryPrimitives.WriteInt64LittleEndian(payload[24..], snapshot.ConfigurationIndex);
+            snapshot.Configuration.CopyTo(payload[SnapshotHeaderBytes..]);
+        }
+    }
+
+    /// <summary>The mark of a HardState, Base or Snapshot record.</summary>
+    public static LogMark ReadMark(RecordKind kind, ReadOnlySpan<byte> payload, int before = 0)
+    {
+        long first = BinaryPrimitives.ReadInt64LittleEndian(payload);
+        return kind switch
+        {
+            RecordKind.HardState => new LogMark(before, kind, new HardState(first, new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(payload[8..]))), 0, 0),
+            RecordKind.Base => new LogMark(before, kind, default, first, BinaryPrimitives.ReadInt64LittleEndian(payload[8..])),
+            _ => new LogMark(before, kind, default, first, BinaryPrimitives.ReadInt64LittleEndian(payload[8..]), new SnapshotBase(
+                BinaryPrimitives.ReadInt64LittleEndian(payload[16..]), BinaryPrimitives.ReadInt64LittleEndian(payload[24..]), payload[SnapshotHeaderBytes..].ToArray())),
+        };
     }
 
     public static void WriteEntry(Span<byte> payload, in Entry entry)

@@ -11,6 +11,6 @@ internal readonly record struct LogIdentity(ulong ClusterId, MemberId MemberId);
 /// <param name="HardState">Newest term and vote.</param>
 /// <param name="CommitHint">How far it was known to be committed, at most the last index. A hint: it may be old.</param>
 /// <param name="Configurations">Ascending, from the one in force at the base to the newest in the log (L6); never empty.</param>
-/// <param name="LastClusterTime">Cluster time of the last entry, 0 in an empty log.</param>
+/// <param name="LastClusterTime">Cluster time at the last index: of its entry, or of the base when the log holds none (T5).</param>
 internal sealed record RecoveredLog(
     DurableLog Log, HardState HardState, long CommitHint, IReadOnlyList<ConfigurationAt> Configurations, long LastClusterTime);

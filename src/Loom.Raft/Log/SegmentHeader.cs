@@ -8,16 +8,18 @@ namespace Loom.Raft.Log;
 /// <summary>
 /// The first block of a segment (L2). Its checksum, which covers the salt, seeds the chain of the records that follow.
 /// <code>
-///  0 u32 magic "LMSG" | 4 u16 format = 1 | 6 u16 zero | 8 u64 cluster id | 16 u64 member id | 24 u64 sequence | 32 u64 salt
+///  0 u32 magic "LMSG" | 4 u16 format = 2 | 6 u16 zero | 8 u64 cluster id | 16 u64 member id | 24 u64 sequence | 32 u64 salt
 /// 40 u64 end of the records in the segment before | 48 u32 checksum of the last record there | 52 u32 CRC-32C of bytes 0 to 51 | zeros to 4096
 /// </code>
+/// Format 1 knew neither Snapshot records nor the cluster time of a restatement; it is read, and every open goes on in a segment of this format.
 /// The link to the segment before (bytes 40 to 51) tells a later open where that one's records end, though its last batch may have been torn and cut.
 /// </summary>
 internal readonly record struct SegmentHeader(LogIdentity Identity, long Sequence, ulong Salt, long PreviousEnd, uint PreviousChecksum)
 {
     public const int BlockBytes = 4096;
     private const uint Magic = 0x47534D4C; // "LMSG"
-    private const ushort Format = 1;
+    private const ushort Format = 2;
+    private const ushort OldestFormat = 1;
     private const int CheckedBytes = 52;
 
     public static string FileName(long sequence) => $"{sequence:x16}.log";
@@ -55,10 +57,10 @@ internal readonly record struct SegmentHeader(LogIdentity Identity, long Sequenc
         if (checksum != Crc32C.Continue(0, block[..CheckedBytes]) || block[(CheckedBytes + 4)..BlockBytes].ContainsAnyExcept((byte)0))
             return false;
         ushort format = BinaryPrimitives.ReadUInt16LittleEndian(block[4..]);
-        if (format != Format)
+        if (format is < OldestFormat or > Format)
         {
             throw new RaftException(RaftErrorCode.CannotOpen,
-                $"{path} has format {format}; this version of Loom knows {Format}. Start the version of Loom that wrote it.");
+                $"{path} has format {format}; this version of Loom knows {OldestFormat} to {Format}. Start the version of Loom that wrote it.");
         }
 
         header = new SegmentHeader(

@@ -51,6 +51,13 @@ internal sealed class SegmentIndex(int strideBytes)
             places.RemoveRange(0, at);
     }
 
+    /// <summary>The log begins anew behind <paramref name="baseIndex"/>.</summary>
+    public void Clear(long baseIndex)
+    {
+        places.Clear();
+        streamLast = baseIndex;
+    }
+
     private int PlaceOf(long index)
     {
         int low = 0, high = places.Count;

@@ -87,7 +87,7 @@ internal sealed class SegmentScan
         int at = (int)(End - windowStart);
         int length = BinaryPrimitives.ReadInt32LittleEndian(window.AsSpan(at + 4));
         var kind = (RecordKind)window[at + 8];
-        if ((uint)length > RecordCodec.MaxPayloadBytes || kind is < RecordKind.Batch or > RecordKind.Base || (required is { } only && kind != only)
+        if ((uint)length > RecordCodec.MaxPayloadBytes || kind is < RecordKind.Batch or > RecordKind.Snapshot || (required is { } only && kind != only)
             || (required is null && kind == RecordKind.Batch) || length < LeastPayloadBytes(kind) || !Fill(RecordCodec.HeadBytes + length))
             return false;
         at = (int)(End - windowStart);
@@ -104,8 +104,9 @@ internal sealed class SegmentScan
     private static int LeastPayloadBytes(RecordKind kind) => kind switch
     {
         RecordKind.Batch => RecordCodec.BatchPayloadBytes,
-        RecordKind.Restatement => RecordCodec.RestatementPayloadBytes,
+        RecordKind.Restatement => RecordCodec.LeastRestatementPayloadBytes,
         RecordKind.Entry => RecordCodec.EntryHeaderBytes,
+        RecordKind.Snapshot => RecordCodec.SnapshotHeaderBytes,
         RecordKind.Configuration or RecordKind.CommitHint => 8,
         _ => 16,
     };

@@ -20,6 +20,7 @@ internal sealed class StreamState
     {
         BaseIndex = LastIndex = baseIndex;
         BaseTerm = baseTerm;
+        ClusterTime = 0;
     }
 
     private StreamState(List<(long, byte[])> configurations) => this.configurations = configurations;
@@ -34,12 +35,18 @@ internal sealed class StreamState
 
     public long CommitHint { get; set; }
 
+    /// <summary>Cluster time at the last index (T5): of its entry, or of the snapshot that the log begins with. Null in a restatement of format 1, which does not say it.</summary>
+    public long? ClusterTime { get; private set; }
+
     /// <summary>Ascending, from the one in force at the base to the newest: truncation may bring back any of them.</summary>
     public IReadOnlyList<(long Index, byte[] Bytes)> Configurations => configurations;
 
-    public void Append(long index, EntryKind kind, ReadOnlySpan<byte> body)
+    public void Append(in Entry entry) => Append(entry.Index, entry.Kind, entry.ClusterTime, entry.Body.Span);
+
+    public void Append(long index, EntryKind kind, long clusterTime, ReadOnlySpan<byte> body)
     {
         LastIndex = index;
+        ClusterTime = clusterTime;
         while (configurations.Count > 1 && configurations[^1].Index >= index)
             configurations.RemoveAt(configurations.Count - 1);
         if (kind == EntryKind.Configuration)
@@ -55,6 +62,23 @@ internal sealed class StreamState
             configurations.RemoveAt(0);
     }
 
+    /// <summary>The log begins anew at a snapshot.</summary>
+    public void Install(long index, long term, SnapshotBase snapshot)
+    {
+        BaseIndex = LastIndex = index;
+        BaseTerm = term;
+        ClusterTime = snapshot.ClusterTime;
+#if LOOM_MUTATIONS
+        if (Mutations.On("S3-base-without-configuration"))
+        {
+            configurations.RemoveRange(1, configurations.Count - 1);
+            return;
+        }
+#endif
+        configurations.Clear();
+        configurations.Add((snapshot.ConfigurationIndex, snapshot.Configuration));
+    }
+
     public StreamState Copy() => new([.. configurations])
     {
         BaseIndex = BaseIndex,
@@ -62,6 +86,7 @@ internal sealed class StreamState
         LastIndex = LastIndex,
         HardState = HardState,
         CommitHint = CommitHint,
+        ClusterTime = ClusterTime,
     };
 
     public IReadOnlyList<ConfigurationAt> DecodeConfigurations() =>
@@ -71,11 +96,11 @@ internal sealed class StreamState
     {
 #if LOOM_MUTATIONS
         // These mutations are about what a wrong restatement does, not about its being noticed.
-        if (Mutations.Active is "L6-forget-vote-on-recycle" or "L6-forget-configuration")
+        if (Mutations.Active is "L6-forget-vote-on-recycle" or "L6-forget-configuration" or "L6-forget-cluster-time")
             return true;
 #endif
         return BaseIndex == other.BaseIndex && BaseTerm == other.BaseTerm && LastIndex == other.LastIndex && HardState == other.HardState
-            && CommitHint == other.CommitHint && configurations.Count == other.configurations.Count
+            && CommitHint == other.CommitHint && (ClusterTime ?? other.ClusterTime ?? 0) == (other.ClusterTime ?? 0) && configurations.Count == other.configurations.Count
             && configurations.Zip(other.configurations).All(pair => pair.First.Index == pair.Second.Index && pair.First.Bytes.AsSpan().SequenceEqual(pair.Second.Bytes));
     }
 
@@ -106,6 +131,12 @@ internal sealed class StreamState
         BinaryPrimitives.WriteInt64LittleEndian(payload[32..], state.Term);
         BinaryPrimitives.WriteUInt64LittleEndian(payload[40..], state.Vote.Value);
         BinaryPrimitives.WriteInt32LittleEndian(payload[48..], Restated.Count());
+        long time = ClusterTime ?? 0;
+#if LOOM_MUTATIONS
+        if (Mutations.On("L6-forget-cluster-time"))
+            time = 0;
+#endif
+        BinaryPrimitives.WriteInt64LittleEndian(payload[52..], time);
     }
 
     /// <summary>A restatement without its configurations, which follow in records of their own and are added by <see cref="AddRestated"/>.</summary>
@@ -119,6 +150,7 @@ internal sealed class StreamState
             LastIndex = BinaryPrimitives.ReadInt64LittleEndian(payload[16..]),
             CommitHint = BinaryPrimitives.ReadInt64LittleEndian(payload[24..]),
             HardState = new HardState(BinaryPrimitives.ReadInt64LittleEndian(payload[32..]), new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(payload[40..]))),
+            ClusterTime = payload.Length < RecordCodec.RestatementPayloadBytes ? null : BinaryPrimitives.ReadInt64LittleEndian(payload[52..]),
         };
     }
 

@@ -22,6 +22,13 @@ internal sealed class TermRuns
             runs.RemoveAt(runs.Count - 1);
     }
 
+    /// <summary>The log begins anew at a snapshot.</summary>
+    public void RestartAt(long index, long term)
+    {
+        runs.Clear();
+        runs.Add((index, term));
+    }
+
     public void MoveBase(long index, long term)
     {
         int run = RunOf(index);

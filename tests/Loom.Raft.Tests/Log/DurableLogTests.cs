@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using CsCheck;
 using Loom.Raft.Consensus;
 using Loom.Raft.Log;
@@ -95,6 +96,27 @@ internal sealed class DurableLogTests
         Assert.That(log.DurableIndex, Is.EqualTo(3));
     }
 
+    /// <summary>The hint is of the log in memory; a batch that was emptied by a conflict does not bring what makes it true.</summary>
+    [Test]
+    public void A_commit_hint_never_comes_before_the_entries_that_it_speaks_of()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        for (int i = 1; i <= 16; i++)
+            log.Append([Make(i, size: 1000)]);
+        LogBatch first = log.TakeBatch()!;
+        first.Write();
+        first.Flush();
+        log.Append([Make(5, term: 2), Make(6, term: 2)]);
+        log.SaveCommitHint(6);
+        log.Completed(first.Sequence, null);
+        Assert.That(log.DurableIndex, Is.EqualTo(4));
+        Write(log);
+        disk.PowerCut();
+        RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, 2, Small);
+        Assert.That((opened.Log.LastIndex, opened.Log.TermAt(6), opened.CommitHint), Is.EqualTo((8L, 1L, 4L)), "entries 5 and 6 of term 1 were never committed");
+    }
+
     [Test]
     public void Entries_that_left_memory_are_read_back()
     {
@@ -168,6 +190,187 @@ internal sealed class DurableLogTests
             Assert.That(opened.HardState, Is.EqualTo(new HardState(3, new MemberId(0xB2))));
             Assert.That(opened.Configurations.Single().Configuration.Goal, Is.EqualTo(PlacementGoal.TwoDatacenters));
         });
+    }
+
+    [Test]
+    public void A_log_goes_on_from_a_snapshot_that_it_does_not_hold()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        log.Append([Make(1), new Entry(2, 1, EntryKind.Configuration, 20, ConfigurationCodec.Encode(Initial)), .. Enumerable.Range(3, 40).Select(i => Make(i, size: 900))]);
+        Drain(log);
+        log.Append([Make(43)]);
+
+        var installed = new ConfigurationAt(17, Initial with { Goal = PlacementGoal.TwoDatacenters });
+        log.Install(30, 5, installed, 777);
+        Assert.Multiple(() =>
+        {
+            Assert.That((log.BaseIndex, log.LastIndex, log.TermAt(30)), Is.EqualTo((30L, 30L, 5L)));
+            Assert.That(log.DurableIndex, Is.LessThan(30), "a crash now would bring the old entry 30 back");
+            Assert.That(log.WriteSequence, Is.GreaterThan(log.DurableSequence + 1), "what waited before it does not share its batch");
+        });
+        log.Append([Make(31, term: 6)]);
+        Write(log);
+        Assert.That(log.DurableIndex, Is.LessThan(30), "the batch before it");
+        Write(log);
+        Assert.That((log.DurableSequence, log.DurableIndex), Is.EqualTo((log.WriteSequence, 31L)));
+        Assert.That(log.Read(31, 31, 0).Single().Term, Is.EqualTo(6));
+        Assert.That(() => log.Read(30, 31, 0), Throws.InstanceOf<ArgumentOutOfRangeException>());
+
+        for (int i = 32; i <= 60; i++)
+        {
+            log.Append([Make(i, term: 6, size: 900)]);
+            Write(log);
+        }
+
+        while (log.PrepareAhead())
+        {
+        }
+
+        disk.PowerCut();
+        RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, 2, Small);
+        Assert.That(disk.ListFiles(Directory), Does.Not.Contain("0000000000000002.log"), "the old entries are gone");
+        Assert.That((opened.Log.BaseIndex, opened.Log.LastIndex, opened.Log.TermAt(30)), Is.EqualTo((30L, 60L, 5L)));
+        Assert.That(opened.Configurations.Single().Index, Is.EqualTo(17));
+        Assert.That(opened.Configurations[0].Configuration.Goal, Is.EqualTo(PlacementGoal.TwoDatacenters));
+        Assert.That(opened.LastClusterTime, Is.EqualTo(600));
+    }
+
+    /// <summary>Cluster time comes from the last entry; here none is left, and the next leader's time must not begin again at zero (T5).</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void A_log_without_entries_knows_its_cluster_time_and_configuration(bool installed)
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        log.Append([new Entry(1, 1, EntryKind.Configuration, 10, ConfigurationCodec.Encode(Initial with { Goal = PlacementGoal.TwoDatacenters })), Make(2)]);
+        Drain(log);
+        if (installed)
+            log.Install(2, 3, new ConfigurationAt(1, Initial with { Goal = PlacementGoal.TwoDatacenters }), 20);
+        else
+            log.TruncateBelow(2);
+        for (ulong life = 2; life < 6; life++)
+        {
+            Drain(log);
+            log.SaveHardState(new HardState((long)life + 1, default));
+            Drain(log);
+            while (log.PrepareAhead())
+            {
+            }
+
+            disk.PowerCut();
+            RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, life, Small);
+            log = opened.Log;
+            Assert.That((log.BaseIndex, log.LastIndex, log.DurableIndex, log.TermAt(2)), Is.EqualTo((2L, 2L, 2L, installed ? 3L : 1L)));
+            Assert.That(opened.LastClusterTime, Is.EqualTo(20));
+            Assert.That(opened.Configurations.Single().Index, Is.EqualTo(1));
+            Assert.That(opened.Configurations[0].Configuration.Goal, Is.EqualTo(PlacementGoal.TwoDatacenters));
+        }
+    }
+
+    [Test]
+    public void A_log_keeps_what_follows_a_snapshot_that_it_holds()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        log.Append([Make(1), Make(2)]);
+        Drain(log);
+        log.Append([Make(3), Make(4), Make(5)]);
+        log.Install(4, 1, new ConfigurationAt(0, Initial), 40);
+        Assert.That((log.BaseIndex, log.LastIndex, log.DurableIndex), Is.EqualTo((4L, 5L, 2L)), "the entry 4 itself is not flushed");
+        Drain(log);
+        Assert.That(log.DurableIndex, Is.EqualTo(5));
+        disk.PowerCut();
+        RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, 2, Small);
+        Assert.That((opened.Log.BaseIndex, opened.Log.LastIndex, opened.LastClusterTime), Is.EqualTo((4L, 5L, 50L)));
+        Assert.That(opened.Log.Read(5, 5, 0).Single().Index, Is.EqualTo(5));
+    }
+
+    /// <summary>Stops the machine inside of every file operation from an install to the freeing of the old segments, by a kill and by a power cut.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void A_crash_at_any_operation_of_an_install_leaves_the_former_log_or_the_snapshot(bool powerCut)
+    {
+        bool former = false, anew = false, crashed = true;
+        for (int operations = 0; crashed; operations++)
+        {
+            var disk = new SimulatedDisk((ulong)operations);
+            DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+            log.Append([.. Enumerable.Range(1, 60).Select(i => Make(i, size: 900))]);
+            Drain(log);
+            log.Append([Make(61)]);
+            disk.CrashAfter(operations);
+            try
+            {
+                log.Install(40, 3, new ConfigurationAt(17, Initial with { Goal = PlacementGoal.TwoDatacenters }), 777);
+                log.SaveCommitHint(40);
+                for (int i = 41; i <= 60; i++)
+                {
+                    Drain(log);
+                    while (log.PrepareAhead())
+                    {
+                    }
+
+                    log.Append([Make(i, term: 3, size: 900)]);
+                }
+
+                crashed = false;
+            }
+            catch (SimulatedCrashException)
+            {
+            }
+
+            for (ulong life = 2; life < 4; life++)
+            {
+                if (powerCut)
+                    disk.PowerCut();
+                else
+                    disk.Kill();
+                RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, life, Small);
+                bool old = opened.Log.BaseIndex == 0;
+                Assert.That(old ? opened.Log.LastIndex is 60 or 61 : opened.Log.BaseIndex == 40, $"crash after {operations} operations: {opened.Log.BaseIndex} to {opened.Log.LastIndex}");
+                Assert.That(opened.Configurations.Single().Index, Is.EqualTo(old ? 0 : 17));
+                Assert.That(opened.CommitHint, old ? Is.Zero : Is.LessThanOrEqualTo(40));
+                Assert.That(opened.LastClusterTime, Is.EqualTo(!old && opened.Log.LastIndex == 40 ? 777 : opened.Log.LastIndex * 10));
+                (former, anew) = (former | old, anew | !old);
+                opened.Log.Dispose();
+            }
+        }
+
+        Assert.That(former && anew, "both were seen");
+    }
+
+    /// <summary>Segments written before there were snapshots (Formats/segments-1.zip): 40 entries, a vote in term 3, a configuration at 1.</summary>
+    [Test]
+    public void A_log_of_format_1_is_read_and_goes_on_in_the_present_format()
+    {
+        var disk = new SimulatedDisk(1);
+        disk.CreateDirectory(Directory);
+        using (ZipArchive zip = ZipFile.OpenRead(Path.Combine(TestContext.CurrentContext.TestDirectory, "Log", "Formats", "segments-1.zip")))
+        {
+            foreach (ZipArchiveEntry entry in zip.Entries)
+            {
+                using IFile file = disk.Open($"{Directory}/{entry.Name}", create: true);
+                using var bytes = new MemoryStream();
+                using Stream stream = entry.Open();
+                stream.CopyTo(bytes);
+                file.Write(0, bytes.ToArray());
+                file.Flush();
+            }
+        }
+
+        disk.FlushDirectory(Directory);
+        for (ulong life = 1; life <= 3; life++)
+        {
+            RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, life, Small);
+            long last = 39 + (long)life;
+            Assert.That((opened.Log.LastIndex, opened.HardState, opened.LastClusterTime), Is.EqualTo((last, new HardState(3, new MemberId(0xB2)), last * 10)));
+            Assert.That(opened.Configurations.Select(c => c.Index), Is.EqualTo(new long[] { 0, 1 }));
+            Assert.That(opened.Log.Read(1, 40, long.MaxValue / 2).Select(e => (int)e.Body.Span[0]).Skip(1), Is.EqualTo(Enumerable.Range(2, 39)));
+            opened.Log.Append([Make(last + 1, term: 3)]);
+            Drain(opened.Log);
+            opened.Log.Dispose();
+        }
     }
 
     [Test]

@@ -17,9 +17,9 @@ internal sealed class LogDamageTests
         PlacementGoal.Majority, [new Member(new MemberId(0xA1), 7, "a", "east", MemberRole.Voter, ["http://127.0.0.1:2380"], [])], []);
 
     [Test]
-    public void No_flipped_bit_changes_what_is_read()
+    public void No_flipped_bit_changes_what_is_read([Values] bool fromSnapshot)
     {
-        SimulatedDisk disk = Flushed(out List<Entry> entries);
+        SimulatedDisk disk = Flushed(out List<Entry> entries, fromSnapshot);
         int refused = 0;
         foreach (string name in disk.ListFiles(Directory))
         {
@@ -215,13 +215,23 @@ internal sealed class LogDamageTests
         Assert.That(DurableLog.Open(disk, Directory, Identity, 3, Small).Log.LastIndex, Is.EqualTo(reported).And.EqualTo(2));
     }
 
-    /// <summary>A small log in two segments, the last batch flushed and reported, killed without being closed.</summary>
-    private static SimulatedDisk Flushed(out List<Entry> entries)
+    /// <summary>A small log in two segments, the last batch flushed and reported, killed without being closed; on request it goes on from a snapshot at entry 10.</summary>
+    private static SimulatedDisk Flushed(out List<Entry> entries, bool fromSnapshot = false)
     {
         var disk = new SimulatedDisk(1);
         DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
         log.SaveHardState(new HardState(1, new MemberId(0xA1)));
-        entries = [Make(1), Make(2), Make(3)];
+        long first = 1;
+        if (fromSnapshot)
+        {
+            log.Append([Make(1)]);
+            Drain(log);
+            log.Install(10, 1, new ConfigurationAt(7, Initial), 100);
+            Drain(log);
+            first = 11;
+        }
+
+        entries = [Make(first), Make(first + 1), Make(first + 2)];
         log.Append([entries[0]]);
         Drain(log);
         log.Append([entries[1], entries[2]]);
@@ -237,8 +247,9 @@ internal sealed class LogDamageTests
         {
             RecoveredLog opened = DurableLog.Open(disk, Directory, Identity, 3, Small);
             using DurableLog log = opened.Log;
-            Assert.That((log.LastIndex, opened.HardState), Is.EqualTo(((long)entries.Count, new HardState(1, new MemberId(0xA1)))), where);
-            IReadOnlyList<Entry> read = log.Read(1, entries.Count, 1000);
+            Assert.That((log.LastIndex, opened.HardState), Is.EqualTo((entries[^1].Index, new HardState(1, new MemberId(0xA1)))), where);
+            Assert.That(opened.Configurations.Single().Index, Is.EqualTo(log.BaseIndex == 0 ? 0 : 7));
+            IReadOnlyList<Entry> read = log.Read(entries[0].Index, entries[^1].Index, 1000);
             for (int i = 0; i < entries.Count; i++)
                 Assert.That(read[i].Body.Span.SequenceEqual(entries[i].Body.Span) && read[i] == (entries[i] with { Body = read[i].Body }), where);
             return true;

@@ -33,6 +33,10 @@ internal sealed class LogModel
     private ModelState flushed;
     private readonly List<Action<ModelState>> inFlight = [];
 
+    // What is known to be committed, as far as it is in the log: it is never overwritten, and a hint speaks of nothing else.
+    private readonly SortedDictionary<long, Entry> committed = [];
+    private long commit;
+
     public LogModel(ulong seed)
     {
         this.seed = random = seed;
@@ -54,6 +58,9 @@ internal sealed class LogModel
     public int Crashes { get; private set; }
 
     public int Recycled { get; private set; }
+
+    /// <summary>Snapshots that took the place of the whole log.</summary>
+    public int Installed { get; private set; }
 
     /// <summary>Runs a life of this many steps. Throws what went wrong.</summary>
     public void Run(int steps)
@@ -81,15 +88,15 @@ internal sealed class LogModel
                 Append(memory.Last + 1);
                 break;
             case < 14:
-                if (memory.Last > memory.Base)
-                    Append(memory.Base + 1 + (long)Below((ulong)Math.Min(memory.Last - memory.Base, 12)) + Math.Max(0, memory.Last - memory.Base - 12));
+                if (memory.Last > commit)
+                    Append(commit + 1 + (long)Below((ulong)Math.Min(memory.Last - commit, 12)) + Math.Max(0, memory.Last - commit - 12));
                 break;
             case < 16:
                 memory.HardState = new HardState(memory.HardState.Term + (long)Below(2), new MemberId(Below(4)));
                 log.SaveHardState(memory.HardState);
                 break;
             case < 17:
-                log.SaveCommitHint(log.DurableIndex);
+                Commit(commit + (long)Below((ulong)(memory.Last - commit + 1)));
                 break;
             case < 29:
                 Advance();
@@ -103,8 +110,11 @@ internal sealed class LogModel
             case < 35:
                 log.AdvanceApplied(log.DurableIndex);
                 break;
-            case < 37:
+            case < 36:
                 Truncate();
+                break;
+            case < 37:
+                Install();
                 break;
             case < 38:
                 CheckDamage();
@@ -133,6 +143,14 @@ internal sealed class LogModel
             memory.Append(entry);
         Expect(log.LastIndex == memory.Last, $"last index {log.LastIndex}, not {memory.Last}");
         Expect(log.DurableIndex < first, "an entry that was just written is called durable");
+    }
+
+    private void Commit(long index)
+    {
+        for (long i = Math.Max(commit, memory.Base) + 1; i <= index; i++)
+            committed[i] = memory[i];
+        commit = Math.Max(commit, index);
+        log.SaveCommitHint(index);
     }
 
     /// <summary>One step of the writer: take, write, flush and complete.</summary>
@@ -168,7 +186,10 @@ internal sealed class LogModel
             record(flushed);
         inFlight.Clear();
         long durable = flushed.CommonPrefix(memory);
-        Expect(log.DurableIndex == durable, $"after batch {sequence} the log calls {log.DurableIndex} durable, but the flushed stream agrees up to {durable}");
+        if (durable < memory.Base)
+            Expect(log.DurableIndex < memory.Base, $"the log calls {log.DurableIndex} durable, but the snapshot that it goes on from, at {memory.Base}, is not flushed");
+        else
+            Expect(log.DurableIndex == durable, $"after batch {sequence} the log calls {log.DurableIndex} durable, but the flushed stream agrees up to {durable}");
     }
 
     /// <summary>What the batch is about to put into the stream, in the order of the rule (L8): a term before the entries that follow it.</summary>
@@ -180,7 +201,12 @@ internal sealed class LogModel
             for (; mark < taken.Marks.Count && taken.Marks[mark].Before <= i; mark++)
             {
                 LogMark found = taken.Marks[mark];
-                inFlight.Add(found.Kind == RecordKind.HardState ? s => s.HardState = found.HardState : s => s.MoveBase(found.Index));
+                inFlight.Add(found.Kind switch
+                {
+                    RecordKind.HardState => s => s.HardState = found.HardState,
+                    RecordKind.Base => s => s.MoveBase(found.Index),
+                    _ => s => s.Install(found.Index, found.Term, found.Snapshot!),
+                });
             }
 
             if (i < taken.Entries.Count)
@@ -193,10 +219,44 @@ internal sealed class LogModel
 
     private void Truncate()
     {
+        if (log.DurableIndex < memory.Base)
+            return;
         long index = memory.Base + (long)Below((ulong)(log.DurableIndex - memory.Base + 1));
+        Commit(index);
         log.TruncateBelow(index);
         memory.MoveBase(index);
         Expect(log.BaseIndex == memory.Base && log.TermAt(index) == memory.TermAt(index), "the base is another");
+    }
+
+    /// <summary>A snapshot that the log holds (it keeps what follows), contradicts, or does not reach. The term before it in the stream, as the core has it (S3).</summary>
+    private void Install()
+    {
+        long index = commit + 1 + (long)Below((ulong)(memory.Last - commit) + 6);
+        bool held = index <= memory.Last && Chance(2);
+        long term = held ? memory.TermAt(index) : Math.Max(memory.HardState.Term, memory.TermAt(Math.Min(index, memory.Last))) + 1;
+        if (term > memory.HardState.Term)
+        {
+            memory.HardState = new HardState(term, MemberId.None);
+            log.SaveHardState(memory.HardState);
+        }
+
+        var configuration = new ConfigurationAt(index - (long)Below(3), ConfigurationOf(++body));
+        var snapshot = new SnapshotBase(++body, configuration.Index, ConfigurationCodec.Encode(configuration.Configuration));
+        log.Install(index, term, configuration, snapshot.ClusterTime);
+        if (held)
+        {
+            Commit(index);
+            memory.MoveBase(index);
+        }
+        else
+        {
+            Installed++;
+            memory.Install(index, term, snapshot);
+            Commit(index);
+            Expect(log.DurableIndex < index, "a snapshot is called durable before its place in the log is flushed");
+        }
+
+        Expect(log.BaseIndex == memory.Base && log.LastIndex == memory.Last && log.TermAt(index) == term, "the base is another");
     }
 
     private void CheckRead()
@@ -257,8 +317,11 @@ internal sealed class LogModel
 
     private void Disturb()
     {
-        switch (Below(6))
+        switch (Below(7))
         {
+            case 6:
+                Rest();
+                break;
             case 0:
                 if (batch is not null)
                     goto case 1;
@@ -282,6 +345,33 @@ internal sealed class LogModel
             default:
                 Crash(powerCut: true);
                 break;
+        }
+    }
+
+    /// <summary>Everything leaves the log, and the member starts again with nothing new but terms: all that is known comes from restatements (L6).</summary>
+    private void Rest()
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            while (batch is not null || log.HasWork)
+                Advance();
+            if (i == 0)
+            {
+                Commit(memory.Last);
+                log.TruncateBelow(memory.Last);
+                memory.MoveBase(memory.Last);
+            }
+            else
+            {
+                while (log.PrepareAhead())
+                {
+                }
+
+                Crash(powerCut: true);
+            }
+
+            memory.HardState = new HardState(memory.HardState.Term + 1, MemberId.None);
+            log.SaveHardState(memory.HardState);
         }
     }
 
@@ -368,8 +458,12 @@ internal sealed class LogModel
         Expect(found is not null, $"after a crash the log holds {log.BaseIndex} to {log.LastIndex} in term {recovered.HardState}; "
             + $"flushed were {flushed.Base} to {flushed.Last} in {flushed.HardState}");
         Expect(recovered.CommitHint <= log.LastIndex && log.DurableIndex == log.LastIndex, "what is reported at open is not durable");
+        Expect(found!.AllCommitted(recovered.CommitHint, committed), $"the commit hint {recovered.CommitHint} calls an entry committed that never was");
         inFlight.Clear();
-        memory = found!;
+        memory = found;
+        commit = Math.Max(memory.Base, recovered.CommitHint);
+        foreach (long lost in committed.Keys.Where(i => i > commit).ToList())
+            committed.Remove(lost);
         flushed = memory.Copy();
     }
 
@@ -400,6 +494,10 @@ internal sealed class LogModel
         private readonly List<Entry> entries = [];
         private List<(long Index, byte[] Bytes)> configurations = [(0, initial)];
         private long baseTerm;
+        private long clusterTime;
+
+        // Which entry the base was: here an entry may be rewritten in its term, so index and term alone do not tell.
+        private long baseIdentity;
 
         public long Base { get; private set; }
 
@@ -417,6 +515,7 @@ internal sealed class LogModel
         {
             entries.RemoveRange((int)(entry.Index - Base - 1), (int)(Last - entry.Index + 1));
             entries.Add(entry);
+            clusterTime = entry.ClusterTime;
             configurations.RemoveAll(c => c.Index >= entry.Index);
             if (entry.Kind == EntryKind.Configuration)
                 configurations.Add((entry.Index, entry.Body.ToArray()));
@@ -424,16 +523,38 @@ internal sealed class LogModel
 
         public void MoveBase(long index)
         {
-            baseTerm = TermAt(index);
+            if (index > Base)
+                (baseTerm, baseIdentity) = (this[index].Term, this[index].ClusterTime);
             entries.RemoveRange(0, (int)(index - Base));
             Base = index;
             int inForce = configurations.FindLastIndex(c => c.Index <= index);
             configurations.RemoveRange(0, inForce);
         }
 
+        public void Install(long index, long term, SnapshotBase snapshot)
+        {
+            entries.Clear();
+            (Base, baseTerm, clusterTime, baseIdentity) = (index, term, snapshot.ClusterTime, snapshot.ClusterTime);
+            configurations = [(snapshot.ConfigurationIndex, snapshot.Configuration)];
+        }
+
+        public bool AllCommitted(long hint, SortedDictionary<long, Entry> committed)
+        {
+            for (long i = Base + 1; i <= hint; i++)
+            {
+                if (!committed.TryGetValue(i, out Entry known) || !Same(known, this[i]))
+                    return false;
+            }
+
+            return true;
+        }
+
+        /// <summary>Up to where this agrees with a later state; below its base when it does not reach or contradicts that.</summary>
         public long CommonPrefix(ModelState other)
         {
             long at = Math.Max(Base, other.Base);
+            if (at > Last || IdentityOf(at) != other.IdentityOf(at))
+                return other.Base - 1;
             while (at < Last && at < other.Last && Same(this[at + 1], other[at + 1]))
                 at++;
             return at;
@@ -442,7 +563,7 @@ internal sealed class LogModel
         public bool Matches(RecoveredLog recovered, List<Entry> read)
         {
             DurableLog log = recovered.Log;
-            if (log.BaseIndex != Base || log.LastIndex != Last || recovered.HardState != HardState || log.TermAt(Base) != baseTerm
+            if (log.BaseIndex != Base || log.LastIndex != Last || recovered.HardState != HardState || log.TermAt(Base) != baseTerm || recovered.LastClusterTime != clusterTime
                 || recovered.Configurations.Count != configurations.Count)
                 return false;
             for (int i = 0; i < configurations.Count; i++)
@@ -457,10 +578,12 @@ internal sealed class LogModel
 
         public ModelState Copy()
         {
-            ModelState copy = new([]) { Base = Base, HardState = HardState, baseTerm = baseTerm, configurations = [.. configurations] };
+            ModelState copy = new([]) { Base = Base, HardState = HardState, baseTerm = baseTerm, clusterTime = clusterTime, baseIdentity = baseIdentity, configurations = [.. configurations] };
             copy.entries.AddRange(entries);
             return copy;
         }
+
+        private long IdentityOf(long index) => index == Base ? baseIdentity : this[index].ClusterTime;
 
         private static bool Same(Entry x, Entry y) =>
             x.Index == y.Index && x.Term == y.Term && x.Kind == y.Kind && x.ClusterTime == y.ClusterTime && x.Body.Span.SequenceEqual(y.Body.Span);
