@@ -53,15 +53,16 @@ public sealed class LoomStore : ILoomStore
         get
         {
             RaftNodeStatus raft = node.Status;
-            StoreSizes sizes = machine.Sizes;
+            StateGeneration state = machine.Current;
+            StoreSizes sizes = state.Sizes;
             return new LoomStatus
             {
                 Raft = raft,
                 Configuration = node.Configuration,
-                Revision = new Revision(machine.Revision),
-                CompactRevision = machine.CompactRevision,
-                Alarms = machine.Alarms.All,
-                Keys = machine.Index.LiveKeys,
+                Revision = new Revision(state.Revision),
+                CompactRevision = state.CompactRevision,
+                Alarms = state.Alarms.All,
+                Keys = state.Index.LiveKeys,
                 SizeBytes = sizes.TotalBytes,
                 SizeInUseBytes = sizes.InUseBytes,
                 Placement = raft.Placement,
@@ -163,10 +164,12 @@ public sealed class LoomStore : ILoomStore
         ProposalResult answer = await ProposeAsync(new CompactCommand(revision.Number), cancellationToken).ConfigureAwait(false);
         if (physical)
         {
-            // The pump below trims as well; the steps exclude each other by the machine's lock.
-            while (machine.TrimmedRevision < revision.Number && machine.TrimStep(TrimBudget))
+            // The pump below trims as well; the steps exclude each other by the machine's lock. A snapshot that is being read holds both up.
+            while (machine.TrimmedRevision < revision.Number)
             {
+                ThrowIfClosed();
                 cancellationToken.ThrowIfCancellationRequested();
+                await (machine.TrimStep(TrimBudget) ? Task.CompletedTask : Task.Delay(TrimPause, cancellationToken)).ConfigureAwait(false);
                 await Task.Yield();
             }
         }
@@ -230,6 +233,7 @@ public sealed class LoomStore : ILoomStore
     }
 
     private const int TrimBudget = 1024;
+    private static readonly TimeSpan TrimPause = TimeSpan.FromMilliseconds(20);
 
     private async ValueTask<AlarmResult> AlarmAsync(AlarmCommand command, CancellationToken cancellationToken)
     {
@@ -308,7 +312,7 @@ public sealed class LoomStore : ILoomStore
 
     private void SignalCompaction()
     {
-        // The applier's thread: only a signal. One is enough: the pump runs until nothing is left.
+        // The applier's thread, or that of whoever has read a snapshot: only a signal. One is enough: the pump runs until nothing is left.
         try
         {
             compactionBegan.Release();

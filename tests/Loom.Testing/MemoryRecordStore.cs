@@ -1,3 +1,4 @@
+using Loom.Store;
 using Loom.Store.Mvcc;
 
 namespace Loom.Testing;
@@ -11,6 +12,7 @@ internal sealed class MemoryRecordStore : IRecordStore
     private readonly Lock gate = new();
     private readonly SortedDictionary<RecordKey, byte[]> records = [];
     private long size;
+    private bool closed;
 
     /// <inheritdoc/>
     public long SizeBytes
@@ -30,6 +32,7 @@ internal sealed class MemoryRecordStore : IRecordStore
         byte[] copy = record.ToArray();
         lock (gate)
         {
+            ThrowIfClosed();
             if (records.TryGetValue(key, out byte[]? existing))
             {
                 // The same record again is a replay; another one under the same revision means that apply is not a function of the log (T4).
@@ -51,6 +54,7 @@ internal sealed class MemoryRecordStore : IRecordStore
     {
         lock (gate)
         {
+            ThrowIfClosed();
             bool found = records.TryGetValue(key, out byte[]? bytes);
             record = bytes;
             return found;
@@ -72,6 +76,7 @@ internal sealed class MemoryRecordStore : IRecordStore
         KeyValuePair<RecordKey, byte[]>[] all;
         lock (gate)
         {
+            ThrowIfClosed();
             all = [.. records];
         }
 
@@ -96,5 +101,17 @@ internal sealed class MemoryRecordStore : IRecordStore
     /// <inheritdoc/>
     public void Dispose()
     {
+        lock (gate)
+        {
+            closed = true;
+        }
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (closed)
+        {
+            throw Faults.Closed();
+        }
     }
 }

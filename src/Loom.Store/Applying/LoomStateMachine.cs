@@ -6,6 +6,7 @@ using Loom.Store.Commands;
 using Loom.Store.Machine;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
+using Loom.Store.Snapshots;
 
 namespace Loom.Store.Applying;
 
@@ -19,30 +20,32 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     // Keys that one batch of entries may trim on the way, so that compaction advances under load without a driver of its own.
     private const int TrimPerBatch = 256;
 
-    // Taken per batch by the applier and per step by whoever drives compaction; nobody holds it for more than one of these.
+    // Taken per batch by the applier, per step by whoever drives compaction, and to open and close a capture; nobody holds it for more than one of these.
     private readonly Lock writer = new();
     private readonly Func<IRecordStore> openRecords;
+    private readonly Func<IRecordStore>? newRecords;
+    private readonly OpenCaptures captures = new();
     private readonly BatchHash hash = new();
+    private StateGeneration current;
     private StagedView staged;
     private Compaction compaction;
-    private IRecordStore records = NoRecords.Instance;
+    private StateContent content = new();
     private byte[] scratch = new byte[4096];
     private long appliedRevision = 1;
     private long appliedCompact = -1;
     private AlarmTable appliedAlarms = AlarmTable.Empty;
-    private long publishedRevision = 1;
-    private long publishedCompact = -1;
-    private AlarmTable publishedAlarms = AlarmTable.Empty;
-    private long appendedRecords;
+    private long clusterTime;
+    private int installing;
     private int closed;
 
-    /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
-    public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords)
+    /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone. <paramref name="newRecords"/>: a store for a state that is installed.</summary>
+    public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords, Func<IRecordStore>? newRecords = null)
     {
-        Index = index;
         this.openRecords = openRecords;
-        staged = new StagedView(index, records.WriterReads);
-        compaction = new Compaction(index, records);
+        this.newRecords = newRecords;
+        current = new StateGeneration(index, NoRecords.Instance, MachineState.Initial, default);
+        staged = new StagedView(index, NoRecords.Instance);
+        compaction = new Compaction(index, NoRecords.Instance);
     }
 
     public LoomStateMachine(IKeyIndex index, IRecordStore records)
@@ -50,56 +53,33 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     {
     }
 
-    public IKeyIndex Index { get; }
+    /// <summary>Index, records and what is published of them. A reader takes it once and stays in it: a snapshot may replace it at any time, and then its records close.</summary>
+    public StateGeneration Current => Volatile.Read(ref current);
 
-    public IRecordStore Records => Volatile.Read(ref records);
+    public IKeyIndex Index => Current.Index;
+
+    public IRecordStore Records => Current.Records;
 
     public RevisionWaiters Waiters { get; } = new();
 
-    /// <summary>Called on the applier's thread when a compaction begins; must only signal.</summary>
+    /// <summary>Called when a compaction begins, on the applier's thread, or may go on, on any thread; must only signal.</summary>
     public Action? CompactionBegan { get; set; }
 
-    public long Revision => Volatile.Read(ref publishedRevision);
+    public long Revision => Current.Revision;
 
-    public long CompactRevision => Volatile.Read(ref publishedCompact);
+    public long CompactRevision => Current.CompactRevision;
 
     /// <summary>The alarms that are active, as published. Any thread.</summary>
-    public AlarmTable Alarms => Volatile.Read(ref publishedAlarms);
+    public AlarmTable Alarms => Current.Alarms;
 
     /// <summary>What a checkpoint or snapshot must hold beside the records. Between two batches, on the applier's thread.</summary>
     public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms);
 
-    /// <summary>
-    /// What readers see now, at a revision that was not compacted when it was complete. A compaction that is published between the two reads may stand above the revision;
-    /// such a view would refuse a read of the newest revision, and a reader that asks "was anything compacted since?" would take its trimmed answer for whole. It is taken again:
-    /// the revision is published before a compaction of it, so the second try sees it.
-    /// </summary>
-    public ReadView View
-    {
-        get
-        {
-            while (true)
-            {
-                long revision = Revision;
-                long compacted = CompactRevision;
-                if (compacted <= revision)
-                {
-                    return new ReadView(Index, Records, revision, compacted);
-                }
-            }
-        }
-    }
+    /// <summary>What readers see now.</summary>
+    public ReadView View => Current.View;
 
-    /// <summary>Sizes for status: what is in use is the share of records that compaction has not removed.</summary>
-    public StoreSizes Sizes
-    {
-        get
-        {
-            long appended = Volatile.Read(ref appendedRecords);
-            long total = Records.SizeBytes;
-            return new StoreSizes(total, appended == 0 ? 0 : (long)(total * ((double)(appended - compaction.RemovedRecords) / appended)));
-        }
-    }
+    /// <summary>Sums over the state (S5). The applier's thread, between two batches.</summary>
+    public ContentSums Content => content.Sums;
 
     /// <summary>State is rebuilt by replaying the log: records start empty.</summary>
     public StateCheckpoint? Open(StateOrigin origin)
@@ -107,7 +87,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         IRecordStore opened = openRecords();
         staged = new StagedView(Index, opened.WriterReads);
         compaction = new Compaction(Index, opened);
-        Volatile.Write(ref records, opened);
+        Volatile.Write(ref current, new StateGeneration(Index, opened, MachineState.Initial, default));
         return null;
     }
 
@@ -118,7 +98,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 #if LOOM_MUTATIONS
             if (Raft.Diagnostics.Mutations.On("R3-torn-publish"))
             {
-                Index.Publish();
+                current.Index.Publish();
             }
 #endif
             for (int i = 0; i < entries.Length; i++)
@@ -127,17 +107,73 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             }
 
             Publish();
-            compaction.Step(TrimPerBatch);
+            clusterTime = entries[^1].ClusterTime;
+            if (captures.Expire(clusterTime))
+            {
+                CompactionBegan?.Invoke();
+            }
+
+            Trim(TrimPerBatch);
         }
     }
 
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
-    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+    public IStateSnapshot CaptureSnapshot(StatePosition at)
+    {
+        lock (writer)
+        {
+            StateSnapshot snapshot = new(at, current, new(Index.LiveKeys, content.Sums, State), CloseCapture);
+            captures.Add(snapshot, clusterTime);
+            return snapshot;
+        }
+    }
 
-    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header)
+    {
+        StateHeader described = StateHeader.Decode(header.Span);
+        if (newRecords is null)
+        {
+            throw new NotSupportedException("Comes with checkpoints.");
+        }
 
-    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
+        if (Interlocked.Exchange(ref installing, 1) != 0)
+        {
+            throw new InvalidOperationException("a state is being installed already");
+        }
+
+        try
+        {
+            return new StateInstallation(at, described, newRecords(), () => Volatile.Write(ref installing, 0));
+        }
+        catch
+        {
+            Volatile.Write(ref installing, 0);
+            throw;
+        }
+    }
+
+    public void Switch(IStateInstallation installation)
+    {
+        InstalledState next = ((StateInstallation)installation).Take();
+        StateGeneration old = current;
+        lock (writer)
+        {
+            captures.EndAll("the state that it captured was replaced by a newer one");
+            (appliedRevision, appliedCompact, appliedAlarms) = next.Header.State;
+            content = next.Content;
+            staged = new StagedView(next.Index, next.Records.WriterReads);
+
+            // It came as S2 says: there is nothing to trim.
+            compaction = new Compaction(next.Index, next.Records, appliedCompact);
+            Volatile.Write(ref current, new StateGeneration(next.Index, next.Records, next.Header.State, content.Sums));
+        }
+
+        Waiters.Release(appliedRevision);
+
+        // Whoever still reads there finds it closed, and reads again in the new one.
+        old.Records.Dispose();
+    }
 
     /// <summary>
     /// The only place where the records go: whoever calls this knows that the applier has ended. A node whose applier hangs never calls it, and the records stay,
@@ -148,6 +184,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         if (Interlocked.Exchange(ref closed, 1) == 0)
         {
             Waiters.Close();
+            lock (writer)
+            {
+                captures.EndAll("this member closes");
+            }
+
             Records.Dispose();
         }
     }
@@ -155,17 +196,33 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>For who drives a machine without a node.</summary>
     public void Dispose() => Close();
 
-    /// <summary>Trims up to <paramref name="budget"/> keys of the newest compaction. False: nothing is left to do.</summary>
+    /// <summary>Trims up to <paramref name="budget"/> keys of the newest compaction. False: nothing is left to do, or a capture holds it up; <see cref="CompactionBegan"/> says when to come back.</summary>
     public bool TrimStep(int budget)
     {
         lock (writer)
         {
-            return compaction.Step(budget);
+            return Trim(budget);
         }
     }
 
     /// <summary>The last compaction whose records are gone.</summary>
     public long TrimmedRevision => compaction.Done;
+
+    private bool Trim(int budget) => !captures.Any && compaction.Step(budget);
+
+    private void CloseCapture(StateSnapshot snapshot)
+    {
+        bool last;
+        lock (writer)
+        {
+            last = captures.Remove(snapshot);
+        }
+
+        if (last)
+        {
+            CompactionBegan?.Invoke();
+        }
+    }
 
     private ApplyResult Apply(in CommittedEntry entry)
     {
@@ -215,26 +272,33 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
             Span<byte> record = scratch.AsSpan(0, size);
             RecordCodec.Write(change, record);
-            records.Append(change.At, record, index);
+            current.Records.Append(change.At, record, index);
             hash.Add(change.At, record);
-            if (change.IsTombstone)
-            {
-                Index.Delete(change.Key.Span, change.At);
-            }
-            else
-            {
-                Index.Put(change.Key.Span, change.At, change.Create, change.Version);
-            }
+            Install(change, RecordMark.Of(change.At, record));
         }
 
-        Volatile.Write(ref appendedRecords, appendedRecords + batch.Changes.Count);
         appliedRevision = batch.Revision;
         if (batch.CompactTo is { } revision)
         {
             appliedCompact = revision;
+            content.Compact(revision);
         }
 
         appliedAlarms = batch.Alarms ?? appliedAlarms;
+    }
+
+    private void Install(in Change change, in RecordMark mark)
+    {
+        IKeyIndex index = current.Index;
+        content.Add(change.At, change.IsTombstone, mark, index.TryGetNewest(change.Key.Span, out KeyHead old) ? old : null);
+        if (change.IsTombstone)
+        {
+            index.Delete(change.Key.Span, change.At, mark);
+        }
+        else
+        {
+            index.Put(change.Key.Span, change.At, change.Create, change.Version, mark);
+        }
     }
 
     private void Publish()
@@ -243,13 +307,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 #if LOOM_MUTATIONS
         if (!Raft.Diagnostics.Mutations.On("R3-torn-publish"))
 #endif
-        Index.Publish();
-        Volatile.Write(ref publishedRevision, appliedRevision);
-        Volatile.Write(ref publishedAlarms, appliedAlarms);
-        if (appliedCompact != publishedCompact)
+        current.Index.Publish();
+        current.Publish(appliedRevision, appliedAlarms, content.Sums);
+        if (appliedCompact != current.CompactRevision)
         {
-            // Before the first key is trimmed: a reader that misses something asks for this afterwards (Reads/LocalReads).
-            Volatile.Write(ref publishedCompact, appliedCompact);
+            current.PublishCompaction(appliedCompact);
             compaction.Begin(appliedCompact);
             CompactionBegan?.Invoke();
         }
@@ -257,6 +319,3 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         Waiters.Release(appliedRevision);
     }
 }
-
-/// <summary>Bytes of all records, and of those that are still needed (an estimate).</summary>
-internal readonly record struct StoreSizes(long TotalBytes, long InUseBytes);

@@ -5,19 +5,18 @@ namespace Loom.Store.Mvcc;
 /// so that no step stops the applier for long. A younger compaction takes over from the start of the keys: it removes what the older one would have.
 /// Not part of the replicated state: replicas may be at different steps.
 /// </summary>
-internal sealed class Compaction(IKeyIndex index, IRecordStore records)
+/// <param name="index">What is trimmed.</param>
+/// <param name="records">What is removed.</param>
+/// <param name="trimmed">A compaction that everything is trimmed for already; -1: none.</param>
+internal sealed class Compaction(IKeyIndex index, IRecordStore records, long trimmed = -1)
 {
     private readonly List<RecordKey> removed = [];
     private byte[]? cursor;
-    private long revision = -1;
-    private long done = -1;
-    private long removedRecords;
+    private long revision = trimmed;
+    private long done = trimmed;
 
     /// <summary>The last compaction that ran to its end. Any thread.</summary>
     public long Done => Volatile.Read(ref done);
-
-    /// <summary>Records removed so far. Any thread.</summary>
-    public long RemovedRecords => Volatile.Read(ref removedRecords);
 
     public void Begin(long compactTo)
     {
@@ -40,7 +39,6 @@ internal sealed class Compaction(IKeyIndex index, IRecordStore records)
             records.Remove(key);
         }
 
-        Volatile.Write(ref removedRecords, removedRecords + removed.Count);
         if (last)
         {
             Volatile.Write(ref done, revision);

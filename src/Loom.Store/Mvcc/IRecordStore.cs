@@ -41,6 +41,9 @@ internal interface IRecordStore : IRecordReads, IDisposable
     /// <summary>Bytes held (memory and disk together) for status.</summary>
     long SizeBytes { get; }
 
+    /// <summary>What it adds to each record, on average.</summary>
+    int RecordOverheadBytes => 0;
+
     /// <summary>Removes a record that compaction made unreachable. May be lazy.</summary>
     void Remove(RecordKey key);
 }

@@ -7,7 +7,8 @@ namespace Loom.Store.Reads;
 
 /// <summary>
 /// Reads of what this replica has published, on the caller's thread, without locks. A read takes the published revision, walks, and then asks whether compaction
-/// has passed the revision that it read: only then can something have been missing from the walk, and it is done again.
+/// has passed the revision that it read: only then can something have been missing from the walk, and it is done again. It stays in one generation of the state from
+/// beginning to end; when that one was replaced by a snapshot and closed meanwhile, it is done again in the new one.
 /// </summary>
 internal sealed class LocalReads(LoomStateMachine machine)
 {
@@ -15,18 +16,22 @@ internal sealed class LocalReads(LoomStateMachine machine)
     {
         while (true)
         {
-            ReadView view = machine.View;
+            StateGeneration state = machine.Current;
+            ReadView view = state.View;
             try
             {
                 KeyValue? pair = view.Find(key, 0);
-                if (machine.CompactRevision <= view.Revision)
+                if (state.CompactRevision <= view.Revision)
                 {
                     return pair;
                 }
             }
             catch (RecordGoneException exception)
             {
-                ThrowUnlessOvertaken(view.Revision, exception);
+                ThrowUnlessOvertaken(state, view.Revision, exception);
+            }
+            catch (LoomException fault) when (IsReplaced(state, fault))
+            {
             }
         }
     }
@@ -36,7 +41,8 @@ internal sealed class LocalReads(LoomStateMachine machine)
     {
         while (true)
         {
-            ReadView view = machine.View;
+            StateGeneration state = machine.Current;
+            ReadView view = state.View;
             result = null;
             LoomErrorCode refusal = RangeRule.CheckRevision(query.Revision, view);
             if (refusal != 0)
@@ -48,7 +54,7 @@ internal sealed class LocalReads(LoomStateMachine machine)
             try
             {
                 RangeResult answer = RangeRule.Run(query, view);
-                if (machine.CompactRevision <= read)
+                if (state.CompactRevision <= read)
                 {
                     result = answer;
                     return 0;
@@ -56,7 +62,10 @@ internal sealed class LocalReads(LoomStateMachine machine)
             }
             catch (RecordGoneException exception)
             {
-                ThrowUnlessOvertaken(read, exception);
+                ThrowUnlessOvertaken(state, read, exception);
+            }
+            catch (LoomException fault) when (IsReplaced(state, fault))
+            {
             }
         }
     }
@@ -66,24 +75,28 @@ internal sealed class LocalReads(LoomStateMachine machine)
     {
         while (true)
         {
-            ReadView view = machine.View;
+            StateGeneration state = machine.Current;
+            ReadView view = state.View;
             long oldest = Oldest(transaction, view.Revision);
             try
             {
                 LoomErrorCode refusal = TransactionRule.Read(transaction, view, out result);
 
                 // The oldest revision may stand in the branch that did not run, where it may be compacted for long: only a compaction that came meanwhile counts.
-                if (refusal != 0 || machine.CompactRevision <= oldest || machine.CompactRevision == view.CompactRevision)
+                if (refusal != 0 || state.CompactRevision <= oldest || state.CompactRevision == view.CompactRevision)
                 {
                     return refusal;
                 }
             }
             catch (RecordGoneException exception)
             {
-                if (machine.CompactRevision == view.CompactRevision)
+                if (state.CompactRevision == view.CompactRevision)
                 {
                     throw Corruption(exception);
                 }
+            }
+            catch (LoomException fault) when (IsReplaced(state, fault))
+            {
             }
         }
     }
@@ -94,7 +107,8 @@ internal sealed class LocalReads(LoomStateMachine machine)
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            ReadView view = machine.View;
+            StateGeneration state = machine.Current;
+            ReadView view = state.View;
             LoomErrorCode refusal = RangeRule.CheckRevision(revision, view);
             if (refusal != 0)
             {
@@ -104,20 +118,23 @@ internal sealed class LocalReads(LoomStateMachine machine)
             long at = revision <= 0 ? view.Revision : revision;
             try
             {
-                uint hash = HistoryHash.Compute(machine.Index, machine.Records, at, view.CompactRevision, cancellationToken);
+                uint hash = HistoryHash.Compute(state.Index, state.Records, at, view.CompactRevision, cancellationToken);
 
                 // Any compaction meanwhile changes which records count, not only one that passed the revision.
-                if (machine.CompactRevision == view.CompactRevision)
+                if (state.CompactRevision == view.CompactRevision)
                 {
                     return new HashResult(hash, view.CompactRevision, new Revision(view.Revision), at);
                 }
             }
             catch (RecordGoneException exception)
             {
-                if (machine.CompactRevision == view.CompactRevision)
+                if (state.CompactRevision == view.CompactRevision)
                 {
                     throw Corruption(exception);
                 }
+            }
+            catch (LoomException fault) when (IsReplaced(state, fault))
+            {
             }
         }
     }
@@ -137,9 +154,11 @@ internal sealed class LocalReads(LoomStateMachine machine)
         return oldest;
     }
 
-    private void ThrowUnlessOvertaken(long read, RecordGoneException exception)
+    private bool IsReplaced(StateGeneration state, LoomException fault) => fault.Code == LoomErrorCode.Stopped && machine.Current != state;
+
+    private static void ThrowUnlessOvertaken(StateGeneration state, long read, RecordGoneException exception)
     {
-        if (machine.CompactRevision <= read)
+        if (state.CompactRevision <= read)
         {
             throw Corruption(exception);
         }

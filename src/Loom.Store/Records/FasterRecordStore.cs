@@ -65,6 +65,10 @@ internal sealed class FasterRecordStore : IRecordStore
     /// <inheritdoc/>
     public long SizeBytes => store.Log.TailAddress - store.Log.BeginAddress;
 
+    /// <inheritdoc/>
+    /// <remarks>FASTER's header, the key, the length, the checksum, and what rounding up to eight adds on average.</remarks>
+    public int RecordOverheadBytes => 8 + 16 + 4 + RecordFunctions.ChecksumBytes + 4;
+
     internal RecordDevice Device => device;
 
     /// <summary>Empties the directory and opens a store in it. <paramref name="onFault"/> is called once, from any thread, when the store fails for good.</summary>

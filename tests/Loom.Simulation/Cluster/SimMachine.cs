@@ -12,7 +12,7 @@ namespace Loom.Simulation.Cluster;
 /// <summary>The store's own machine over the in-memory twin of the record store, with the checker between it and the applier.</summary>
 internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
 {
-    private readonly LoomStateMachine machine = new(new KeyIndex(), new MemoryRecordStore());
+    private readonly LoomStateMachine machine = new(new KeyIndex(), () => new MemoryRecordStore(), () => new MemoryRecordStore());
     private readonly LocalReads reads;
     private readonly ApplyLog log;
     private readonly int member;
@@ -37,11 +37,11 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
 
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
-    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+    public IStateSnapshot CaptureSnapshot(StatePosition at) => machine.CaptureSnapshot(at);
 
-    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => machine.BeginInstall(at, header);
 
-    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
+    public void Switch(IStateInstallation installation) => machine.Switch(installation);
 
     public void Close() => machine.Close();
 

@@ -21,7 +21,7 @@ internal sealed class ModelTests
     private static readonly Gen<byte[]> Key = Gen.Int[1, 3].SelectMany(length => Gen.Int[0, 3].Select(i => (byte)(i == 0 ? 0x61 : i == 1 ? 0x62 : i == 2 ? 0xFF : 0)).Array[length]);
     private static readonly Gen<byte[]> Value = Gen.Byte[1, 2].Array[0, 2];
 
-    private static readonly Gen<KeyRange> Range = Gen.OneOf(
+    internal static readonly Gen<KeyRange> Range = Gen.OneOf(
         Key.Select(key => KeyRange.Single(key)),
         Gen.Select(Key, Key, (start, end) => new KeyRange(start, end)),
         Key.Select(key => KeyRange.From(key)),
@@ -34,7 +34,7 @@ internal sealed class ModelTests
     private static readonly Gen<Compare> Condition = Gen.Select(Range, Gen.Int[0, 4], Gen.Int[0, 3], Gen.Long[0, 6], Value, (range, target, result, number, value) =>
         new Compare(range, (CompareTarget)target, (CompareResult)result, number, value));
 
-    private static readonly Gen<Command> Any = Gen.Frequency(
+    internal static readonly Gen<Command> Any = Gen.Frequency(
         (6, Gen.Select(Key, Value, Gen.Bool, (key, value, keep) => (Command)new PutCommand(new PutOperation(key, keep ? default : value) { IgnoreValue = keep, PreviousPair = true }))),
         (2, Range.Select(range => (Command)new DeleteCommand(new DeleteOperation(range)))),
         (3, Gen.Select(Condition.Array[0, 2], Write.Array[0, 4], Write.Array[0, 4], (compares, success, failure) => (Command)new TransactionCommand(new Transaction(compares, success, failure)))),
@@ -76,7 +76,7 @@ internal sealed class ModelTests
         return new LocalReads(machine).Hash(0) == new LocalReads(silent).Hash(0);
     }
 
-    private static ApplyResult[] Apply(LoomStateMachine machine, Command[] commands, int from, bool wantsResult)
+    internal static ApplyResult[] Apply(LoomStateMachine machine, Command[] commands, int from, bool wantsResult)
     {
         CommittedEntry[] entries = [.. commands.Select((command, i) => new CommittedEntry(from + i + 1, 1, 0, EntryKind.Command, CommandWriter.Encode(command), wantsResult))];
         var results = new ApplyResult[entries.Length];
@@ -84,7 +84,7 @@ internal sealed class ModelTests
         return results;
     }
 
-    private static void Same(Command command, NaiveStore model, ApplyResult result)
+    internal static void Same(Command command, NaiveStore model, ApplyResult result)
     {
         LoomErrorCode code = 0;
         long extra = 0;
@@ -117,7 +117,7 @@ internal sealed class ModelTests
         Assert.That(result.Outcome, Is.EqualTo(new Outcome((int)code, branch, model.Revision, extra)));
     }
 
-    private static void SameReads(NaiveStore model, LoomStateMachine machine, KeyRange[] ranges)
+    internal static void SameReads(NaiveStore model, LoomStateMachine machine, KeyRange[] ranges)
     {
         var reads = new LocalReads(machine);
         for (long revision = 0; revision <= model.Revision + 1; revision++)
