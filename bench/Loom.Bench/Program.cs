@@ -3,6 +3,7 @@ using System.Globalization;
 using Loom.Bench.Baseline;
 using Loom.Bench.Cluster;
 using Loom.Bench.KillTest;
+using Loom.Bench.State;
 
 namespace Loom.Bench;
 
@@ -45,6 +46,15 @@ internal static class Program
             Simple("wan", "commit latency with round trips between datacenters", output, root,
                 new Option<string>("--rtt") { Description = "ms east-west,west-south,east-south", DefaultValueFactory = _ => "20,40,80" },
                 (rtt, o, r, token) => WanRun.RunAsync(Numbers(rtt), r, Output(o, "wan"), commandLine, token)),
+            Simple("state", "disk, memory and restart with many keys, etcd and Loom", output, root,
+                new Option<int>("--keys") { DefaultValueFactory = _ => 1_000_000 },
+                (keys, o, r, token) => StateRun.RunAsync(keys, 10, r, Output(o, "state"), commandLine, token)),
+            Simple("disturbance", "puts while history is compacted and while a member is filled", output, root,
+                new Option<int>("--keys") { DefaultValueFactory = _ => 1_000_000 },
+                (keys, o, r, token) => DisturbanceRun.RunAsync(keys, 3, r, Output(o, "disturbance"), commandLine, token)),
+            Simple("soak", "overwrites at half of the maximum rate", output, root,
+                new Option<int>("--minutes") { DefaultValueFactory = _ => 30 },
+                (minutes, o, r, token) => SoakRun.RunAsync(minutes, r, Output(o, "soak"), commandLine, token)),
             Simple("local", "local get in process, one thread", output, root,
                 new Option<int>("--keys") { DefaultValueFactory = _ => 100_000 },
                 (keys, o, r, token) => LocalReadRun.RunAsync(keys, 256, r, Output(o, "local-get"), commandLine, token)),

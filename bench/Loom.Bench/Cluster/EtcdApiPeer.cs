@@ -41,9 +41,19 @@ internal abstract class EtcdApiPeer(string root) : IPeer
         await WaitUntilReadyAsync(cancellationToken);
     }
 
+    public string DirectoryOf(int index) => Path.Combine(root, "n" + (index + 1).ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>kill -9, what is to be done while it is down, and a new process.</summary>
+    public ChildProcess RestartNode(int index, Action? meanwhile = null)
+    {
+        nodes[index].Dispose();
+        meanwhile?.Invoke();
+        return nodes[index] = StartNode(index);
+    }
+
     public ChildProcess StartNode(int index)
     {
-        string directory = Path.Combine(root, "n" + (index + 1).ToString(CultureInfo.InvariantCulture));
+        string directory = DirectoryOf(index);
         var (file, arguments) = Command(index, clientPorts, peerPorts, directory);
         return ChildProcess.Start(file, arguments, Path.Combine(root, $"n{index + 1}.log"));
     }
@@ -225,7 +235,8 @@ internal sealed class EtcdPeer(string root) : EtcdApiPeer(root)
 /// <summary><c>loom serve</c>, default settings.</summary>
 /// <param name="root">Directory for data and logs.</param>
 /// <param name="wan">Round trips in ms east-west, west-south, east-south; empty: none.</param>
-internal sealed class LoomNodePeer(string root, int[]? wan = null) : EtcdApiPeer(root)
+/// <param name="extra">Further arguments of every node.</param>
+internal sealed class LoomNodePeer(string root, int[]? wan = null, string[]? extra = null) : EtcdApiPeer(root)
 {
     private static readonly string[] Datacenters = ["east", "west", "south"];
 
@@ -240,7 +251,7 @@ internal sealed class LoomNodePeer(string root, int[]? wan = null) : EtcdApiPeer
             "--name", $"n{index + 1}", "--datacenter", Datacenters[index], "--data-dir", directory,
             "--listen-client-urls", $"http://127.0.0.1:{clientPorts[index]}", "--advertise-client-urls", $"http://127.0.0.1:{clientPorts[index]}",
             "--listen-peer-urls", $"http://127.0.0.1:{peerPorts[index]}", "--initial-advertise-peer-urls", $"http://127.0.0.1:{peerPorts[index]}",
-            "--initial-cluster", cluster,
+            "--initial-cluster", cluster, .. extra ?? [],
         ];
         if (wan is not null)
         {
