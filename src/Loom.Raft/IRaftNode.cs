@@ -66,6 +66,9 @@ public sealed record RaftNodeStatus
     /// <summary>Applied index here.</summary>
     public long AppliedIndex { get; init; }
 
+    /// <summary>Index of the newest durable checkpoint of the state here: a restart replays the log from there. 0: none yet.</summary>
+    public long CheckpointIndex { get; init; }
+
     /// <summary>Cluster time of the last applied entry, ns (T5).</summary>
     public long ClusterTime { get; init; }
 

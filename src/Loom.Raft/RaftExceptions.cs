@@ -82,3 +82,20 @@ public sealed class CorruptionException : RaftException
     /// <summary>Where in it, in bytes.</summary>
     public long Offset { get; }
 }
+
+/// <summary>
+/// No state on this member's disk can be used, and its log does not reach back far enough to rebuild one: it needs a snapshot of another member that holds at least <see cref="MinIndex"/>.
+/// </summary>
+public sealed class SnapshotNeededException : RaftException
+{
+    /// <summary>Creates it.</summary>
+    public SnapshotNeededException(long minIndex, string what, Exception? inner = null)
+        : base(
+            RaftErrorCode.Corruption,
+            $"This member needs a snapshot from another member that holds at least entry {minIndex}: {what}. Nothing was changed on its disk",
+            WriteOutcome.NotApplied,
+            inner) => MinIndex = minIndex;
+
+    /// <summary>What the snapshot must hold at least: the log of this member begins after it.</summary>
+    public long MinIndex { get; }
+}

@@ -46,6 +46,12 @@ public sealed class RaftNodeOptions
     /// <summary>Largest payload of one proposal in bytes. Default 2 MiB.</summary>
     public int MaxProposalBytes { get; set; } = 2 * 1024 * 1024;
 
+    /// <summary>
+    /// Applied entries after which a checkpoint of the state is taken at the latest; it is also taken after 64 MiB of applied bodies, every 10 s in which something was applied, and at a clean close.
+    /// A restart replays at most what came after the last one. Default 100,000, as etcd's <c>--snapshot-count</c>.
+    /// </summary>
+    public long SnapshotCount { get; set; } = 100_000;
+
     /// <summary>How long a proposal or linearizable read without a deadline of its own may take. Default 7 s: 5 s + 2 election timeouts, as etcd.</summary>
     public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(7);
 

@@ -55,6 +55,12 @@ public sealed class LoomOptions
     /// <summary>Memory for the hash index of records in bytes, 16 per record to be comfortable. Rounded down to a power of two. Default 32 MiB; at least 1 MiB.</summary>
     public long RecordIndexBytes { get; set; } = 32L << 20;
 
+    /// <summary>
+    /// Applied entries after which a checkpoint of the state is taken at the latest; one is also taken after 64 MiB of writes, every 10 s in which something was written, and at a clean close.
+    /// A restart replays what came after the last one. Default 100,000, as etcd's <c>--snapshot-count</c>; at least 1.
+    /// </summary>
+    public long SnapshotCount { get; set; } = 100_000;
+
     /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
@@ -76,6 +82,7 @@ public sealed class LoomOptions
         ElectionTimeout = ElectionTimeout,
         PlacementGoal = PlacementGoal,
         MaxProposalBytes = Math.Min(MaxRequestBytes, MaxRequestBytesLimit) + (512 * 1024),
+        SnapshotCount = SnapshotCount,
         RequestTimeout = RequestTimeout,
         TestPeerDelays = TestPeerDelays,
         LoggerFactory = LoggerFactory,

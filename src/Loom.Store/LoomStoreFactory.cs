@@ -9,8 +9,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Loom.Store;
 
 /// <summary>
-/// Puts a store together: the machine, its records on FASTER in <c>DataDirectory/records</c> (emptied: the state is rebuilt by replaying the log), and the node.
-/// The records are opened by the machine, which the node opens after it has locked the directory: a second process must not empty the files of the first.
+/// Puts a store together: the machine, its records on FASTER in <c>DataDirectory/records</c> (the newest checkpoint; what came after it is replayed from the log), and the node.
+/// The records are opened by the machine, which the node opens after it has locked the directory: a second process must not touch the files of the first.
 /// </summary>
 internal static class LoomStoreFactory
 {
@@ -23,7 +23,7 @@ internal static class LoomStoreFactory
             throw new LoomException(LoomErrorCode.CannotOpen, "LOOM1019: the options cannot be used. Nothing was opened. " + string.Join(" ", faults));
         }
 
-        var machine = new LoomStateMachine(new KeyIndex(), () => OpenRecords(copy));
+        var machine = new LoomStateMachine(new KeyIndex(), Records(copy));
         RaftNode? node = null;
         try
         {
@@ -81,13 +81,14 @@ internal static class LoomStoreFactory
         }
     }
 
-    private static FasterRecordStore OpenRecords(LoomOptions options)
+    private static RecordDirectory Records(LoomOptions options)
     {
         ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
-        return FasterRecordStore.Open(
+        return new RecordDirectory(
             Path.Combine(options.DataDirectory, "records"),
             new RecordStoreOptions { MemoryBytes = PowerOfTwo(options.RecordMemoryBytes), IndexBytes = PowerOfTwo(options.RecordIndexBytes) },
-            fault => log.LogCritical(fault, "The record store has failed; this member serves nothing more. Mend the disk and restart it: records are rebuilt from the log."));
+            fault => log.LogCritical(fault, "The record store has failed; this member serves nothing more. Mend the disk and restart it: it goes on from its last checkpoint and the log."),
+            log);
     }
 
     private static long PowerOfTwo(long bytes) => 1L << BitOperations.Log2((ulong)bytes);

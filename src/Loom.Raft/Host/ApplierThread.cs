@@ -1,22 +1,39 @@
+using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Raft.Threads;
 
 namespace Loom.Raft.Host;
 
-/// <summary>Applies what the replica hands out, in order (N1). What the machine throws means that this replica is broken (D8).</summary>
+/// <summary>
+/// Applies what the replica hands out, in order (N1), and takes checkpoints between two works. What the machine throws means that this replica is broken (D8);
+/// so does a checkpoint that fails, or that the disk does not finish (N3).
+/// </summary>
 internal sealed class ApplierThread
 {
+    /// <summary>A checkpoint that takes longer than this has a disk that will not finish it.</summary>
+    private const long CheckpointPatience = 60_000_000_000;
+
     private readonly Applier applier;
+    private readonly CheckpointPace pace;
     private readonly Inbox inbox;
+    private readonly Func<long> now;
     private readonly Signal work = new();
     private readonly Queue<ApplyWork> waiting = new();
     private readonly Thread thread;
+    private readonly object checkpointGate = new();
+    private long checkpointIndex;
+    private long underWay;
+    private long begunAt;
+    private bool failed;
     private volatile bool stopping;
 
-    public ApplierThread(Applier applier, Inbox inbox, Func<string, Action, Thread> newThread)
+    public ApplierThread(Applier applier, CheckpointPace pace, long checkpointIndex, Inbox inbox, Func<long> now, Func<string, Action, Thread> newThread)
     {
         this.applier = applier;
+        this.pace = pace;
+        this.checkpointIndex = checkpointIndex;
         this.inbox = inbox;
+        this.now = now;
         thread = newThread("loom apply", Run);
     }
 
@@ -38,28 +55,105 @@ internal sealed class ApplierThread
         return thread.Join(limit);
     }
 
+    /// <summary>
+    /// After <see cref="Stop"/>, before the machine is closed: a checkpoint of what no checkpoint holds, so that the next start replays nothing. Not of a broken replica.
+    /// False: it is not finished in time; the one before it stays in force.
+    /// </summary>
+    public bool CheckpointAtClose(TimeSpan limit)
+    {
+        long until = now() + (limit.Ticks * 100);
+        if (failed) return true;
+        if (!Settled(until)) return false;
+        return failed || !pace.IsBehind || !Begin(now()) || Settled(until);
+    }
+
     private void Run()
     {
         while (!stopping)
         {
             ApplyWork? next;
             lock (waiting) _ = waiting.TryDequeue(out next);
-            if (next is null)
-            {
-                _ = work.Wait(1_000_000_000);
-                continue;
-            }
-            AppliedBatch batch;
             try
             {
-                batch = applier.ApplyBatch(next);
+                if (next is null) _ = work.Wait(1_000_000_000);
+                else Apply(next);
+                if (!stopping) CheckpointIfDue(now());
             }
             catch (Exception e)
             {
+                failed = true;
                 inbox.Post(new ApplyFailed(e));
                 return;
             }
-            inbox.Post(new BatchApplied(batch));
+        }
+    }
+
+    private void Apply(ApplyWork next)
+    {
+        inbox.Post(new BatchApplied(applier.ApplyBatch(next)));
+        long bytes = 0;
+        foreach (Entry entry in next.Entries) bytes += entry.Body.Length;
+        pace.Applied(next.Entries.Count, bytes);
+    }
+
+    private void CheckpointIfDue(long at)
+    {
+        lock (checkpointGate)
+        {
+            if (underWay != 0)
+            {
+                if (at - begunAt > CheckpointPatience)
+                    throw new IOException($"the checkpoint at entry {underWay} is not on the disk after {CheckpointPatience / 1_000_000_000} s");
+                return;
+            }
+        }
+        if (pace.IsDue(at)) _ = Begin(at);
+    }
+
+    /// <summary>False: the machine did not begin one.</summary>
+    private bool Begin(long at)
+    {
+        long index = applier.AppliedIndex;
+        lock (checkpointGate)
+        {
+            underWay = index;
+            begunAt = at;
+        }
+        if (applier.BeginCheckpoint(error => Completed(index, error)))
+        {
+            pace.Begun(at);
+            return true;
+        }
+        lock (checkpointGate) underWay = 0;
+        return false;
+    }
+
+    /// <summary>Any thread.</summary>
+    private void Completed(long index, Exception? error)
+    {
+        long previous;
+        lock (checkpointGate)
+        {
+            previous = checkpointIndex;
+            if (error is null) checkpointIndex = index;
+            else failed = true;
+            underWay = 0;
+            Monitor.PulseAll(checkpointGate);
+        }
+        inbox.Post(error is null ? new CheckpointTaken(index, previous) : new HostFailed(error));
+    }
+
+    private bool Settled(long until)
+    {
+        lock (checkpointGate)
+        {
+            while (underWay != 0)
+            {
+                long left = until - now();
+                if (left <= 0) return false;
+                _ = Monitor.Wait(checkpointGate, (int)Math.Max(1, left / 1_000_000));
+            }
+            return true;
         }
     }
 }

@@ -86,7 +86,11 @@ internal sealed partial class ReplicaHost
         bool written = writer?.Stop(Remaining) ?? true;
         bool applied = applier?.Stop(Remaining) ?? true;
         if (!written || !applied) log.LogError("The {What} did not end in time; it is not closed and the directory stays locked", written ? "state machine" : "log writer");
-        if (applied && machineOpen) Guarded("state machine", machine.Close);
+        if (applied && machineOpen)
+        {
+            if (applier is not null && !failureSeen && !applier.CheckpointAtClose(Remaining)) log.LogWarning("The last checkpoint was not finished in time: the next start replays the log from the one before");
+            Guarded("state machine", machine.Close);
+        }
         if (written && recovered is not null)
         {
             Guarded("log", () =>

@@ -179,6 +179,10 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         ulong incarnation = settings.Seed | 1;
         MemberIdentity identity = directory.Identity;
         Configuration current = from.Configurations[^1].Configuration;
+        var apply = new Applier(machine, new SessionTable());
+        OpenedState opened = apply.Open(new StateOrigin(identity.ClusterId, identity.Id, from.Log.BaseIndex, from.Log.LastIndex));
+        machineOpen = true;
+        opened.Check(from.Log);
         var core = new RaftCore(
             new RaftCoreOptions
             {
@@ -190,10 +194,8 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
                 // E1: only the directory whose incarnation the configuration pins may vote.
                 MayVote = current.Find(identity.Id)?.Incarnation == identity.Incarnation,
             },
-            from.Log, from.HardState, from.CommitHint, from.Configurations, from.LastClusterTime, now());
-        var apply = new Applier(machine, new SessionTable());
-        apply.Open(new StateOrigin(identity.ClusterId, identity.Id, from.Log.BaseIndex, from.Log.LastIndex));
-        machineOpen = true;
+            // What the checkpoint holds was committed (L9), whatever the hint knew.
+            from.Log, from.HardState, Math.Max(from.CommitHint, opened.Index), from.Configurations, from.LastClusterTime, now());
         replica = new ReplicaCore(
             new ReplicaOptions
             {
@@ -205,9 +207,9 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
                 ElectionTimeout = options.ElectionTimeout.Ticks * 100,
                 MaxProposalBytes = options.MaxProposalBytes,
             },
-            core, from.Log, apply.AppliedIndex);
+            core, from.Log, opened);
         writer = new LogWriterThread(from.Log, inbox, NewThread);
-        applier = new ApplierThread(apply, inbox, NewThread);
+        applier = new ApplierThread(apply, new CheckpointPace(now(), options.SnapshotCount), opened.CheckpointIndex, inbox, now, NewThread);
         // In this order: whoever waits for formation is woken by the publication, and then finds the door open.
         joined = true;
         board.Publish(replica.CaptureStatus(), current);

@@ -22,21 +22,35 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     /// <summary>Index of the last applied entry.</summary>
     public long AppliedIndex { get; private set; }
 
+    /// <summary>Its term.</summary>
+    public long AppliedTerm { get; private set; }
+
+    /// <summary>Its cluster time (T5).</summary>
+    public long ClusterTime { get; private set; }
+
     /// <summary>Rolling hash over everything applied (S5).</summary>
     public UInt128 ApplyHash { get; private set; }
 
     /// <summary>Told (index, hash) of every entry, in order: what a checker compares between replicas. Null in production.</summary>
     public Action<long, UInt128>? Observer { get; set; }
 
-    /// <summary>Opens the machine; call once, before everything else.</summary>
-    public void Open(StateOrigin origin)
+    /// <summary>Opens the machine at its newest checkpoint, with the sessions that belong to it; call once, before everything else. The log must go on from there: <see cref="OpenedState.Check"/>.</summary>
+    public OpenedState Open(StateOrigin origin)
     {
-        if (machine.Open(origin) is { } found)
+        if (machine.Open(origin) is not { } found)
         {
-            // The sessions up to there would have to come from the same place: they are in the position's section, which does not exist yet.
-            throw new RaftException(RaftErrorCode.CannotOpen, $"the state machine holds state up to entry {found.At.Index}, but this version replays the log from its start");
+            return default;
         }
+
+        Restore(found.At);
+        return new OpenedState(AppliedIndex, AppliedTerm, ClusterTime, ApplyHash, found.At.Index, found.PreviousIndex);
     }
+
+    /// <summary>
+    /// Begins a checkpoint of what is applied now, between two works. False: one is under way. <paramref name="completed"/> is called once, from any thread, and must only signal.
+    /// It cannot be ahead of the log (L9): only what is durable here is ever applied.
+    /// </summary>
+    public bool BeginCheckpoint(Action<Exception?> completed) => machine.BeginCheckpoint(Position(), completed);
 
     /// <summary>Closes the machine; call once, last.</summary>
     public void Close() => machine.Close();
@@ -71,6 +85,15 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
         }
 
         return Report(work);
+    }
+
+    private StatePosition Position() => new(AppliedIndex, AppliedTerm, AppliedSection.Encode(ApplyHash, ClusterTime, sessions));
+
+    private void Restore(in StatePosition at)
+    {
+        (ApplyHash, ClusterTime) = AppliedSection.Decode(at.Section.Span, sessions);
+        AppliedIndex = at.Index;
+        AppliedTerm = at.Term;
     }
 
     private void Decide(int position, in Entry entry, bool wantsResult)
@@ -184,6 +207,8 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     private AppliedBatch Report(ApplyWork work)
     {
         var last = work.Entries[^1];
+        AppliedTerm = last.Term;
+        ClusterTime = last.ClusterTime;
         var mine = work.Local.Count == 0 ? [] : new LocalOutcome[work.Local.Count];
         for (var i = 0; i < mine.Length; i++)
         {

@@ -7,21 +7,21 @@ namespace Loom.Raft.Replica;
 /// Hands committed and locally durable entries to the applier in works of bounded size, a few at a time, and takes them back.
 /// Invariant (L9): applied ≤ handed over ≤ min(commit, durable here).
 /// </summary>
-internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer proposer, List<ApplyWork> works, long appliedIndex)
+internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer proposer, List<ApplyWork> works, OpenedState opened)
 {
     private int worksOut;
 
     /// <summary>Everything up to here was handed to the applier.</summary>
-    public long HandedOver { get; private set; } = appliedIndex;
+    public long HandedOver { get; private set; } = opened.Index;
 
     /// <summary>Everything up to here is applied here.</summary>
-    public long Applied { get; private set; } = appliedIndex;
+    public long Applied { get; private set; } = opened.Index;
 
     /// <summary>Cluster time of the last applied entry (T5).</summary>
-    public long ClusterTime { get; private set; }
+    public long ClusterTime { get; private set; } = opened.ClusterTime;
 
     /// <summary>Rolling hash up to <see cref="Applied"/> (S5).</summary>
-    public UInt128 ApplyHash { get; private set; }
+    public UInt128 ApplyHash { get; private set; } = opened.ApplyHash;
 
     /// <summary>Hands out what may be applied now.</summary>
     public void Advance(long commit)

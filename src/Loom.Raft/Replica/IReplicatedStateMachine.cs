@@ -13,7 +13,8 @@ public interface IReplicatedStateMachine
     /// Called once, before everything else, before any thread of the replica runs. Opens the newest whole checkpoint (a bad one falls back to the one before it) and returns what it holds;
     /// null: the state is empty and the log is replayed from its start. Finishes or discards an installation that a crash interrupted (<see cref="StateOrigin.LogBase"/>).
     /// </summary>
-    /// <exception cref="RaftException">Corruption or CannotOpen: what is there cannot be used and the log does not reach back far enough to do without it.</exception>
+    /// <exception cref="SnapshotNeededException">What is there cannot be used and the log does not reach back far enough to do without it. Nothing was changed.</exception>
+    /// <exception cref="RaftException">Corruption or CannotOpen: it belongs to another cluster or member, or to a newer version.</exception>
     StateCheckpoint? Open(StateOrigin origin);
 
     /// <summary>

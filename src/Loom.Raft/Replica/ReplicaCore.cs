@@ -33,8 +33,8 @@ internal sealed class ReplicaCore
     /// <param name="options">Settings and bounds.</param>
     /// <param name="core">Built from the recovered log.</param>
     /// <param name="log">The same log.</param>
-    /// <param name="appliedIndex">What <see cref="Applier.Open"/> found.</param>
-    public ReplicaCore(ReplicaOptions options, RaftCore core, IReplicaLog log, long appliedIndex)
+    /// <param name="opened">What <see cref="Applier.Open"/> found, checked against the log.</param>
+    public ReplicaCore(ReplicaOptions options, RaftCore core, IReplicaLog log, OpenedState opened = default)
     {
         Options = options;
         this.core = core;
@@ -43,16 +43,25 @@ internal sealed class ReplicaCore
         forwarder = new Forwarder(options, log, effects.Forward, random.Next());
         proposer = new Proposer(options, forwarder, effects.Proposals, random.Next());
         intake = new LeaderIntake(options.Id, proposer, effects.Forward);
-        handOver = new HandOver(options, log, proposer, effects.Apply, appliedIndex);
+        handOver = new HandOver(options, log, proposer, effects.Apply, opened);
         reads = new ReadBarrier(options, effects.Reads);
         transfers = new Transfers(options.Id, effects.Transfers);
         fitness = new Fitness(options.ElectionTimeout);
+        CheckpointIndex = opened.CheckpointIndex;
+        PreviousCheckpointIndex = opened.PreviousCheckpointIndex;
+        log.AdvanceApplied(opened.Index);
     }
 
     public ReplicaOptions Options { get; }
 
     /// <summary>Everything up to here is applied here.</summary>
     public long Applied => handOver.Applied;
+
+    /// <summary>Index of the newest durable checkpoint of the state; 0: none.</summary>
+    public long CheckpointIndex { get; private set; }
+
+    /// <summary>Index of the checkpoint before it, to which this member may have to fall back: the log is never cut above it (L9). 0: none.</summary>
+    public long PreviousCheckpointIndex { get; private set; }
 
     /// <summary>The consensus core, for status and for <see cref="RaftCore.MayVote"/> (E1); its Step belongs to this replica.</summary>
     public RaftCore Core => core;
@@ -155,6 +164,9 @@ internal sealed class ReplicaCore
                 break;
             case BatchApplied e:
                 OnApplied(now, e.Batch);
+                break;
+            case CheckpointTaken e:
+                OnCheckpoint(e);
                 break;
             case PeerHeard e:
                 StepCore(now, new Heard(e.Peer));
@@ -353,6 +365,17 @@ internal sealed class ReplicaCore
         StepCore(now, new Applied(Applied));
     }
 
+    private void OnCheckpoint(CheckpointTaken taken)
+    {
+        if (taken.Index > Applied || taken.PreviousIndex > taken.Index || taken.Index < CheckpointIndex)
+        {
+            throw new InvalidOperationException($"checkpoint {taken.Index} after {taken.PreviousIndex} breaks previous ≤ checkpoint ≤ applied ({Applied}) (L9)");
+        }
+
+        CheckpointIndex = taken.Index;
+        PreviousCheckpointIndex = taken.PreviousIndex;
+    }
+
     private void TakeTransfer(long now, TransferRequest request)
     {
         if (effects.Failure is not null)
@@ -403,5 +426,5 @@ internal sealed class ReplicaCore
     }
 
     /// <summary>A picture of this replica; the host adds what the connections know.</summary>
-    public RaftNodeStatus CaptureStatus() => StatusPicture.Of(Options, core, log, handOver, noQuorum, stopped, effects.Failure, peers);
+    public RaftNodeStatus CaptureStatus() => StatusPicture.Of(Options, core, log, handOver, noQuorum, stopped, effects.Failure, peers) with { CheckpointIndex = CheckpointIndex };
 }

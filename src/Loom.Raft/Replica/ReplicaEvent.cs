@@ -41,6 +41,9 @@ internal sealed record LogBatchCompleted(long Sequence, Exception? Error) : Repl
 /// <summary>The applier finished an <see cref="ApplyWork"/>; works complete in the order in which they were handed out.</summary>
 internal sealed record BatchApplied(AppliedBatch Batch) : ReplicaEvent;
 
+/// <summary>A checkpoint of the state at <paramref name="Index"/> is durable; the one at <paramref name="PreviousIndex"/> (0: none) is still usable, and nothing older is needed (L9).</summary>
+internal sealed record CheckpointTaken(long Index, long PreviousIndex) : ReplicaEvent;
+
 /// <summary>The applier threw: this replica is broken and stops (D8).</summary>
 internal sealed record ApplyFailed(Exception Error) : ReplicaEvent;
 

@@ -16,7 +16,8 @@ public readonly record struct StatePosition(long Index, long Term, ReadOnlyMemor
 /// had been flushed: it is finished. Any other installation that was not switched to is deleted.
 /// </param>
 /// <param name="LogLast">Index of the last entry of the log: a checkpoint beyond it shows that the log lost its tail (L9), so the member is damaged.</param>
-public readonly record struct StateOrigin(ulong ClusterId, MemberId Member, long LogBase, long LogLast);
+/// <param name="StartOver">Gives up whatever is there and opens an empty state, because a snapshot will replace it: only after <see cref="SnapshotNeededException"/>.</param>
+public readonly record struct StateOrigin(ulong ClusterId, MemberId Member, long LogBase, long LogLast, bool StartOver = false);
 
 /// <summary>What an opened machine holds.</summary>
 /// <param name="At">The state that was opened.</param>

@@ -22,7 +22,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     // Taken per batch by the applier, per step by whoever drives compaction, and to open and close a capture; nobody holds it for more than one of these.
     private readonly Lock writer = new();
-    private readonly Func<IRecordStore> openRecords;
+    private readonly IRecordDirectory directory;
     private readonly Func<IRecordStore>? newRecords;
     private readonly OpenCaptures captures = new();
     private readonly BatchHash hash = new();
@@ -39,13 +39,19 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private int closed;
 
     /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone. <paramref name="newRecords"/>: a store for a state that is installed.</summary>
-    public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords, Func<IRecordStore>? newRecords = null)
+    public LoomStateMachine(IKeyIndex index, IRecordDirectory directory, Func<IRecordStore>? newRecords = null)
     {
-        this.openRecords = openRecords;
+        this.directory = directory;
         this.newRecords = newRecords;
         current = new StateGeneration(index, NoRecords.Instance, MachineState.Initial, default);
         staged = new StagedView(index, NoRecords.Instance);
         compaction = new Compaction(index, NoRecords.Instance);
+    }
+
+    /// <summary>A machine over a store that starts empty and keeps nothing.</summary>
+    public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords, Func<IRecordStore>? newRecords = null)
+        : this(index, new EmptyRecords(openRecords), newRecords)
+    {
     }
 
     public LoomStateMachine(IKeyIndex index, IRecordStore records)
@@ -81,14 +87,24 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>Sums over the state (S5). The applier's thread, between two batches.</summary>
     public ContentSums Content => content.Sums;
 
-    /// <summary>State is rebuilt by replaying the log: records start empty.</summary>
+    /// <inheritdoc/>
     public StateCheckpoint? Open(StateOrigin origin)
     {
-        IRecordStore opened = openRecords();
-        staged = new StagedView(Index, opened.WriterReads);
-        compaction = new Compaction(Index, opened);
-        Volatile.Write(ref current, new StateGeneration(Index, opened, MachineState.Initial, default));
-        return null;
+        StateHeader? kept = null;
+        IndexRebuild? rebuilt = null;
+        OpenedRecords opened = directory.Open(origin, stored =>
+        {
+            kept = StateHeader.Decode(stored.State.Span);
+            return rebuilt = new IndexRebuild(kept.State.Revision, kept.State.CompactRevision, kept.Content);
+        });
+        if (opened.State is not { } found)
+        {
+            Hold(new(new(0, default, MachineState.Initial), Index, opened.Records, new()));
+            return null;
+        }
+
+        Hold(new(kept!, rebuilt!.Index, opened.Records, rebuilt.Content.Complete()));
+        return new StateCheckpoint(found.At, opened.PreviousIndex);
     }
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
@@ -117,7 +133,14 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
-    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
+    /// <inheritdoc/>
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)
+    {
+        lock (writer)
+        {
+            return current.Records.BeginCheckpoint(new StoredState(at, new StateHeader(Index.LiveKeys, content.Sums, State).Encode()), completed);
+        }
+    }
 
     public IStateSnapshot CaptureSnapshot(StatePosition at)
     {
@@ -160,16 +183,8 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         lock (writer)
         {
             captures.EndAll("the state that it captured was replaced by a newer one");
-            (appliedRevision, appliedCompact, appliedAlarms) = next.Header.State;
-            content = next.Content;
-            staged = new StagedView(next.Index, next.Records.WriterReads);
-
-            // It came as S2 says: there is nothing to trim.
-            compaction = new Compaction(next.Index, next.Records, appliedCompact);
-            Volatile.Write(ref current, new StateGeneration(next.Index, next.Records, next.Header.State, content.Sums));
+            Hold(next);
         }
-
-        Waiters.Release(appliedRevision);
 
         // Whoever still reads there finds it closed, and reads again in the new one.
         old.Records.Dispose();
@@ -207,6 +222,17 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     /// <summary>The last compaction whose records are gone.</summary>
     public long TrimmedRevision => compaction.Done;
+
+    /// <summary>Takes a whole state. It is as S2 says: there is nothing to trim.</summary>
+    private void Hold(InstalledState state)
+    {
+        (appliedRevision, appliedCompact, appliedAlarms) = state.Header.State;
+        content = state.Content;
+        staged = new StagedView(state.Index, state.Records.WriterReads);
+        compaction = new Compaction(state.Index, state.Records, appliedCompact);
+        Volatile.Write(ref current, new StateGeneration(state.Index, state.Records, state.Header.State, content.Sums));
+        Waiters.Release(appliedRevision);
+    }
 
     private bool Trim(int budget) => !captures.Any && compaction.Step(budget);
 
@@ -318,4 +344,10 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
         Waiters.Release(appliedRevision);
     }
+}
+
+/// <summary>A store for one life, which starts empty.</summary>
+internal sealed class EmptyRecords(Func<IRecordStore> open) : IRecordDirectory
+{
+    public OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild) => new(open(), null, 0);
 }

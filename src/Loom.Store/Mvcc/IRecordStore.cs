@@ -23,7 +23,7 @@ internal interface IRecordReads
 }
 
 /// <summary>
-/// The append-only store of records by revision: FASTER in production (Records/), a dictionary in the simulator. Each record is written once.
+/// The append-only store of records by revision: FASTER in production (Records/), a dictionary in the simulator. What survives a crash is the newest checkpoint. Each record is written once.
 /// One writer (the applier); readers from any thread. A record carries a checksum seeded with its key and is verified at every read:
 /// damage throws, it is never served. Disposed after the applier has ended; readers may be under way, and one that comes later meets a closed store.
 /// </summary>
@@ -43,6 +43,12 @@ internal interface IRecordStore : IRecordReads, IDisposable
 
     /// <summary>What it adds to each record, on average.</summary>
     int RecordOverheadBytes => 0;
+
+    /// <summary>
+    /// Begins a checkpoint of everything appended so far, and of nothing appended afterwards. The applier's thread; returns at once, and the checkpoint before stays usable until this one is durable.
+    /// False: one is under way, or this store keeps none, as by default. <paramref name="completed"/> is called once, from any thread: null when it is durable. It must only signal.
+    /// </summary>
+    bool BeginCheckpoint(StoredState state, Action<Exception?> completed) => false;
 
     /// <summary>Removes a record that compaction made unreachable. May be lazy.</summary>
     void Remove(RecordKey key);

@@ -18,10 +18,22 @@ internal sealed partial class KeyIndex
 
         public Loader() => leaf = new(index.building);
 
+        /// <summary>Stores a key ahead of its turn, where the index will keep it.</summary>
+        public ulong Store(ReadOnlySpan<byte> key) => index.keys.Add(key);
+
+        /// <summary>A stored key.</summary>
+        public ReadOnlySpan<byte> Stored(ulong key) => index.keys.Get(key);
+
+        /// <summary>Gives back a stored key that is not to be added.</summary>
+        public void Drop(ulong key) => index.keys.Free(key);
+
         /// <summary>A key above every one added before, and its versions, oldest first; at least one.</summary>
-        public void Add(ReadOnlySpan<byte> key, ReadOnlySpan<KeyVersion> versions)
+        public void Add(ReadOnlySpan<byte> key, ReadOnlySpan<KeyVersion> versions) => Add(Store(key), versions);
+
+        /// <summary>As above, of a stored key.</summary>
+        public void Add(ulong stored, ReadOnlySpan<KeyVersion> versions)
         {
-            ulong stored = index.keys.Add(key);
+            ReadOnlySpan<byte> key = Stored(stored);
             KeyVersion head = versions[^1];
             KeyEntry entry = new() { Key = stored, Head = new(head.At, head.IsDeleted), Create = head.Create, Version = head.Version, Mark = head.Mark };
             if (versions.Length > 1)

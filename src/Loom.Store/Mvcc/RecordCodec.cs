@@ -34,21 +34,19 @@ internal static class RecordCodec
 
     public static ReadOnlySpan<byte> Key(ReadOnlySpan<byte> record) => record.Slice(HeaderBytes, BinaryPrimitives.ReadInt32LittleEndian(record[25..]));
 
+    /// <summary>What the index needs of a record.</summary>
+    public static RecordHeader ReadHeader(RecordKey at, ReadOnlySpan<byte> record)
+    {
+        int keyLength = CheckLayout(at, record);
+        return new RecordHeader(
+            record.Slice(HeaderBytes, keyLength), IsTombstone(record), BinaryPrimitives.ReadInt64LittleEndian(record[1..]), BinaryPrimitives.ReadInt64LittleEndian(record[9..]));
+    }
+
     /// <summary>The pair; its key and value are slices of <paramref name="record"/>. A tombstone has only its key and mod revision.</summary>
     public static KeyValue Read(RecordKey at, ReadOnlyMemory<byte> record)
     {
         ReadOnlySpan<byte> span = record.Span;
-        if (span.Length < HeaderBytes || (span[0] & ~Tombstone) != Layout)
-        {
-            throw new LoomException(LoomErrorCode.Corruption, $"LOOM1020: the record of revision {at.Main}.{at.Sub} has an unknown layout. Restart this member with an empty records directory: it is rebuilt from the log.");
-        }
-
-        int keyLength = BinaryPrimitives.ReadInt32LittleEndian(span[25..]);
-        if ((uint)keyLength > (uint)(span.Length - HeaderBytes))
-        {
-            throw new LoomException(LoomErrorCode.Corruption, $"LOOM1020: the record of revision {at.Main}.{at.Sub} has a key of {keyLength} bytes in {span.Length}. Restart this member with an empty records directory: it is rebuilt from the log.");
-        }
-
+        int keyLength = CheckLayout(at, span);
         return new KeyValue(
             record.Slice(HeaderBytes, keyLength),
             record[(HeaderBytes + keyLength)..],
@@ -57,4 +55,27 @@ internal static class RecordCodec
             BinaryPrimitives.ReadInt64LittleEndian(span[9..]),
             BinaryPrimitives.ReadInt64LittleEndian(span[17..]));
     }
+
+    /// <summary>Length of the key.</summary>
+    private static int CheckLayout(RecordKey at, ReadOnlySpan<byte> record)
+    {
+        if (record.Length < HeaderBytes || (record[0] & ~Tombstone) != Layout)
+        {
+            throw new LoomException(LoomErrorCode.Corruption, $"LOOM1020: the record of revision {at.Main}.{at.Sub} has an unknown layout. Restart this member with an empty records directory: it is rebuilt from the log.");
+        }
+
+        int keyLength = BinaryPrimitives.ReadInt32LittleEndian(record[25..]);
+        return (uint)keyLength <= (uint)(record.Length - HeaderBytes)
+            ? keyLength
+            : throw new LoomException(LoomErrorCode.Corruption, $"LOOM1020: the record of revision {at.Main}.{at.Sub} has a key of {keyLength} bytes in {record.Length}. Restart this member with an empty records directory: it is rebuilt from the log.");
+    }
+}
+
+/// <summary>What the index needs of a record.</summary>
+internal readonly ref struct RecordHeader(ReadOnlySpan<byte> key, bool isTombstone, long create, long version)
+{
+    public readonly ReadOnlySpan<byte> Key = key;
+    public readonly bool IsTombstone = isTombstone;
+    public readonly long Create = create;
+    public readonly long Version = version;
 }

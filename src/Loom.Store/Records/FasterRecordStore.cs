@@ -9,18 +9,15 @@ namespace Loom.Store.Records;
 /// and order lives in <see cref="KeyIndex"/>. Used otherwise FASTER loses data in silence (docs/decisions).
 /// </summary>
 /// <remarks>
-/// A record on the log, after FASTER's 8-byte header:
-/// <code>
-///   main i64 | sub i32 | zero i32 | length i32 | crc32c u32 (seeded with main and sub) | record
-/// </code>
-/// The directory is emptied at open: the state is rebuilt from the replicated log.
+/// The bytes of a record are in <see cref="RecordLogScan"/>. What survives the process is the newest checkpoint (<see cref="RecordCheckpoints"/>): the rest is replayed from the replicated log.
 /// </remarks>
 internal sealed class FasterRecordStore : IRecordStore
 {
     /// <summary>Largest record. A request is at most 1.75 MiB (LoomOptions.MaxRequestBytesLimit), and a record must fit into FASTER's page.</summary>
     public const int MaxRecordBytes = 2 << 20;
 
-    private const string FileName = "hlog.log";
+    /// <summary>The record files are <c>hlog.log.0, .1, …</c></summary>
+    public const string FileName = "hlog.log";
 
     // Closing is bounded as a whole (N5); a healthy store needs some milliseconds.
     private const int CloseMilliseconds = 500;
@@ -32,18 +29,20 @@ internal sealed class FasterRecordStore : IRecordStore
     private readonly ClientSession<StoredKey, SpanByte, long, FoundRecord, int, RecordFunctions> writer;
     private readonly RecordReaderPool readers;
     private readonly RecordReader writerReader;
+    private readonly RecordCheckpoints? checkpoints;
     private byte[] buffer = new byte[4096];
     private int scanning;
     private volatile bool closed;
 
-    private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault)
+    private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget? target, CheckpointFile? from)
     {
         faults = new(onFault);
-        device = new(Path.Combine(directory, FileName), faults);
+        device = new(Path.Combine(directory, FileName), options, faults);
+        FasterCommits commits = new();
         store = new(new FasterKVSettings<StoredKey, SpanByte>
         {
             LogDevice = device,
-            CheckpointDir = Path.Combine(directory, "checkpoints"),
+            CheckpointManager = commits,
             IndexSize = options.IndexBytes,
             MemorySize = options.MemoryBytes,
             PageSize = options.PageBytes,
@@ -53,9 +52,24 @@ internal sealed class FasterRecordStore : IRecordStore
             RemoveOutdatedCheckpoints = false,
             TryRecoverLatest = false,
         });
-        writer = store.For(writerFunctions).NewSession<RecordFunctions>("applier");
+        try
+        {
+            if (from is not null)
+            {
+                Recover(commits, from);
+            }
+        }
+        catch
+        {
+            store.Dispose();
+            device.Dispose();
+            throw;
+        }
+
+        writer = store.For(writerFunctions).NewSession<RecordFunctions>();
         readers = new(store, faults);
         writerReader = new(store, faults);
+        checkpoints = target is null ? null : new(store, device, commits, faults, target);
         WriterReads = new ApplierReads(this);
     }
 
@@ -71,8 +85,8 @@ internal sealed class FasterRecordStore : IRecordStore
 
     internal RecordDevice Device => device;
 
-    /// <summary>Empties the directory and opens a store in it. <paramref name="onFault"/> is called once, from any thread, when the store fails for good.</summary>
-    public static FasterRecordStore Open(string directory, RecordStoreOptions? options = null, Action<Exception>? onFault = null)
+    /// <summary>Empties the directory and opens a store in it. <paramref name="onFault"/> is called once, from any thread, when the store fails for good. Without a target it takes no checkpoints.</summary>
+    public static FasterRecordStore Open(string directory, RecordStoreOptions? options = null, Action<Exception>? onFault = null, CheckpointTarget? target = null)
     {
         options ??= new();
         if (options.PageBytes < 2 * MaxRecordBytes)
@@ -86,7 +100,37 @@ internal sealed class FasterRecordStore : IRecordStore
             File.Delete(file);
         }
 
-        return new(directory, options, onFault);
+        return new(directory, options, onFault, target, null);
+    }
+
+    /// <summary>Opens the store as it was at a checkpoint; every record of it is verified, and shown to the rebuild, before FASTER sees any.</summary>
+    /// <exception cref="CheckpointDamagedException">The record files are not what the checkpoint was taken of.</exception>
+    public static FasterRecordStore Recover(
+        string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget target, CheckpointFile from, string fromPath, IRecordRebuild rebuild)
+    {
+        RecordStoreOptions same = new() { IndexBytes = options.IndexBytes, MemoryBytes = options.MemoryBytes, PageBytes = from.PageBytes, SegmentBytes = from.SegmentBytes };
+        string path = Path.Combine(directory, FileName);
+        new RecordLogScan(path, from.PageBytes, from.SegmentBytes, LogExtent.Of(fromPath, from.Log)).Run(rebuild);
+        rebuild.Finish();
+        return new(directory, same, onFault, target, from);
+    }
+
+    private void Recover(FasterCommits commits, CheckpointFile from)
+    {
+        LogExtent extent = LogExtent.Of(device.FileName, from.Log);
+        if (extent.End == extent.Begin && extent.End == store.Log.TailAddress)
+        {
+            return;
+        }
+
+        device.VisibleEnd = extent.End;
+        store.Recover(Guid.Empty, commits.Offer(from.Log));
+        device.VisibleEnd = long.MaxValue;
+        faults.ThrowIfAny();
+        if (store.Log.TailAddress != extent.End || store.Log.BeginAddress != extent.Begin)
+        {
+            throw new CheckpointDamagedException(device.FileName, 0, $"FASTER recovers [{store.Log.BeginAddress}, {store.Log.TailAddress}) of {extent}");
+        }
     }
 
     /// <inheritdoc/>
@@ -160,10 +204,16 @@ internal sealed class FasterRecordStore : IRecordStore
     }
 
     /// <inheritdoc/>
+    public bool BeginCheckpoint(StoredState state, Action<Exception?> completed)
+    {
+        faults.ThrowIfAny();
+        return checkpoints is not null && checkpoints.Begin(writer, state, completed);
+    }
+
+    /// <inheritdoc/>
     public void Remove(RecordKey key)
     {
-        // The index is the only authority on what is live; FASTER's own deletes are not used. The bytes stay on the disk until checkpoints exist:
-        // only then may the log of FASTER be cut.
+        // The index is the only authority on what is live; FASTER's own deletes are not used. The bytes stay on the disk until the log of FASTER is compacted.
     }
 
     /// <summary>
@@ -180,7 +230,7 @@ internal sealed class FasterRecordStore : IRecordStore
         faults.Close();
         closed = true;
         long until = Environment.TickCount64 + CloseMilliseconds;
-        if (!readers.Close(until) | !ScansEnded(until))
+        if (!readers.Close(until) | !ScansEnded(until) | !(checkpoints?.Close(until) ?? true))
         {
             return;
         }

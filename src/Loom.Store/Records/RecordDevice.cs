@@ -1,4 +1,6 @@
+using System.Globalization;
 using FASTER.core;
+using Loom.Raft.Log;
 using Microsoft.Win32.SafeHandles;
 
 namespace Loom.Store.Records;
@@ -10,7 +12,8 @@ namespace Loom.Store.Records;
 /// <remarks>
 /// A failed or short write is reported to <see cref="RecordFaults"/> and then, to FASTER, as done: told the truth it would leave Upsert waiting for that page for ever.
 /// It is safe because from the report on the store neither serves nor accepts anything.
-/// Writes are not flushed: while the state is rebuilt from the log at every start, no record needs to survive. A checkpoint must flush the files before it names them.
+/// Writes are not flushed one by one: a checkpoint flushes the files before it names them (<see cref="Flush"/>). FASTER deletes no file: what the checkpoint before needs stays until the next
+/// one is durable (H15, <see cref="DeleteBelow"/>).
 /// </remarks>
 internal sealed class RecordDevice : StorageDeviceBase
 {
@@ -25,10 +28,14 @@ internal sealed class RecordDevice : StorageDeviceBase
     private readonly RecordThreads writer;
     private readonly Lock gate = new();
     private readonly SortedDictionary<int, SafeFileHandle> files = [];
+    private readonly SortedSet<int> unflushed = [];
+    private bool directoryChanged = true;
 
-    public RecordDevice(string path, RecordFaults faults)
+    public RecordDevice(string path, RecordStoreOptions options, RecordFaults faults)
         : base(path, Sector, -1)
     {
+        PageBytes = (int)options.PageBytes;
+        SegmentBytes = (int)options.SegmentBytes;
         this.faults = faults;
         readers = new("loom-records-read", 16, faults);
         writer = new("loom-records-write", 1, faults);
@@ -41,11 +48,23 @@ internal sealed class RecordDevice : StorageDeviceBase
         set => waiter = value;
     }
 
+    public int PageBytes { get; }
+
+    public int SegmentBytes { get; }
+
+    /// <summary>
+    /// During a recovery: what lies behind this address is read as zeros. It is of a life that ended, nobody has checked it, and FASTER looks at the headers in the whole of a page.
+    /// </summary>
+    public long VisibleEnd { get; set; } = long.MaxValue;
+
     /// <summary>For tests: throws or returns in place of the disk.</summary>
     internal Action<long, int>? BeforeWrite { get; set; }
 
     /// <summary>For tests: blocks in place of the disk.</summary>
     internal Action? BeforeRead { get; set; }
+
+    /// <summary>For tests: throws or blocks in place of the disk.</summary>
+    internal Action? BeforeFlush { get; set; }
 
     /// <inheritdoc/>
     public override void WriteAsync(IntPtr sourceAddress, int segmentId, ulong destinationAddress, uint numBytesToWrite, DeviceIOCompletionCallback callback, object context) =>
@@ -56,7 +75,7 @@ internal sealed class RecordDevice : StorageDeviceBase
                 BeforeWrite?.Invoke(((long)segmentId * segmentSize) + (long)destinationAddress, (int)numBytesToWrite);
                 unsafe
                 {
-                    RandomAccess.Write(File(segmentId), new ReadOnlySpan<byte>((void*)sourceAddress, (int)numBytesToWrite), (long)destinationAddress);
+                    RandomAccess.Write(FileToWrite(segmentId), new ReadOnlySpan<byte>((void*)sourceAddress, (int)numBytesToWrite), (long)destinationAddress);
                 }
             }
 #pragma warning disable CA1031 // Whatever it was, the page is lost and the replica ends.
@@ -103,18 +122,9 @@ internal sealed class RecordDevice : StorageDeviceBase
         });
     }
 
-    /// <inheritdoc/>
+    /// <summary>Deletes nothing: the checkpoint before may need the file (H15).</summary>
     public override void RemoveSegment(int segment)
     {
-        lock (gate)
-        {
-            if (files.Remove(segment, out SafeFileHandle? file))
-            {
-                file.Dispose();
-            }
-        }
-
-        System.IO.File.Delete($"{FileName}.{segment}");
     }
 
     /// <inheritdoc/>
@@ -126,6 +136,52 @@ internal sealed class RecordDevice : StorageDeviceBase
 
     /// <inheritdoc/>
     public override long GetFileSize(int segment) => segmentSize;
+
+    /// <summary>Makes everything durable that was written so far, and the files' names. Not for the device's own threads.</summary>
+    /// <exception cref="IOException">The first failure ends the store (L1).</exception>
+    public void Flush()
+    {
+        KeyValuePair<int, SafeFileHandle>[] written;
+        bool names;
+        lock (gate)
+        {
+            written = [.. files.Where(file => unflushed.Contains(file.Key))];
+            unflushed.Clear();
+            names = directoryChanged;
+            directoryChanged = false;
+        }
+
+        foreach ((int segment, SafeFileHandle file) in written)
+        {
+            BeforeFlush?.Invoke();
+            Posix.FlushData($"{FileName}.{segment}", file);
+        }
+
+        if (names)
+        {
+            Posix.FlushDirectory(Path.GetDirectoryName(FileName)!);
+        }
+    }
+
+    /// <summary>Deletes the files that hold nothing at or above an address.</summary>
+    public void DeleteBelow(long address)
+    {
+        foreach (string path in Directory.EnumerateFiles(Path.GetDirectoryName(FileName)!, Path.GetFileName(FileName) + ".*"))
+        {
+            if (int.TryParse(path.AsSpan(FileName.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int segment) && (segment + 1L) * SegmentBytes <= address)
+            {
+                lock (gate)
+                {
+                    if (files.Remove(segment, out SafeFileHandle? file))
+                    {
+                        file.Dispose();
+                    }
+                }
+
+                System.IO.File.Delete(path);
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public override void Dispose() => Stop(Environment.TickCount64);
@@ -167,7 +223,22 @@ internal sealed class RecordDevice : StorageDeviceBase
             got += read;
         }
 
+        long visible = VisibleEnd - (((long)segment * SegmentBytes) + at);
+        if (visible < got)
+        {
+            new Span<byte>((byte*)target + Math.Max(0, visible), got - (int)Math.Max(0, visible)).Clear();
+        }
+
         return (uint)got;
+    }
+
+    private SafeFileHandle FileToWrite(int segment)
+    {
+        lock (gate)
+        {
+            unflushed.Add(segment);
+            return File(segment);
+        }
     }
 
     private SafeFileHandle File(int segment)
@@ -178,6 +249,7 @@ internal sealed class RecordDevice : StorageDeviceBase
             {
                 file = System.IO.File.OpenHandle($"{FileName}.{segment}", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
                 files.Add(segment, file);
+                directoryChanged = true;
             }
 
             return file;

@@ -37,7 +37,8 @@ internal sealed class ListMachine : IReplicatedStateMachine
         }
     }
 
-    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
+    /// <summary>Keeps nothing: its state is replayed.</summary>
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => false;
 
     public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
 

@@ -222,7 +222,7 @@ internal sealed class ReplicaNode
         var coreOptions = new RaftCoreOptions { Self = Id, Incarnation = incarnation, Seed = (ulong)number + 1 };
         var core = new RaftCore(
             coreOptions, log, log.HardState, log.CommitHint, [new ConfigurationAt(0, cluster.Configuration)], log.LastClusterTime, cluster.Now);
-        Replica = new ReplicaCore(options, core, log, Applier.AppliedIndex);
+        Replica = new ReplicaCore(options, core, log);
         Handle(Awake.Instance);
     }
 

@@ -65,7 +65,7 @@ internal sealed class MemberProcess
                 HeartbeatInterval = cluster.Swarm.Heartbeat,
                 ElectionTimeout = cluster.Swarm.ElectionTimeout,
             },
-            Core, Log, Applier.AppliedIndex);
+            Core, Log);
     }
 
     public SimClock Clock { get; }

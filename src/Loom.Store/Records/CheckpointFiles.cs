@@ -1,0 +1,102 @@
+using System.Globalization;
+using Loom.Raft.Log;
+using Microsoft.Win32.SafeHandles;
+
+namespace Loom.Store.Records;
+
+/// <summary>
+/// The checkpoint files of a records directory: <c>checkpoint-INDEX</c> with 20 digits, so that names sort by index. Written whole beside, flushed, renamed, and the directory flushed:
+/// a crash leaves the old files or the new one.
+/// </summary>
+/// <param name="directory">The records directory.</param>
+internal sealed class CheckpointFiles(string directory)
+{
+    private const string Prefix = "checkpoint-";
+    private const string Temporary = ".tmp";
+
+    /// <summary>For tests: called before each step on the disk, with its name; what it throws stops the world there.</summary>
+    internal Action<string>? BeforeStep { get; set; }
+
+    public string Directory => directory;
+
+    /// <summary>Indexes of the files that are there, newest first.</summary>
+    public List<long> List()
+    {
+        List<long> found = [];
+        foreach (string path in System.IO.Directory.EnumerateFiles(directory, Prefix + "*"))
+        {
+            if (long.TryParse(Path.GetFileName(path.AsSpan())[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long index))
+            {
+                found.Add(index);
+            }
+        }
+
+        found.Sort((a, b) => b.CompareTo(a));
+        return found;
+    }
+
+    public string PathOf(long index) => Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{index:d20}"));
+
+    /// <exception cref="CheckpointDamagedException">The file is damaged, or it is another one's.</exception>
+    public CheckpointFile Read(long index)
+    {
+        string path = PathOf(index);
+        byte[] bytes;
+        using (SafeFileHandle file = File.OpenHandle(path))
+        {
+            long length = RandomAccess.GetLength(file);
+            bytes = length <= CheckpointFile.MaxBytes ? new byte[length] : throw new CheckpointDamagedException(path, 0, $"it has {length} bytes");
+            for (int got = 0; got < bytes.Length;)
+            {
+                int read = RandomAccess.Read(file, bytes.AsSpan(got), got);
+                got += read > 0 ? read : throw new CheckpointDamagedException(path, got, "it ends early");
+            }
+        }
+
+        CheckpointFile found = CheckpointFile.Decode(path, bytes);
+        return found.Index == index ? found : throw new CheckpointDamagedException(path, 40, $"it holds the checkpoint at entry {found.Index}: a file was put in the place of another");
+    }
+
+    /// <summary>Durable on return.</summary>
+    public void Write(CheckpointFile checkpoint)
+    {
+        byte[] bytes = checkpoint.Encode();
+        string path = PathOf(checkpoint.Index), beside = path + Temporary;
+        Step("write");
+        using (SafeFileHandle file = File.OpenHandle(beside, FileMode.Create, FileAccess.Write))
+        {
+            RandomAccess.Write(file, bytes, 0);
+            Step("flush");
+            Posix.FlushData(beside, file);
+        }
+
+        Step("rename");
+        File.Move(beside, path, overwrite: true);
+        Flush();
+    }
+
+    /// <summary>Makes what was created, renamed or deleted in the directory durable.</summary>
+    public void Flush()
+    {
+        Step("flush directory");
+        Posix.FlushDirectory(directory);
+    }
+
+    /// <summary>Not durable before <see cref="Flush"/>.</summary>
+    public void Delete(long index)
+    {
+        Step("delete");
+        File.Delete(PathOf(index));
+    }
+
+    /// <summary>What a crash left half written.</summary>
+    public void DeleteTemporaries()
+    {
+        foreach (string path in System.IO.Directory.EnumerateFiles(directory, Prefix + "*" + Temporary))
+        {
+            File.Delete(path);
+        }
+    }
+
+    private void Step(string name) => BeforeStep?.Invoke(name);
+}

@@ -1,0 +1,58 @@
+using Loom.Raft.Consensus;
+using Loom.Store.Mvcc;
+
+namespace Loom.Store.Records;
+
+/// <summary>
+/// Where the checkpoints of one generation of records go. Keeps the newest two usable: their files, and the record files that the older of them needs (H15).
+/// One thread at a time.
+/// </summary>
+internal sealed class CheckpointTarget(CheckpointFiles files, ulong clusterId, MemberId member, long generation)
+{
+    private CheckpointFile? newest;
+    private CheckpointFile? previous;
+
+    public long Generation => generation;
+
+    /// <summary>What a recovery found: the checkpoint that it opened, and the one before it.</summary>
+    public void Found(CheckpointFile opened, CheckpointFile? before)
+    {
+        newest = opened;
+        previous = before;
+    }
+
+    /// <summary>Durable on return. The record files are.</summary>
+    public void Write(StoredState state, byte[] log, RecordDevice device)
+    {
+        CheckpointFile file = new()
+        {
+            ClusterId = clusterId,
+            Member = member,
+            Generation = generation,
+            Stored = state,
+            PageBytes = device.PageBytes,
+            SegmentBytes = device.SegmentBytes,
+            Log = log,
+        };
+        files.Write(file);
+        if (newest?.Index == file.Index)
+        {
+            // Nothing was applied since: it took the place of the one before.
+            newest = file;
+            return;
+        }
+
+        if (previous is not null)
+        {
+            files.Delete(previous.Index);
+            files.Flush();
+        }
+
+        previous = newest;
+        newest = file;
+        if (previous is not null && previous.Generation == generation)
+        {
+            device.DeleteBelow(LogExtent.Of(files.PathOf(previous.Index), previous.Log).Begin);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+using System.Globalization;
+using Loom.Raft.Consensus;
+using Loom.Raft.Replica;
+using Loom.Store.Applying;
+using Loom.Store.Commands;
+using Loom.Store.Model;
+using Loom.Store.Mvcc;
+using Loom.Store.Records;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Loom.Store.Tests.Records;
+
+/// <summary>A machine over record files in a directory, driven without a node: one entry per command, so that entry N makes revision N + 1 if it changes anything.</summary>
+internal sealed class CheckpointDirectory : IDisposable
+{
+    public static readonly MemberId Member = new(0x1001);
+    public const ulong Cluster = 0xC1;
+
+    // Small files and little memory: several segments, and most records cold, after few megabytes.
+    public static readonly RecordStoreOptions Small = new() { IndexBytes = 1 << 20, MemoryBytes = 16 << 20, PageBytes = 4 << 20, SegmentBytes = 4 << 20 };
+
+    private readonly CommittedEntry[] entry = new CommittedEntry[1];
+    private readonly ApplyResult[] result = new ApplyResult[1];
+
+    public CheckpointDirectory(string path, StateOrigin? origin = null)
+    {
+        Path = path;
+        Directory = new RecordDirectory(path, Small, fault => Fault ??= fault, NullLogger.Instance);
+        Machine = new LoomStateMachine(new KeyIndex(), Directory);
+        Opened = Machine.Open(origin ?? Origin());
+        Index = Opened?.At.Index ?? 0;
+    }
+
+    public string Path { get; }
+
+    public RecordDirectory Directory { get; }
+
+    public LoomStateMachine Machine { get; }
+
+    public StateCheckpoint? Opened { get; }
+
+    public Exception? Fault { get; private set; }
+
+    /// <summary>The last applied entry.</summary>
+    public long Index { get; private set; }
+
+    public FasterRecordStore Records => (FasterRecordStore)Machine.Records;
+
+    public static StateOrigin Origin(long logBase = 0) => new(Cluster, Member, logBase, long.MaxValue);
+
+    public static byte[] Key(long number) => System.Text.Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key-{number:d6}"));
+
+    public ApplyResult Apply(ReadOnlyMemory<byte> command)
+    {
+        Index++;
+        entry[0] = new CommittedEntry(Index, 2, Index * 1000, EntryKind.Command, command, WantsResult: false);
+        Machine.ApplyBatch(entry, result);
+        return result[0];
+    }
+
+    public void Put(long key, int bytes = 200) => Apply(CommandWriter.Encode(new PutCommand(new PutOperation(Key(key), Value(key, Index + 1, bytes)))));
+
+    public void Delete(long from, long count = 1) => Apply(CommandWriter.Encode(new DeleteCommand(new DeleteOperation(new KeyRange(Key(from), Key(from + count))))));
+
+    public void Compact(long revision) => Apply(CommandWriter.Encode(new CompactCommand(revision)));
+
+    /// <summary>Entries of all kinds, by a seed and their index alone: a replay applies the same.</summary>
+    public void ApplyMixed(long until, int seed = 1)
+    {
+        while (Index < until)
+        {
+            Random random = new((int)(Index * 7919) + seed);
+            long revision = Machine.Revision;
+            switch (random.Next(40))
+            {
+                case 0:
+                    Delete(random.Next(600), random.Next(1, 30));
+                    break;
+                case 1:
+                    Compact(revision - random.Next(20, 400));
+                    break;
+                case < 6:
+                    Delete(random.Next(600));
+                    break;
+                default:
+                    Put(random.Next(600), random.Next(10, 900));
+                    break;
+            }
+        }
+    }
+
+    /// <summary>A checkpoint of what is applied; returns when it is durable.</summary>
+    public void Checkpoint()
+    {
+        if (BeginCheckpoint().Task.GetAwaiter().GetResult() is { } failure)
+        {
+            throw failure;
+        }
+    }
+
+    public TaskCompletionSource<Exception?> BeginCheckpoint()
+    {
+        TaskCompletionSource<Exception?> done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        if (!Machine.BeginCheckpoint(new StatePosition(Index, 2, Section(Index)), done.SetResult))
+        {
+            throw new InvalidOperationException("a checkpoint is under way");
+        }
+
+        return done;
+    }
+
+    public static byte[] Section(long index) => BitConverter.GetBytes(index * 31);
+
+    /// <summary>Everything that can be asked of the state: the hash of the history at many revisions, and all pairs at some.</summary>
+    public List<string> Answers()
+    {
+        LoomStateMachine machine = Machine;
+        long revision = machine.Revision, compacted = machine.CompactRevision;
+        List<string> answers = [$"revision {revision} compacted {compacted} live {machine.Index.LiveKeys}"];
+        long first = Math.Max(compacted, 1);
+        for (long at = first; at <= revision; at += Math.Max(1, (revision - first) / 12))
+        {
+            uint hash = HistoryHash.Compute(machine.Index, machine.Records, at, compacted, default);
+            List<KeyValue> pairs = [];
+            ReadView.Collect(machine.Index, machine.Records, new KeyRange(Key(0), Key(999_999)), at, 0, pairs);
+            answers.Add($"{at}: hash {hash:x8}, {string.Join(' ', pairs.Select(p => $"{System.Text.Encoding.ASCII.GetString(p.Key.Span)}@{p.ModRevision}/{p.CreateRevision}v{p.Version}"))}");
+        }
+
+        return answers;
+    }
+
+    public void Dispose() => Machine.Dispose();
+
+    /// <summary>Checkpoint files first, then the record files that they name.</summary>
+    public static void Copy(string from, string to)
+    {
+        System.IO.Directory.CreateDirectory(to);
+        foreach (string path in (string[])[.. System.IO.Directory.GetFiles(from), .. System.IO.Directory.GetDirectories(from).SelectMany(System.IO.Directory.GetFiles)])
+        {
+            string target = System.IO.Path.Combine(to, System.IO.Path.GetRelativePath(from, path));
+            System.IO.Directory.CreateDirectory(System.IO.Path.GetDirectoryName(target)!);
+            try
+            {
+                using FileStream source = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+                using FileStream copy = File.Create(target);
+                source.CopyTo(copy);
+            }
+            catch (FileNotFoundException)
+            {
+                // Deleted or renamed while copying.
+            }
+        }
+    }
+
+    private static byte[] Value(long key, long index, int bytes)
+    {
+        byte[] value = new byte[bytes];
+        new Random((int)((key * 31) + index)).NextBytes(value);
+        return value;
+    }
+}
