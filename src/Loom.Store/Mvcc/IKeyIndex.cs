@@ -49,7 +49,7 @@ internal interface IKeyIndex
 
     /// <summary>
     /// Writer: one step of compaction at <paramref name="revision"/>: per key keeps every version above it and the newest at or below it, unless that one is a tombstone strictly below it
-    /// (a tombstone exactly at the revision stays: a watch from there must deliver that delete). Looks at up to <paramref name="budget"/> keys from <paramref name="cursor"/> on
+    /// (a tombstone exactly at the revision stays: a watch from there must deliver that delete). Looks at up to about <paramref name="budget"/> keys and versions from <paramref name="cursor"/> on
     /// (null = start; updated), adds the records that nothing needs any more to <paramref name="removed"/>, and publishes. True when the last key was seen.
     /// Readers that ask below the revision are turned away by the caller; readers at or above it keep their answers while this runs.
     /// </summary>

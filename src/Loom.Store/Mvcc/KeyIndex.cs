@@ -22,7 +22,7 @@ internal sealed partial class KeyIndex : IKeyIndex
 {
     private readonly EntrySlab entries = new();
     private readonly KeySlab keys = new();
-    private readonly ChangeSlab changes = new();
+    private readonly KeyHistories histories = new();
     private readonly KeyIndexReaders readers = new();
     private KeyRoot root = new(new KeyLeaf(0), 1, 0);
 
@@ -30,7 +30,7 @@ internal sealed partial class KeyIndex : IKeyIndex
     public long LiveKeys => Volatile.Read(ref root).Top.Live;
 
     /// <summary>Bytes of the slabs, free blocks included; nodes (about 8 per key) are not.</summary>
-    public long SlabBytes => entries.Bytes + keys.Bytes + changes.Bytes;
+    public long SlabBytes => entries.Bytes + keys.Bytes + histories.Bytes;
 
     /// <inheritdoc/>
     public bool TryFind(ReadOnlySpan<byte> key, long revision, out RecordKey at)
@@ -127,8 +127,8 @@ internal sealed partial class KeyIndex : IKeyIndex
         KeyChange change = entry.Head;
         if (change.Main > revision)
         {
-            ReadOnlySpan<KeyChange> older = changes.Get(entry.Older, entry.OlderCount);
-            int newest = NewestAtOrBelow(older, revision);
+            KeyHistory older = histories.Get(entry.Older, entry.OlderCount);
+            int newest = older.NewestAtOrBelow(revision);
             if (newest < 0)
             {
                 at = default;
@@ -140,26 +140,6 @@ internal sealed partial class KeyIndex : IKeyIndex
 
         at = change.At;
         return !change.IsDeleted;
-    }
-
-    /// <summary>Position of the last change of a list with main ≤ revision, or -1.</summary>
-    private static int NewestAtOrBelow(ReadOnlySpan<KeyChange> list, long revision)
-    {
-        int low = 0, high = list.Length;
-        while (low < high)
-        {
-            int middle = (low + high) >>> 1;
-            if (list[middle].Main <= revision)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        return low - 1;
     }
 
     /// <summary>The child in which a key belongs: the last whose first key is ≤ it, else the first.</summary>

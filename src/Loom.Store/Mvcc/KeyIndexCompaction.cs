@@ -14,12 +14,18 @@ internal sealed partial class KeyIndex
         ArgumentOutOfRangeException.ThrowIfLessThan(budget, 1);
         examined.Clear();
         bool done = CollectHistories(top, cursor ?? [], budget);
-        cursor = done ? null : keys.Get(examined[^1]).ToArray();
-        foreach (ulong key in done ? examined : examined[..^1])
+        int next = 0;
+        for (int work = 0; next < (done ? examined.Count : examined.Count - 1) && work < budget; next++)
         {
-            Trim(key, revision, removed);
+            // A key with millions of versions takes several steps.
+            if (!Trim(examined[next], revision, budget - work, removed, ref work))
+            {
+                break;
+            }
         }
 
+        done &= next == examined.Count;
+        cursor = done ? null : keys.Get(examined[next]).ToArray();
         Publish();
         return done;
     }
@@ -68,18 +74,19 @@ internal sealed partial class KeyIndex
         return true;
     }
 
-    /// <summary>Drops the changes of a key that a compaction makes unreachable; drops the key when none is left.</summary>
-    private void Trim(ulong key, long revision, List<RecordKey> removed)
+    /// <summary>Drops the changes of a key that a compaction makes unreachable; drops the key when none is left. False: there is more, because it holds far more than the budget.</summary>
+    private bool Trim(ulong key, long revision, int budget, List<RecordKey> removed, ref int work)
     {
+        work++;
         Descend(keys.Get(key));
         int id = pathLeaf.Entries[pathPosition];
         KeyEntry old = entries[id];
-        ReadOnlySpan<KeyChange> older = changes.Get(old.Older, old.OlderCount);
+        KeyHistory older = histories.Get(old.Older, old.OlderCount);
         bool headIsBase = old.Head.Main <= revision;
-        int keep = headIsBase ? older.Length : NewestAtOrBelow(older, revision);
+        int keep = headIsBase ? older.Length : older.NewestAtOrBelow(revision);
         if (keep < 0)
         {
-            return;
+            return true;
         }
 
         KeyChange kept = headIsBase ? old.Head : older[keep];
@@ -90,28 +97,40 @@ internal sealed partial class KeyIndex
 
         if (keep == 0)
         {
-            return;
+            return true;
         }
 
         changed = true;
-        foreach (KeyChange change in older[..Math.Min(keep, older.Length)])
+        int limit = Math.Max(budget, KeyHistories.PageLength);
+        int drop = Math.Min(keep, older.Length);
+        bool last = drop <= limit;
+        drop = last ? drop : limit;
+        work += drop;
+        for (int i = 0; i < drop; i++)
         {
-            removed.Add(change.At);
+            removed.Add(older[i].At);
         }
 
-        RetireBlock(old);
-        if (keep > older.Length)
+        if (last && keep > older.Length)
         {
             removed.Add(old.Head.At);
+            histories.Retire(old.Older, old.OlderCount, left);
+            RetireLeft();
             retiredEntries.Enqueue((building, id));
             retiredKeys.Enqueue((building, old.Key));
             RemoveFromLeaf();
-            return;
+            return true;
         }
 
-        older = older[keep..];
-        KeyEntry entry = old with { OlderCount = older.Length, Older = older.IsEmpty ? 0 : changes.Add(older[..^1], older[^1]) };
-        Replace(id, old, entry);
+        if (drop > 0)
+        {
+            KeyEntry entry = old;
+            entry.Older = histories.DropOldest(old.Older, ref entry.OlderCount, drop, left);
+            RetireLeft();
+            Replace(id, old, entry);
+        }
+
+        return last;
     }
 
     /// <summary>Removes the dead key at the path; empties and small neighbours are joined on the way up.</summary>

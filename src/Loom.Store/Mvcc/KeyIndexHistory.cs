@@ -46,8 +46,8 @@ internal sealed partial class KeyIndex
             return true;
         }
 
-        ReadOnlySpan<KeyChange> older = changes.Get(entry.Older, entry.OlderCount);
-        int place = FirstAbove(older, new(at.Main, at.Sub - 1));
+        KeyHistory older = histories.Get(entry.Older, entry.OlderCount);
+        int place = older.FirstAbove(new(at.Main, at.Sub - 1));
         return place < older.Length && older[place].At == at;
     }
 
@@ -85,15 +85,15 @@ internal sealed partial class KeyIndex
         where TVisitor : struct, IVersionVisitor
     {
         ReadOnlySpan<byte> key = keys.Get(entry.Key);
-        ReadOnlySpan<KeyChange> older = changes.Get(entry.Older, entry.OlderCount);
+        KeyHistory older = histories.Get(entry.Older, entry.OlderCount);
         bool headIsBase = entry.Head.Main <= bounds.Compacted;
-        int first = headIsBase ? older.Length : Math.Max(0, NewestAtOrBelow(older, bounds.Compacted));
+        int first = headIsBase ? older.Length : Math.Max(0, older.NewestAtOrBelow(bounds.Compacted));
         if (first < older.Length && IsDeadBase(older[first], bounds.Compacted))
         {
             first++;
         }
 
-        for (int i = Math.Max(first, FirstAbove(older, after)); i < older.Length && older[i].Main <= bounds.Revision; i++)
+        for (int i = Math.Max(first, older.FirstAbove(after)); i < older.Length && older[i].Main <= bounds.Revision; i++)
         {
             if (!visitor.Visit(key, older[i].At))
             {
@@ -107,26 +107,6 @@ internal sealed partial class KeyIndex
 
     // Callers make sure that it is the newest at or below, where it is at or below at all.
     private static bool IsDeadBase(KeyChange change, long compacted) => change.IsDeleted && change.Main < compacted;
-
-    /// <summary>Position of the first change of a list that is above a version.</summary>
-    private static int FirstAbove(ReadOnlySpan<KeyChange> list, RecordKey after)
-    {
-        int low = 0, high = list.Length;
-        while (low < high)
-        {
-            int middle = (low + high) >>> 1;
-            if (list[middle].At.CompareTo(after) <= 0)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        return low;
-    }
 
     private readonly record struct StateBounds(long Compacted, long Revision);
 }

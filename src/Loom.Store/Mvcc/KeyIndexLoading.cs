@@ -13,7 +13,7 @@ internal sealed partial class KeyIndex
 
         private readonly KeyIndex index = new();
         private readonly List<KeyBranch> open = [];
-        private readonly List<KeyChange> older = [];
+        private readonly List<RetiredBlock> left = [];
         private KeyLeaf leaf;
 
         public Loader() => leaf = new(index.building);
@@ -38,15 +38,14 @@ internal sealed partial class KeyIndex
             KeyEntry entry = new() { Key = stored, Head = new(head.At, head.IsDeleted), Create = head.Create, Version = head.Version, Mark = head.Mark };
             if (versions.Length > 1)
             {
-                older.Clear();
                 foreach (ref readonly KeyVersion version in versions[..^1])
                 {
-                    older.Add(new(version.At, version.IsDeleted));
+                    entry.Older = index.histories.Append(entry.Older, entry.OlderCount++, new(version.At, version.IsDeleted), left);
                 }
 
-                ReadOnlySpan<KeyChange> changes = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(older);
-                entry.Older = index.changes.Add(changes[..^1], changes[^1]);
-                entry.OlderCount = changes.Length;
+                // Nobody reads this index yet.
+                left.ForEach(index.histories.Free);
+                left.Clear();
             }
 
             if (head.At.CompareTo(index.newest) > 0)

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -24,8 +23,8 @@ internal readonly struct KeyChange(RecordKey at, bool isDeleted)
 }
 
 /// <summary>
-/// One immutable state of a key: its newest change, and the older ones as the first <see cref="OlderCount"/> elements of a block of <see cref="ChangeSlab"/>, oldest first.
-/// An update makes a new entry; both share the block until it is full. 56 bytes.
+/// One immutable state of a key: its newest change, and the older ones as the first <see cref="OlderCount"/> elements of a history of <see cref="KeyHistories"/>, oldest first.
+/// An update makes a new entry; both share the history until it is full. 56 bytes.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal struct KeyEntry
@@ -178,7 +177,7 @@ internal sealed class KeySlab
     };
 }
 
-/// <summary>Blocks of older changes; the capacity of a block follows from the count kept in it: the next power of two. A reference is chunk (17 bits), offset (14).</summary>
+/// <summary>Blocks of changes; the capacity of a block follows from the count kept in it: the next power of two. A reference is chunk (17 bits), offset (14).</summary>
 internal sealed class ChangeSlab
 {
     private const int Shift = 14;
@@ -195,25 +194,7 @@ internal sealed class ChangeSlab
 
     public static int Capacity(int count) => (int)BitOperations.RoundUpToPowerOf2((uint)count);
 
-    public ReadOnlySpan<KeyChange> Get(int block, int count) => count == 0 ? [] : chunks[block >> Shift].AsSpan(block & (ChunkLength - 1), count);
-
-    /// <summary>Writes behind the counted part of a block that has room.</summary>
-    public void Append(int block, int count, KeyChange change)
-    {
-        Debug.Assert(count < Capacity(count), "the block is full");
-        chunks[block >> Shift][(block & (ChunkLength - 1)) + count] = change;
-    }
-
-    /// <summary>A new block of the changes, with room for one more when their number is no power of two.</summary>
-    public int Add(ReadOnlySpan<KeyChange> changes, KeyChange last)
-    {
-        int count = changes.Length + 1;
-        int block = Allocate(Capacity(count));
-        Span<KeyChange> target = chunks[block >> Shift].AsSpan(block & (ChunkLength - 1), count);
-        changes.CopyTo(target);
-        target[^1] = last;
-        return block;
-    }
+    public Span<KeyChange> Get(int block, int count) => count == 0 ? [] : chunks[block >> Shift].AsSpan(block & (ChunkLength - 1), count);
 
     public void Free(int block, int count)
     {
@@ -231,7 +212,8 @@ internal sealed class ChangeSlab
         }
     }
 
-    private int Allocate(int capacity)
+    /// <summary>A block whose content is undefined.</summary>
+    public int Allocate(int capacity)
     {
         if (capacity > ChunkLength)
         {

@@ -11,7 +11,8 @@ internal sealed partial class KeyIndex
     private readonly KeyBranch[] pathBranches = new KeyBranch[MaxDepth];
     private readonly int[] pathChildren = new int[MaxDepth];
     private readonly Queue<(long Generation, int Entry)> retiredEntries = new();
-    private readonly Queue<(long Generation, int Block, int Count)> retiredBlocks = new();
+    private readonly Queue<(long Generation, RetiredBlock Block)> retiredBlocks = new();
+    private readonly List<RetiredBlock> left = [];
     private readonly Queue<(long Generation, ulong Key)> retiredKeys = new();
 
     private KeyNode top = new KeyLeaf(0);
@@ -120,17 +121,10 @@ internal sealed partial class KeyIndex
         int id = pathLeaf.Entries[pathPosition];
         KeyEntry old = entries[id];
         KeyEntry entry = old with { Head = change, Create = create, Version = version, OlderCount = old.OlderCount + 1, Mark = mark };
-        if (old.OlderCount > 0 && old.OlderCount < ChangeSlab.Capacity(old.OlderCount))
-        {
-            // Readers of the old entry look at its first OlderCount changes only.
-            changes.Append(old.Older, old.OlderCount, old.Head);
-        }
-        else
-        {
-            entry.Older = changes.Add(changes.Get(old.Older, old.OlderCount), old.Head);
-            RetireBlock(old);
-        }
 
+        // Readers of the old entry look at its first OlderCount changes only.
+        entry.Older = histories.Append(old.Older, old.OlderCount, old.Head, left);
+        RetireLeft();
         Replace(id, old, entry);
     }
 
@@ -142,12 +136,14 @@ internal sealed partial class KeyIndex
         AddToSums((entry.Head.IsDeleted ? 0 : 1) - (old.Head.IsDeleted ? 0 : 1), (entry.HasHistory ? 1 : 0) - (old.HasHistory ? 1 : 0));
     }
 
-    private void RetireBlock(in KeyEntry entry)
+    private void RetireLeft()
     {
-        if (entry.OlderCount > 0)
+        foreach (RetiredBlock block in left)
         {
-            retiredBlocks.Enqueue((building, entry.Older, entry.OlderCount));
+            retiredBlocks.Enqueue((building, block));
         }
+
+        left.Clear();
     }
 
     /// <summary>Makes every node of the path the writer's.</summary>
@@ -311,7 +307,7 @@ internal sealed partial class KeyIndex
         while (retiredBlocks.TryPeek(out var block) && block.Generation <= oldest)
         {
             retiredBlocks.Dequeue();
-            changes.Free(block.Block, block.Count);
+            histories.Free(block.Block);
         }
 
         while (retiredKeys.TryPeek(out var key) && key.Generation <= oldest)
