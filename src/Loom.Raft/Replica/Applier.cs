@@ -87,6 +87,17 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
         return Report(work);
     }
 
+    /// <summary>
+    /// Replaces the state by an installed one, between two works, after the log's base record is flushed (S3). Returns where it stands; both checkpoints are the installed one (L9).
+    /// </summary>
+    public OpenedState Switch(IStateInstallation installation)
+    {
+        Restore(installation.At);
+        machine.Switch(installation);
+        Observer?.Invoke(AppliedIndex, ApplyHash);
+        return new OpenedState(AppliedIndex, AppliedTerm, ClusterTime, ApplyHash, AppliedIndex, AppliedIndex);
+    }
+
     private StatePosition Position() => new(AppliedIndex, AppliedTerm, AppliedSection.Encode(ApplyHash, ClusterTime, sessions));
 
     private void Restore(in StatePosition at)

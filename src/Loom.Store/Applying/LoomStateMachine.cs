@@ -23,7 +23,6 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     // Taken per batch by the applier, per step by whoever drives compaction, and to open and close a capture; nobody holds it for more than one of these.
     private readonly Lock writer = new();
     private readonly IRecordDirectory directory;
-    private readonly Func<IRecordStore>? newRecords;
     private readonly OpenCaptures captures = new();
     private readonly BatchHash hash = new();
     private StateGeneration current;
@@ -38,19 +37,18 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private int installing;
     private int closed;
 
-    /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone. <paramref name="newRecords"/>: a store for a state that is installed.</summary>
-    public LoomStateMachine(IKeyIndex index, IRecordDirectory directory, Func<IRecordStore>? newRecords = null)
+    /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
+    public LoomStateMachine(IKeyIndex index, IRecordDirectory directory)
     {
         this.directory = directory;
-        this.newRecords = newRecords;
         current = new StateGeneration(index, NoRecords.Instance, MachineState.Initial, default);
         staged = new StagedView(index, NoRecords.Instance);
         compaction = new Compaction(index, NoRecords.Instance);
     }
 
-    /// <summary>A machine over a store that starts empty and keeps nothing.</summary>
+    /// <summary>A machine over a store that starts empty and keeps nothing. <paramref name="newRecords"/>: a store for a state that is installed.</summary>
     public LoomStateMachine(IKeyIndex index, Func<IRecordStore> openRecords, Func<IRecordStore>? newRecords = null)
-        : this(index, new EmptyRecords(openRecords), newRecords)
+        : this(index, new EmptyRecords(openRecords, newRecords ?? openRecords))
     {
     }
 
@@ -155,11 +153,6 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header)
     {
         StateHeader described = StateHeader.Decode(header.Span);
-        if (newRecords is null)
-        {
-            throw new NotSupportedException("Comes with checkpoints.");
-        }
-
         if (Interlocked.Exchange(ref installing, 1) != 0)
         {
             throw new InvalidOperationException("a state is being installed already");
@@ -167,7 +160,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
         try
         {
-            return new StateInstallation(at, described, newRecords(), () => Volatile.Write(ref installing, 0));
+            return new StateInstallation(at, described, directory.BeginInstall(), () => Volatile.Write(ref installing, 0));
         }
         catch
         {
@@ -178,8 +171,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     public void Switch(IStateInstallation installation)
     {
-        InstalledState next = ((StateInstallation)installation).Take();
+        StateInstallation collected = (StateInstallation)installation;
         StateGeneration old = current;
+        InstalledState next = collected.Take();
         lock (writer)
         {
             captures.EndAll("the state that it captured was replaced by a newer one");
@@ -188,6 +182,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
         // Whoever still reads there finds it closed, and reads again in the new one.
         old.Records.Dispose();
+        collected.DeleteReplaced();
     }
 
     /// <summary>
@@ -344,10 +339,4 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
         Waiters.Release(appliedRevision);
     }
-}
-
-/// <summary>A store for one life, which starts empty.</summary>
-internal sealed class EmptyRecords(Func<IRecordStore> open) : IRecordDirectory
-{
-    public OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild) => new(open(), null, 0);
 }

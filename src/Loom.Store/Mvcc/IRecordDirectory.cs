@@ -17,6 +17,28 @@ internal interface IRecordDirectory
     /// <exception cref="Raft.SnapshotNeededException">Nothing there can be used, and the log does not go back to its start. Nothing was changed.</exception>
     /// <exception cref="Raft.RaftException">CannotOpen: it belongs to another cluster or member, or to a newer version.</exception>
     OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild);
+
+    /// <summary>Begins an empty store beside the present one, for a state that is installed (S3). Not on the applier's thread; one at a time.</summary>
+    IRecordInstallation BeginInstall();
+}
+
+/// <summary>
+/// A store that is filled beside the present one. Order: everything is appended, <see cref="Complete"/>, later, once the log's base is flushed, <see cref="Adopt"/>; a crash in between is finished by
+/// <see cref="IRecordDirectory.Open"/>. Disposed before it is complete it is deleted; a complete one that was not adopted stays for <see cref="IRecordDirectory.Open"/>, or until the next begins.
+/// </summary>
+internal interface IRecordInstallation : IDisposable
+{
+    /// <summary>The store: append in any order, from one thread.</summary>
+    IRecordStore Records { get; }
+
+    /// <summary>Makes the records durable as a checkpoint that is not in force yet. Blocks as long as the disk takes.</summary>
+    void Complete(StoredState state);
+
+    /// <summary>The applier's thread: puts it in the place of every checkpoint so far, durable on return. A checkpoint that is under way is waited for.</summary>
+    void Adopt();
+
+    /// <summary>Deletes the records that it replaced; their store is closed.</summary>
+    void DeleteReplaced();
 }
 
 /// <summary>Builds from records what lives in memory only. May throw Corruption from either member: then the checkpoint is not usable.</summary>

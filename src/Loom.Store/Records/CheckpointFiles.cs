@@ -6,12 +6,13 @@ namespace Loom.Store.Records;
 
 /// <summary>
 /// The checkpoint files of a records directory: <c>checkpoint-INDEX</c> with 20 digits, so that names sort by index. Written whole beside, flushed, renamed, and the directory flushed:
-/// a crash leaves the old files or the new one.
+/// a crash leaves the old files or the new one. A state that was installed and is not in force yet is <c>installed-INDEX</c>, the same file under another name.
 /// </summary>
 /// <param name="directory">The records directory.</param>
 internal sealed class CheckpointFiles(string directory)
 {
     private const string Prefix = "checkpoint-";
+    private const string InstalledPrefix = "installed-";
     private const string Temporary = ".tmp";
 
     /// <summary>For tests: called before each step on the disk, with its name; what it throws stops the world there.</summary>
@@ -19,28 +20,24 @@ internal sealed class CheckpointFiles(string directory)
 
     public string Directory => directory;
 
-    /// <summary>Indexes of the files that are there, newest first.</summary>
-    public List<long> List()
-    {
-        List<long> found = [];
-        foreach (string path in System.IO.Directory.EnumerateFiles(directory, Prefix + "*"))
-        {
-            if (long.TryParse(Path.GetFileName(path.AsSpan())[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long index))
-            {
-                found.Add(index);
-            }
-        }
+    /// <summary>Indexes of the checkpoints, newest first.</summary>
+    public List<long> List() => List(Prefix);
 
-        found.Sort((a, b) => b.CompareTo(a));
-        return found;
-    }
+    /// <summary>Indexes of the installed states that are not in force, newest first.</summary>
+    public List<long> ListInstalled() => List(InstalledPrefix);
 
-    public string PathOf(long index) => Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{index:d20}"));
+    public string PathOf(long index) => PathOf(Prefix, index);
+
+    public string PathOfInstalled(long index) => PathOf(InstalledPrefix, index);
 
     /// <exception cref="CheckpointDamagedException">The file is damaged, or it is another one's.</exception>
-    public CheckpointFile Read(long index)
+    public CheckpointFile Read(long index) => Read(index, PathOf(index));
+
+    /// <inheritdoc cref="Read(long)"/>
+    public CheckpointFile ReadInstalled(long index) => Read(index, PathOfInstalled(index));
+
+    private static CheckpointFile Read(long index, string path)
     {
-        string path = PathOf(index);
         byte[] bytes;
         using (SafeFileHandle file = File.OpenHandle(path))
         {
@@ -58,10 +55,23 @@ internal sealed class CheckpointFiles(string directory)
     }
 
     /// <summary>Durable on return.</summary>
-    public void Write(CheckpointFile checkpoint)
+    public void Write(CheckpointFile checkpoint) => Write(checkpoint, PathOf(checkpoint.Index));
+
+    /// <summary>Of a state that is not in force yet. Durable on return.</summary>
+    public void WriteInstalled(CheckpointFile checkpoint) => Write(checkpoint, PathOfInstalled(checkpoint.Index));
+
+    /// <summary>Puts an installed state in force. Durable on return.</summary>
+    public void Adopt(long index)
+    {
+        Step("rename");
+        File.Move(PathOfInstalled(index), PathOf(index), overwrite: true);
+        Flush();
+    }
+
+    private void Write(CheckpointFile checkpoint, string path)
     {
         byte[] bytes = checkpoint.Encode();
-        string path = PathOf(checkpoint.Index), beside = path + Temporary;
+        string beside = path + Temporary;
         Step("write");
         using (SafeFileHandle file = File.OpenHandle(beside, FileMode.Create, FileAccess.Write))
         {
@@ -89,14 +99,38 @@ internal sealed class CheckpointFiles(string directory)
         File.Delete(PathOf(index));
     }
 
+    /// <summary>Not durable before <see cref="Flush"/>.</summary>
+    public void DeleteInstalled(long index)
+    {
+        Step("delete");
+        File.Delete(PathOfInstalled(index));
+    }
+
     /// <summary>What a crash left half written.</summary>
     public void DeleteTemporaries()
     {
-        foreach (string path in System.IO.Directory.EnumerateFiles(directory, Prefix + "*" + Temporary))
+        foreach (string path in System.IO.Directory.EnumerateFiles(directory, "*-*" + Temporary))
         {
             File.Delete(path);
         }
     }
+
+    private List<long> List(string prefix)
+    {
+        List<long> found = [];
+        foreach (string path in System.IO.Directory.EnumerateFiles(directory, prefix + "*"))
+        {
+            if (long.TryParse(Path.GetFileName(path.AsSpan())[prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long index))
+            {
+                found.Add(index);
+            }
+        }
+
+        found.Sort((a, b) => b.CompareTo(a));
+        return found;
+    }
+
+    private string PathOf(string prefix, long index) => Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{prefix}{index:d20}"));
 
     private void Step(string name) => BeforeStep?.Invoke(name);
 }

@@ -210,6 +210,9 @@ internal sealed class FasterRecordStore : IRecordStore
         return checkpoints is not null && checkpoints.Begin(writer, state, completed);
     }
 
+    /// <summary>Waits until no checkpoint is under way. False: it takes longer.</summary>
+    public bool AwaitCheckpoint(long untilTicks) => checkpoints is null || checkpoints.Await(untilTicks);
+
     /// <inheritdoc/>
     public void Remove(RecordKey key)
     {

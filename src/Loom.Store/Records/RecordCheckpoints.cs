@@ -64,6 +64,22 @@ internal sealed class RecordCheckpoints
         return true;
     }
 
+    /// <summary>Waits until none is under way. False: it takes longer.</summary>
+    public bool Await(long untilTicks)
+    {
+        while (Volatile.Read(ref underWay) != 0)
+        {
+            if (Environment.TickCount64 >= untilTicks)
+            {
+                return false;
+            }
+
+            Thread.Sleep(1);
+        }
+
+        return true;
+    }
+
     /// <summary>False: it hangs in the disk, and everything stays open that it may use.</summary>
     public bool Close(long untilTicks)
     {

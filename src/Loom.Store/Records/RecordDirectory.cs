@@ -9,33 +9,57 @@ namespace Loom.Store.Records;
 
 /// <summary>
 /// The directory <c>records</c> of a member: <c>checkpoint-INDEX</c>, the newest two, and <c>g-GENERATION/hlog.log.N</c>, the record files that they name. What no checkpoint names is
-/// of a life that left none, and is deleted at open.
+/// of a life that left none, and is deleted at open. Beside them, while a snapshot is installed, the next generation, and <c>installed-INDEX</c> once it is whole (S3).
 /// </summary>
-internal sealed class RecordDirectory(string path, RecordStoreOptions options, Action<Exception>? onFault, ILogger log) : IRecordDirectory
+internal sealed class RecordDirectory : IRecordDirectory
 {
     private const string Prefix = "g-";
 
+    // A checkpoint of the state that is replaced: its replica waits for it as long as for any (N3).
+    private const int CheckpointMilliseconds = 60_000;
+
+    private readonly string path;
+    private readonly RecordStoreOptions options;
+    private readonly Action<Exception>? onFault;
+    private readonly ILogger log;
+    private StateOrigin whose;
+    private FasterRecordStore? current;
+    private long generation;
+
+    public RecordDirectory(string path, RecordStoreOptions options, Action<Exception>? onFault, ILogger log)
+    {
+        this.path = path;
+        this.options = options;
+        this.onFault = onFault;
+        this.log = log;
+        Files = new(path);
+    }
+
     /// <summary>The checkpoint files.</summary>
-    internal CheckpointFiles Files { get; } = new(path);
+    internal CheckpointFiles Files { get; }
 
     /// <inheritdoc/>
     public OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild)
     {
         Directory.CreateDirectory(path);
         Files.DeleteTemporaries();
+        whose = origin;
         if (origin.StartOver)
         {
-            return OpenEmpty(origin);
+            return OpenEmpty();
         }
 
         List<Exception> damage = [];
-        List<CheckpointFile> whole = ReadAll(origin, damage);
+        FinishInstallation(damage);
+        List<CheckpointFile> whole = ReadAll(damage);
         foreach (CheckpointFile candidate in whole)
         {
-            CheckpointFile? before = whole.FirstOrDefault(other => other.Index < candidate.Index);
+            CheckpointFile? before = whole.FirstOrDefault(other => other.Index < candidate.Index && other.Generation == candidate.Generation);
             if (TryRecover(candidate, before, rebuild, damage) is { } records)
             {
                 Keep(candidate, before);
+                current = records;
+                generation = candidate.Generation;
                 return new OpenedRecords(records, candidate.Stored, before?.Index ?? 0);
             }
         }
@@ -51,11 +75,37 @@ internal sealed class RecordDirectory(string path, RecordStoreOptions options, A
             log.LogWarning("No checkpoint of the records can be used; they are rebuilt from the whole log, which is still there. {Damage}", what);
         }
 
-        return OpenEmpty(origin);
+        return OpenEmpty();
     }
 
-    /// <summary>The files that can be read, newest first.</summary>
-    private List<CheckpointFile> ReadAll(StateOrigin origin, List<Exception> damage)
+    /// <inheritdoc/>
+    public IRecordInstallation BeginInstall() => new Installation(this);
+
+    /// <summary>
+    /// S3: the log stands on a snapshot that was installed whole, and the member stopped before it was put in force. Any other installation is of no use: it may not even be newer than what is here.
+    /// </summary>
+    private void FinishInstallation(List<Exception> damage)
+    {
+        long newest = Files.List().FirstOrDefault();
+        if (whose.LogBase == 0 || newest >= whose.LogBase || !Files.ListInstalled().Contains(whose.LogBase))
+        {
+            return;
+        }
+
+        try
+        {
+            RequireOurs(Files.ReadInstalled(whose.LogBase));
+            Files.Adopt(whose.LogBase);
+        }
+        catch (CheckpointDamagedException e)
+        {
+            log.LogWarning("The installed state at entry {Index} cannot be used: {Damage}", whose.LogBase, e.Message);
+            damage.Add(e);
+        }
+    }
+
+    /// <summary>The files that can be read and that the log goes on from, newest first.</summary>
+    private List<CheckpointFile> ReadAll(List<Exception> damage)
     {
         List<CheckpointFile> whole = [];
         foreach (long index in Files.List())
@@ -63,8 +113,15 @@ internal sealed class RecordDirectory(string path, RecordStoreOptions options, A
             try
             {
                 CheckpointFile file = Files.Read(index);
-                RequireOurs(file, origin);
-                whole.Add(file);
+                RequireOurs(file);
+                if (index >= whose.LogBase)
+                {
+                    whole.Add(file);
+                }
+                else
+                {
+                    damage.Add(new IOException($"{Files.PathOf(index)} ends at entry {index}, and the log begins after entry {whose.LogBase}."));
+                }
             }
             catch (Exception e) when (e is CheckpointDamagedException or IOException)
             {
@@ -76,13 +133,13 @@ internal sealed class RecordDirectory(string path, RecordStoreOptions options, A
         return whole;
     }
 
-    private void RequireOurs(CheckpointFile file, StateOrigin origin)
+    private void RequireOurs(CheckpointFile file)
     {
-        if (file.ClusterId != origin.ClusterId || file.Member != origin.Member)
+        if (file.ClusterId != whose.ClusterId || file.Member != whose.Member)
         {
             throw new RaftException(
                 RaftErrorCode.CannotOpen,
-                $"{Files.PathOf(file.Index)} belongs to the member {file.Member} of cluster {file.ClusterId:x}, this is {origin.Member} of {origin.ClusterId:x}. Put the right directory in its place, or move this one away");
+                $"{Files.PathOf(file.Index)} belongs to the member {file.Member} of cluster {file.ClusterId:x}, this is {whose.Member} of {whose.ClusterId:x}. Put the right directory in its place, or move this one away");
         }
     }
 
@@ -107,45 +164,128 @@ internal sealed class RecordDirectory(string path, RecordStoreOptions options, A
     /// </summary>
     private void Keep(CheckpointFile opened, CheckpointFile? before)
     {
-        foreach (long index in Files.List().Where(index => index != opened.Index && index != before?.Index))
-        {
-            Files.Delete(index);
-        }
+        DeleteFiles(index => index != opened.Index && index != before?.Index);
 
-        Files.Flush();
-        DeleteGenerations(generation => generation != opened.Generation && generation != before?.Generation);
+        // The one before is of the same generation: an installed state is the only checkpoint when it comes into force.
+        DeleteGenerations(other => other != opened.Generation);
     }
 
-    private OpenedRecords OpenEmpty(StateOrigin origin)
+    private OpenedRecords OpenEmpty()
     {
-        long generation = Generations().DefaultIfEmpty(0).Max() + 1;
-        foreach (long index in Files.List())
+        generation = Generations().DefaultIfEmpty(0).Max() + 1;
+        DeleteFiles(_ => true);
+        DeleteGenerations(_ => true);
+        current = FasterRecordStore.Open(PathOf(generation), options, onFault, new CheckpointTarget(Files, whose.ClusterId, whose.Member, generation));
+        Posix.FlushDirectory(path);
+        return new OpenedRecords(current, null, 0);
+    }
+
+    private void DeleteFiles(Func<long, bool> which)
+    {
+        foreach (long index in Files.List().Where(which))
         {
             Files.Delete(index);
         }
 
+        foreach (long index in Files.ListInstalled())
+        {
+            Files.DeleteInstalled(index);
+        }
+
         Files.Flush();
-        DeleteGenerations(_ => true);
-        string directory = PathOf(generation);
-        FasterRecordStore records = FasterRecordStore.Open(directory, options, onFault, new CheckpointTarget(Files, origin.ClusterId, origin.Member, generation));
-        Posix.FlushDirectory(path);
-        return new OpenedRecords(records, null, 0);
+    }
+
+    /// <summary>An installation that was complete and not put in force; nobody waits for it any more when the next one begins.</summary>
+    private void DeleteInstalled()
+    {
+        DeleteFiles(_ => false);
+        DeleteGenerations(one => one != generation);
     }
 
     private void DeleteGenerations(Func<long, bool> which)
     {
-        foreach (long generation in Generations().Where(which))
+        foreach (long one in Generations().Where(which))
         {
-            Directory.Delete(PathOf(generation), recursive: true);
+            Directory.Delete(PathOf(one), recursive: true);
         }
     }
 
     private List<long> Generations() =>
     [
         .. Directory.EnumerateDirectories(path, Prefix + "*")
-            .Select(directory => long.TryParse(Path.GetFileName(directory.AsSpan())[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long generation) ? generation : 0)
-            .Where(generation => generation > 0),
+            .Select(directory => long.TryParse(Path.GetFileName(directory.AsSpan())[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? number : 0)
+            .Where(number => number > 0),
     ];
 
-    private string PathOf(long generation) => Path.Combine(path, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{generation}"));
+    private string PathOf(long number) => Path.Combine(path, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{number}"));
+
+    /// <summary>A generation of records beside the one in force.</summary>
+    private sealed class Installation : IRecordInstallation
+    {
+        private readonly RecordDirectory directory;
+        private readonly long generation;
+        private readonly CheckpointTarget target;
+        private readonly FasterRecordStore records;
+        private bool adopted;
+
+        public Installation(RecordDirectory directory)
+        {
+            this.directory = directory;
+            directory.DeleteInstalled();
+            generation = directory.Generations().DefaultIfEmpty(0).Max() + 1;
+            target = new(directory.Files, directory.whose.ClusterId, directory.whose.Member, generation, isInstallation: true);
+            records = FasterRecordStore.Open(directory.PathOf(generation), directory.options, directory.onFault, target);
+        }
+
+        public IRecordStore Records => records;
+
+        public void Complete(StoredState state)
+        {
+            Exception? failure = null;
+            using ManualResetEventSlim done = new();
+            records.BeginCheckpoint(state, error =>
+            {
+                failure = error;
+                done.Set();
+            });
+            done.Wait();
+            if (failure is not null)
+            {
+                throw new RaftException(RaftErrorCode.Failed, $"The state that was collected could not be written: {failure.Message}", WriteOutcome.NotApplied, failure);
+            }
+
+            Posix.FlushDirectory(directory.path);
+        }
+
+        public void Adopt()
+        {
+            if (!directory.current!.AwaitCheckpoint(Environment.TickCount64 + CheckpointMilliseconds))
+            {
+                throw new IOException($"the checkpoint of the state that is replaced is not on the disk after {CheckpointMilliseconds / 1000} s");
+            }
+
+            directory.Files.Adopt(target.Index);
+            target.Adopted();
+            directory.DeleteFiles(index => index != target.Index);
+            directory.current = records;
+            directory.generation = generation;
+            adopted = true;
+        }
+
+        public void DeleteReplaced() => directory.DeleteGenerations(other => other != generation);
+
+        public void Dispose()
+        {
+            if (adopted)
+            {
+                return;
+            }
+
+            records.Dispose();
+            if (target.Index == 0)
+            {
+                Directory.Delete(directory.PathOf(generation), recursive: true);
+            }
+        }
+    }
 }

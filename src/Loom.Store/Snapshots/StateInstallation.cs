@@ -15,7 +15,7 @@ internal sealed record InstalledState(StateHeader Header, IKeyIndex Index, IReco
 internal sealed class StateInstallation : IStateInstallation
 {
     private readonly StateHeader header;
-    private readonly IRecordStore records;
+    private readonly IRecordInstallation records;
     private readonly Action close;
     private readonly KeyIndex.Loader index = new();
     private readonly ContentLoader content = new();
@@ -25,10 +25,9 @@ internal sealed class StateInstallation : IStateInstallation
     private long liveKeys;
     private InstalledState? completed;
     private bool failed;
-    private bool switched;
     private bool disposed;
 
-    public StateInstallation(StatePosition at, StateHeader header, IRecordStore records, Action close)
+    public StateInstallation(StatePosition at, StateHeader header, IRecordInstallation records, Action close)
     {
         At = at;
         this.header = header;
@@ -88,16 +87,20 @@ internal sealed class StateInstallation : IStateInstallation
                 $"The state that was collected is not the one that its header names: {liveKeys} live keys and {content.Sums}, expected {header.LiveKeys} and {header.Content}. Nothing was changed. Take the state from another member.");
         }
 
-        completed = new InstalledState(header, index.Complete(), records, content.Complete());
+        records.Complete(new StoredState(At, header.Encode()));
+        completed = new InstalledState(header, index.Complete(), records.Records, content.Complete());
     }
 
-    /// <summary>The applier's thread: gives the whole over. From here on it belongs to the machine.</summary>
+    /// <summary>The applier's thread: puts the whole in force, on the disk too, and gives it over. From here on it belongs to the machine.</summary>
     public InstalledState Take()
     {
         InstalledState state = completed ?? throw new InvalidOperationException("an installation that is not complete cannot be switched to");
-        switched = true;
+        records.Adopt();
         return state;
     }
+
+    /// <summary>The state that it replaced is closed.</summary>
+    public void DeleteReplaced() => records.DeleteReplaced();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -108,11 +111,7 @@ internal sealed class StateInstallation : IStateInstallation
         }
 
         disposed = true;
-        if (!switched)
-        {
-            records.Dispose();
-        }
-
+        records.Dispose();
         close();
     }
 
@@ -157,7 +156,7 @@ internal sealed class StateInstallation : IStateInstallation
 
     private void Take(StateRecord record)
     {
-        records.Append(record.At, record.Bytes.Span, At.Index);
+        records.Records.Append(record.At, record.Bytes.Span, At.Index);
         Model.KeyValue pair = RecordCodec.Read(record.At, record.Bytes);
         if (!cursor.Key.Span.SequenceEqual(pair.Key.Span))
         {

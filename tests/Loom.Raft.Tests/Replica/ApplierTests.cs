@@ -49,6 +49,34 @@ public sealed class ApplierTests
         }));
     }
 
+    // Goal: a restart at a checkpoint goes on as if there had been none: same hash, and what was applied before is answered, not applied. Method: cut at every entry.
+    [Test]
+    public void A_state_opened_at_a_checkpoint_goes_on_with_its_hash_its_time_and_its_sessions()
+    {
+        Open();
+        for (var i = 1; i <= 6; i++)
+        {
+            Command(session: 1, sequence: i, i * 10);
+            Command(session: 1, sequence: i, i * 10);
+        }
+
+        var (whole, seen) = New();
+        whole.ApplyBatch(new ApplyWork(log, []));
+        for (var cut = 1; cut < log.Count; cut++)
+        {
+            var (first, kept) = New();
+            first.ApplyBatch(new ApplyWork(log[..cut], []));
+            Assert.That(first.BeginCheckpoint(_ => { }), Is.True);
+            var machine = new TallyMachine { Kept = kept.Kept };
+            var second = new Applier(machine, new SessionTable());
+            var opened = second.Open(default);
+            Assert.That(opened, Is.EqualTo(new OpenedState(cut, log[cut - 1].Term, log[cut - 1].ClusterTime, first.ApplyHash, cut, 0)));
+            second.ApplyBatch(new ApplyWork(log[cut..], []));
+            Assert.That((second.AppliedIndex, second.ApplyHash), Is.EqualTo((whole.AppliedIndex, whole.ApplyHash)), $"cut after {cut}");
+            Assert.That(machine.Seen, Is.EqualTo(seen.Seen));
+        }
+    }
+
     [Test]
     public void The_hash_does_not_depend_on_the_cut_and_differs_at_every_index()
     {

@@ -19,7 +19,14 @@ internal sealed class TallyMachine : IReplicatedStateMachine
         return bytes;
     }
 
-    public StateCheckpoint? Open(StateOrigin origin) => null;
+    /// <summary>The checkpoint to open at, and the last one taken.</summary>
+    public (StatePosition At, long[] Seen)? Kept { get; set; }
+
+    public StateCheckpoint? Open(StateOrigin origin)
+    {
+        Seen.AddRange(Kept?.Seen ?? []);
+        return Kept is { } kept ? new StateCheckpoint(kept.At, 0) : null;
+    }
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
     {
@@ -41,8 +48,12 @@ internal sealed class TallyMachine : IReplicatedStateMachine
         }
     }
 
-    /// <summary>Keeps nothing: its state is replayed.</summary>
-    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => false;
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)
+    {
+        Kept = (at, [.. Seen]);
+        completed(null);
+        return true;
+    }
 
     public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
 

@@ -111,6 +111,26 @@ internal sealed class CheckpointDirectory : IDisposable
 
     public static byte[] Section(long index) => BitConverter.GetBytes(index * 31);
 
+    /// <summary>A copy of a machine's state, collected beside this one's up to <see cref="IStateInstallation.Complete"/>.</summary>
+    public IStateInstallation Collect(CheckpointDirectory source)
+    {
+        using IStateSnapshot snapshot = source.Machine.CaptureSnapshot(new StatePosition(source.Index, 2, Section(source.Index)));
+        IStateInstallation installation = Machine.BeginInstall(snapshot.At, snapshot.Header);
+        for (StateChunk? chunk = snapshot.Read(default, 1 << 20); chunk is not null; chunk = snapshot.Read(chunk.Cursor, 1 << 20))
+        {
+            installation.Write(chunk);
+        }
+
+        return installation;
+    }
+
+    public void Switch(IStateInstallation installation)
+    {
+        Machine.Switch(installation);
+        Index = installation.At.Index;
+        installation.Dispose();
+    }
+
     /// <summary>Everything that can be asked of the state: the hash of the history at many revisions, and all pairs at some.</summary>
     public List<string> Answers()
     {

@@ -1,0 +1,133 @@
+using Loom.Raft;
+using Loom.Raft.Replica;
+using NUnit.Framework;
+
+namespace Loom.Store.Tests.Records;
+
+/// <summary>S3 on the disk: a state that is installed beside the present one, and a crash at any time of it.</summary>
+internal sealed class InstallationTests
+{
+    private string root = "";
+    private CheckpointDirectory source = null!;
+
+    private string Live => Path.Combine(root, "live");
+
+    [SetUp]
+    public void SetUp()
+    {
+        root = Directory.CreateTempSubdirectory("loom-install-").FullName;
+        source = new(Path.Combine(root, "source"));
+        source.ApplyMixed(8_000, seed: 5);
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        source.Dispose();
+        Directory.Delete(root, recursive: true);
+    }
+
+    [Test]
+    public void An_installed_state_replaces_the_old_one_for_good()
+    {
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+            live.ApplyMixed(3_500);
+            IStateInstallation installation = live.Collect(source);
+            installation.Complete();
+            live.ApplyMixed(4_000);
+            live.Checkpoint();
+            live.Switch(installation);
+            Assert.That(live.Answers(), Is.EqualTo(source.Answers()));
+            Assert.That(Directory.GetDirectories(Live), Has.Length.EqualTo(1), "the old records are gone");
+            Assert.That(Directory.GetFiles(Live).Select(Path.GetFileName), Is.EqualTo(new[] { "checkpoint-00000000000000008000" }));
+        }
+
+        using CheckpointDirectory again = new(Live, CheckpointDirectory.Origin(logBase: 8_000));
+        Assert.That((again.Opened!.At.Index, again.Opened.PreviousIndex), Is.EqualTo((8_000, 0)));
+        Assert.That(again.Opened.At.Section.ToArray(), Is.EqualTo(CheckpointDirectory.Section(8_000)));
+        Assert.That(again.Answers(), Is.EqualTo(source.Answers()));
+        again.ApplyMixed(9_000);
+        source.ApplyMixed(9_000);
+        again.Checkpoint();
+        Assert.That(again.Answers(), Is.EqualTo(source.Answers()));
+    }
+
+    // Goal: whatever moment the process dies at, the state at the next start is the one that the log goes on from. Method: copies at each moment, opened with the base that the log may have then.
+    [TestCase("collecting", 0, 3_000)]
+    [TestCase("complete", 0, 3_000)]
+    [TestCase("complete", 8_000, 8_000)]
+    [TestCase("adopted", 8_000, 8_000)]
+    [TestCase("switched", 8_000, 8_000)]
+    public void A_crash_during_an_installation_leaves_the_state_that_the_log_goes_on_from(string moment, long logBase, long index)
+    {
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+            IStateInstallation installation = live.Collect(source);
+            Snap("collecting");
+            installation.Complete();
+            Snap("complete");
+            live.Directory.Files.BeforeStep = step => Snap(step == "delete" ? "adopted" : "other");
+            live.Switch(installation);
+            Snap("switched");
+        }
+
+        using (CheckpointDirectory opened = new(Path.Combine(root, moment), CheckpointDirectory.Origin(logBase)))
+        {
+            Assert.That(opened.Index, Is.EqualTo(index));
+            using CheckpointDirectory unbroken = new(Path.Combine(root, "unbroken"));
+            unbroken.ApplyMixed(3_000);
+            Assert.That(opened.Answers(), Is.EqualTo((index == 8_000 ? source : unbroken).Answers()));
+        }
+
+        Assert.That(Directory.GetDirectories(Path.Combine(root, moment)), Has.Length.EqualTo(1));
+        Assert.That(Directory.GetFiles(Path.Combine(root, moment)), Has.Length.EqualTo(1));
+    }
+
+    [Test]
+    public void An_installation_that_was_not_adopted_goes_when_the_next_begins()
+    {
+        using CheckpointDirectory live = new(Live);
+        live.ApplyMixed(3_000);
+        live.Checkpoint();
+        IStateInstallation first = live.Collect(source);
+        first.Complete();
+        first.Dispose();
+        Assert.That(Directory.GetFiles(Live, "installed-*"), Has.Length.EqualTo(1));
+        source.ApplyMixed(8_500);
+        using IStateInstallation second = live.Collect(source);
+        Assert.That((Directory.GetFiles(Live, "installed-*").Length, Directory.GetDirectories(Live).Length), Is.EqualTo((0, 2)));
+    }
+
+    [Test]
+    public void A_damaged_installed_state_is_not_put_in_force()
+    {
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+            using IStateInstallation installation = live.Collect(source);
+            installation.Complete();
+        }
+
+        string file = Directory.GetFiles(Live, "installed-*").Single();
+        byte[] bytes = File.ReadAllBytes(file);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(file, bytes);
+        Assert.That(
+            () => new CheckpointDirectory(Live, CheckpointDirectory.Origin(logBase: 8_000)).Dispose(),
+            Throws.InstanceOf<SnapshotNeededException>().With.Message.Contains("installed-00000000000000008000 is damaged"));
+    }
+
+    private void Snap(string moment)
+    {
+        if (!Directory.Exists(Path.Combine(root, moment)))
+        {
+            CheckpointDirectory.Copy(Live, Path.Combine(root, moment));
+        }
+    }
+}
