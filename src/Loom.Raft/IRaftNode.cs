@@ -25,6 +25,13 @@ public interface IRaftNode : IAsyncDisposable
     /// <summary>Hands leadership to a voter: the named one, or the best one when none is named. Completes when another member leads.</summary>
     ValueTask TransferLeadershipAsync(MemberId target = default, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Captures the state of this replica as it stands, for a backup: cheap, and the replica goes on. The caller disposes of it.
+    /// It holds what this replica has applied: ask for <see cref="ReadBarrierAsync"/> first to have everything in it that was acknowledged before.
+    /// </summary>
+    /// <exception cref="RaftException">Overloaded: two are held already. NoQuorum: the cluster has not formed, or nothing is applied yet. DeadlineExceeded, Stopped, Failed.</exception>
+    ValueTask<RaftSnapshot> CaptureSnapshotAsync(CancellationToken cancellationToken = default);
+
     /// <summary>A consistent picture of this replica, cheap to read.</summary>
     RaftNodeStatus Status { get; }
 

@@ -5,6 +5,7 @@ using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 using Loom.Raft.Replica;
+using Loom.Raft.Snapshots;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -21,11 +22,15 @@ public sealed class RaftNode : IRaftNode
     /// <summary>Transfers that may be unanswered (P5); one more is refused.</summary>
     internal const int MaxTransferCalls = 16;
 
+    /// <summary>Captures that callers may hold (P5): each keeps history that compaction would free.</summary>
+    internal const int MaxCaptures = 2;
+
     private readonly ReplicaHost host;
     private readonly RaftNodeOptions options;
     private readonly object closeGate = new();
     private Task? closing;
     private int formationCalls;
+    private int captures;
 
     private RaftNode(ReplicaHost host, RaftNodeOptions options)
     {
@@ -93,6 +98,27 @@ public sealed class RaftNode : IRaftNode
         _ = await call.Task.AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
+    /// <inheritdoc/>
+    public async ValueTask<RaftSnapshot> CaptureSnapshotAsync(CancellationToken cancellationToken = default)
+    {
+        await WaitUntilFormedAsync(cancellationToken).ConfigureAwait(false);
+        if (Interlocked.Increment(ref captures) > MaxCaptures)
+        {
+            ReleaseCapture();
+            throw Overloaded();
+        }
+        try
+        {
+            CapturedSnapshot captured = await CaptureAsync(cancellationToken).ConfigureAwait(false);
+            return new RaftSnapshot(captured.Manifest.ClusterId, captured.Manifest.Source, SnapshotManifestCodec.Encode(captured.Manifest), captured.State, ReleaseCapture);
+        }
+        catch
+        {
+            ReleaseCapture();
+            throw;
+        }
+    }
+
     /// <summary>Completes once this replica knows a leader: the cluster is formed and has a quorum.</summary>
     /// <exception cref="RaftException">Failed or Stopped.</exception>
     /// <exception cref="OperationCanceledException">The token fired first.</exception>
@@ -151,6 +177,31 @@ public sealed class RaftNode : IRaftNode
         else if (cancellationToken.IsCancellationRequested) host.Post(new ReadAbandoned(request));
         return task;
     }
+
+    private void ReleaseCapture() => _ = Interlocked.Decrement(ref captures);
+
+    /// <summary>What comes after the caller left, or after its time, is given back at once. A loop that has ended answers nobody: then it is the time that ends the waiting.</summary>
+    private async Task<CapturedSnapshot> CaptureAsync(CancellationToken cancellationToken)
+    {
+        var answer = new TaskCompletionSource<CapturedSnapshot>(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(options.RequestTimeout);
+        using CancellationTokenRegistration gone = patience.Token.UnsafeRegister(_ => answer.TrySetException(CallErrors.Of(RaftErrorCode.DeadlineExceeded, WriteOutcome.NotApplied)), null);
+        var request = new CaptureRequested(captured =>
+        {
+            if (captured is null) _ = answer.TrySetException(NotCaptured());
+            else if (!answer.TrySetResult(captured)) captured.State.Dispose();
+        });
+        if (!host.TryPost(request, 0)) throw Overloaded();
+        return await answer.Task.ConfigureAwait(false);
+    }
+
+    private RaftException NotCaptured() => host.Board.Status switch
+    {
+        { Failure: { } failure } => new RaftException(RaftErrorCode.Failed, $"This member has failed: {failure}"),
+        { Role: "stopped" } or { AppliedIndex: > 0 } => CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.NotApplied),
+        _ => new RaftException(RaftErrorCode.NoQuorum, "This member has applied nothing yet: there is no state to capture."),
+    };
 
     private CancellationTokenRegistration Abandoning(ReplicaEvent abandoned, CancellationToken token) =>
         token.UnsafeRegister(static state =>

@@ -52,6 +52,12 @@ public sealed class RaftNodeOptions
     /// </summary>
     public long SnapshotCount { get; set; } = 100_000;
 
+    /// <summary>
+    /// Bytes per second of state that this member sends to members that need a snapshot, all together, while it has nothing else to do; where entries queue for its disk it falls to a quarter.
+    /// Default 256 MiB.
+    /// </summary>
+    public long SnapshotBytesPerSecond { get; set; } = 256 * 1024 * 1024;
+
     /// <summary>How long a proposal or linearizable read without a deadline of its own may take. Default 7 s: 5 s + 2 election timeouts, as etcd.</summary>
     public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(7);
 

@@ -61,6 +61,12 @@ public sealed class LoomOptions
     /// </summary>
     public long SnapshotCount { get; set; } = 100_000;
 
+    /// <summary>
+    /// Bytes per second of state that this member sends to members that need a snapshot, all together, while it has nothing else to do; where writes queue for its disk it falls to a quarter.
+    /// Default 256 MiB; at least 1 MiB.
+    /// </summary>
+    public long SnapshotBytesPerSecond { get; set; } = 256L << 20;
+
     /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
@@ -83,6 +89,7 @@ public sealed class LoomOptions
         PlacementGoal = PlacementGoal,
         MaxProposalBytes = Math.Min(MaxRequestBytes, MaxRequestBytesLimit) + (512 * 1024),
         SnapshotCount = SnapshotCount,
+        SnapshotBytesPerSecond = SnapshotBytesPerSecond,
         RequestTimeout = RequestTimeout,
         TestPeerDelays = TestPeerDelays,
         LoggerFactory = LoggerFactory,

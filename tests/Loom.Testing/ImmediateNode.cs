@@ -112,6 +112,16 @@ public sealed class ImmediateNode : IRaftNode
         throw new RaftException(RaftErrorCode.BadTransferTarget, "there is no other member");
 
     /// <inheritdoc/>
+    public ValueTask<RaftSnapshot> CaptureSnapshotAsync(CancellationToken cancellationToken = default)
+    {
+        lock (gate)
+        {
+            ThrowIfFaulty(write: false);
+            return new ValueTask<RaftSnapshot>(new RaftSnapshot(0xC1, Self, default, machine.CaptureSnapshot(new StatePosition(index, 2, default))));
+        }
+    }
+
+    /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
         lock (gate)

@@ -5,7 +5,7 @@ using Loom.Raft.Threads;
 namespace Loom.Raft.Host;
 
 /// <summary>
-/// Applies what the replica hands out, in order (N1), and takes checkpoints between two works. What the machine throws means that this replica is broken (D8);
+/// Applies what the replica hands out, in order (N1), and captures the state and takes checkpoints between two works. What the machine throws means that this replica is broken (D8);
 /// so does a checkpoint that fails, or that the disk does not finish (N3).
 /// </summary>
 internal sealed class ApplierThread
@@ -18,7 +18,7 @@ internal sealed class ApplierThread
     private readonly Inbox inbox;
     private readonly Func<long> now;
     private readonly Signal work = new();
-    private readonly Queue<ApplyWork> waiting = new();
+    private readonly Queue<object> waiting = new();
     private readonly Thread thread;
     private readonly object checkpointGate = new();
     private long checkpointIndex;
@@ -40,11 +40,10 @@ internal sealed class ApplierThread
     public void Start() => thread.Start();
 
     /// <summary>Loop thread. Bounded by the replica, which hands out few works at a time.</summary>
-    public void Give(ApplyWork next)
-    {
-        lock (waiting) waiting.Enqueue(next);
-        work.Set();
-    }
+    public void Give(ApplyWork next) => Enqueue(next);
+
+    /// <summary>Loop thread. Bounded by who may ask: transfers and backups, two of each.</summary>
+    public void Give(CaptureRequested next) => Enqueue(next);
 
     /// <summary>Finishes the work in hand and ends; what waits is applied after the next start. False: it is stuck in the machine.</summary>
     public bool Stop(TimeSpan limit)
@@ -67,16 +66,23 @@ internal sealed class ApplierThread
         return failed || !pace.IsBehind || !Begin(now()) || Settled(until);
     }
 
+    private void Enqueue(object next)
+    {
+        lock (waiting) waiting.Enqueue(next);
+        work.Set();
+    }
+
     private void Run()
     {
         while (!stopping)
         {
-            ApplyWork? next;
+            object? next;
             lock (waiting) _ = waiting.TryDequeue(out next);
             try
             {
                 if (next is null) _ = work.Wait(1_000_000_000);
-                else Apply(next);
+                else if (next is CaptureRequested capture) inbox.Post(new StateCaptured(applier.Capture(), capture.Done));
+                else Apply((ApplyWork)next);
                 if (!stopping) CheckpointIfDue(now());
             }
             catch (Exception e)

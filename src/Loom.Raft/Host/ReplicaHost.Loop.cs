@@ -104,9 +104,11 @@ internal sealed partial class ReplicaHost
     {
         // First what others wait for: the disk is the longest way, then the network, then the applier.
         if (effects.LogWork && recovered!.Log.TakeBatch() is { } batch) writer!.Give(batch);
+        if (recovered!.Log.PendingBytes > 0) load.Queued(at);
         foreach (Message message in effects.Control) transport?.Send(message);
         foreach (ForwardMessage message in effects.Forward) transport?.Send(message);
         foreach (ApplyWork work in effects.Apply) applier!.Give(work);
+        foreach (CaptureRequested capture in effects.Captures) applier!.Give(capture);
         if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
         if (effects.Unfit) log.LogWarning("The disk or the applier of this leader hangs while a majority goes on without it: leadership is handed over (E8). Look at the disk of {Directory}", directory.Path);
         // Before anyone is answered: a caller that reads the status finds its own write in it.

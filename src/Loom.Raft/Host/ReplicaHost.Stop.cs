@@ -85,8 +85,9 @@ internal sealed partial class ReplicaHost
         transport?.Dispose();
         bool written = writer?.Stop(Remaining) ?? true;
         bool applied = applier?.Stop(Remaining) ?? true;
-        if (!written || !applied) log.LogError("The {What} did not end in time; it is not closed and the directory stays locked", written ? "state machine" : "log writer");
-        if (applied && machineOpen)
+        bool free = applied && (snapshots?.Stop(now() + Remaining.Ticks * 100) ?? true);
+        if (!written || !free) log.LogError("The {What} did not end in time; it is not closed and the directory stays locked", written ? "state machine" : "log writer");
+        if (free && machineOpen)
         {
             if (applier is not null && !failureSeen && !applier.CheckpointAtClose(Remaining)) log.LogWarning("The last checkpoint was not finished in time: the next start replays the log from the one before");
             Guarded("state machine", machine.Close);
@@ -101,7 +102,7 @@ internal sealed partial class ReplicaHost
             });
         }
         // Whoever opens the directory next must not meet a thread of ours that still writes in it.
-        if (written && applied) directory.Dispose();
+        if (written && free) directory.Dispose();
     }
 
     /// <summary>The batch that was out when the loop ended: its completion is in the inbox, where nobody takes it any more.</summary>

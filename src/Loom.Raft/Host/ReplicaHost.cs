@@ -4,6 +4,7 @@ using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Replica;
 using Loom.Raft.Sessions;
+using Loom.Raft.Snapshots;
 using Loom.Raft.Threads;
 using Loom.Raft.Transport;
 using Microsoft.Extensions.Logging;
@@ -29,10 +30,12 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
     private readonly PeerTransport? transport;
     private readonly Thread loop;
     private readonly StatusBoard board;
+    private readonly ReplicationLoad load;
     private RecoveredLog? recovered;
     private ReplicaCore? replica;
     private LogWriterThread? writer;
     private ApplierThread? applier;
+    private volatile SnapshotExchange? snapshots;
     private bool machineOpen;
     private volatile bool stopping;
     private volatile bool joined;
@@ -47,6 +50,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         log = settings.Log;
         now = settings.Now;
         inbox = new Inbox(wake);
+        load = new ReplicationLoad(now);
         directory = MemberDirectory.Open(settings.Files, options, settings.Seed, settings.AcquireDirectory);
         try
         {
@@ -119,8 +123,8 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         inbox.Post(up ? new PeerConnected(peer, kind) : new PeerDisconnected(peer, kind));
     }
 
-    // The replica has no captures to give yet: who asks turns to nobody, and tries again.
-    void IPeerEvents.Serve(BulkConnection connection) => connection.Dispose();
+    // Before there is a replica nobody gets this far: bulk lanes open between formed members.
+    void IPeerEvents.Serve(BulkConnection connection) => snapshots?.Serve(connection);
 
     void IPeerEvents.Failed(Exception error) => inbox.Post(new HostFailed(error));
 
@@ -210,6 +214,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
             core, from.Log, opened);
         writer = new LogWriterThread(from.Log, inbox, NewThread);
         applier = new ApplierThread(apply, new CheckpointPace(now(), options.SnapshotCount), opened.CheckpointIndex, inbox, now, NewThread);
+        snapshots = new SnapshotExchange(inbox, board, new SnapshotPace(options.SnapshotBytesPerSecond, () => load.IsHigh), now, log);
         // In this order: whoever waits for formation is woken by the publication, and then finds the door open.
         joined = true;
         board.Publish(replica.CaptureStatus(), current);

@@ -52,6 +52,9 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     /// </summary>
     public bool BeginCheckpoint(Action<Exception?> completed) => machine.BeginCheckpoint(Position(), completed);
 
+    /// <summary>The state as it is now, between two works; null: there is none yet.</summary>
+    public IStateSnapshot? Capture() => AppliedIndex == 0 ? null : machine.CaptureSnapshot(Position());
+
     /// <summary>Closes the machine; call once, last.</summary>
     public void Close() => machine.Close();
 

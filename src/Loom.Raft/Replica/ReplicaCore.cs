@@ -2,6 +2,7 @@ using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
+using Loom.Raft.Snapshots;
 
 namespace Loom.Raft.Replica;
 
@@ -24,6 +25,7 @@ internal sealed class ReplicaCore
     private readonly Transfers transfers;
     private readonly HandOver handOver;
     private readonly Fitness fitness;
+    private readonly SeededRandom random;
     private readonly List<PeerView> peers = [];
     private long coreDeadline;
     private (MemberId Leader, long Term) lastLeader;
@@ -39,7 +41,7 @@ internal sealed class ReplicaCore
         Options = options;
         this.core = core;
         this.log = log;
-        var random = new SeededRandom(options.Seed ^ options.Incarnation);
+        random = new SeededRandom(options.Seed ^ options.Incarnation);
         forwarder = new Forwarder(options, log, effects.Forward, random.Next());
         proposer = new Proposer(options, forwarder, effects.Proposals, random.Next());
         intake = new LeaderIntake(options.Id, proposer, effects.Forward);
@@ -115,6 +117,12 @@ internal sealed class ReplicaCore
                 break;
             case TransferRequested e:
                 TakeTransfer(now, e.Request);
+                break;
+            case CaptureRequested e:
+                TakeCapture(e);
+                break;
+            case StateCaptured e:
+                OnCaptured(e);
                 break;
             case ConfigurationRequested e:
                 TakeConfiguration(now, e.Configuration);
@@ -391,6 +399,32 @@ internal sealed class ReplicaCore
         }
     }
 
+    private void TakeCapture(CaptureRequested request)
+    {
+        if (effects.Failure is not null || stopped)
+        {
+            request.Done(null);
+            return;
+        }
+
+        effects.Captures.Add(request);
+    }
+
+    /// <summary>Says of a captured state what the loop alone knows: the term in which all of it was committed at the latest, and the configuration that was in force there (S3).</summary>
+    private void OnCaptured(StateCaptured captured)
+    {
+        if (captured.State is not { } state || effects.Failure is not null)
+        {
+            captured.State?.Dispose();
+            captured.Done(null);
+            return;
+        }
+
+        var configuration = core.Configurations.Last(c => c.Index <= state.At.Index);
+        var manifest = new SnapshotManifest(random.Next() | 1, Options.ClusterId, Options.Id, core.Term, state.At, configuration, state.Header);
+        captured.Done(new CapturedSnapshot(manifest, state));
+    }
+
     private void TakeConfiguration(long now, Configuration configuration)
     {
         if (effects.Failure is null && !stopped)
@@ -412,6 +446,12 @@ internal sealed class ReplicaCore
         effects.Control.Clear();
         effects.Forward.Clear();
         effects.Apply.Clear();
+        foreach (var capture in effects.Captures)
+        {
+            capture.Done(null);
+        }
+
+        effects.Captures.Clear();
         effects.LogWork = false;
         effects.NextWake = long.MaxValue;
         held.Clear();

@@ -22,6 +22,9 @@ internal sealed class ReplicaEffects
     /// <summary>Hand these to the applier, in order.</summary>
     public List<ApplyWork> Apply { get; } = [];
 
+    /// <summary>Have the applier capture its state between two works, and answer each with a <see cref="StateCaptured"/>.</summary>
+    public List<CaptureRequested> Captures { get; } = [];
+
     public List<ProposalCompletion> Proposals { get; } = [];
 
     public List<ReadCompletion> Reads { get; } = [];
@@ -46,6 +49,7 @@ internal sealed class ReplicaEffects
         Forward.Clear();
         LogWork = false;
         Apply.Clear();
+        Captures.Clear();
         Proposals.Clear();
         Reads.Clear();
         Transfers.Clear();

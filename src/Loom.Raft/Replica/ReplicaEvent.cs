@@ -2,6 +2,7 @@ using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
+using Loom.Raft.Snapshots;
 
 namespace Loom.Raft.Replica;
 
@@ -43,6 +44,12 @@ internal sealed record BatchApplied(AppliedBatch Batch) : ReplicaEvent;
 
 /// <summary>A checkpoint of the state at <paramref name="Index"/> is durable; the one at <paramref name="PreviousIndex"/> (0: none) is still usable, and nothing older is needed (L9).</summary>
 internal sealed record CheckpointTaken(long Index, long PreviousIndex) : ReplicaEvent;
+
+/// <summary>Someone wants the state, to send it or to keep it. Answered once by <paramref name="Done"/>, which must be quick: null when there is nothing to capture, or no replica any more.</summary>
+internal sealed record CaptureRequested(Action<CapturedSnapshot?> Done) : ReplicaEvent;
+
+/// <summary>The applier has captured the state between two works; null: nothing is applied yet.</summary>
+internal sealed record StateCaptured(IStateSnapshot? State, Action<CapturedSnapshot?> Done) : ReplicaEvent;
 
 /// <summary>The applier threw: this replica is broken and stops (D8).</summary>
 internal sealed record ApplyFailed(Exception Error) : ReplicaEvent;

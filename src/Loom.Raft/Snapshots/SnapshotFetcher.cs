@@ -45,6 +45,7 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
     private bool beginAnew;
     private volatile bool stopping;
     private volatile SnapshotProgress? progress;
+    private readonly List<IStateInstallation> discarded = [];
     private InboundSnapshot? inbound;
 
     /// <summary>What is on its way in, or null.</summary>
@@ -64,10 +65,14 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
         if (minIndex is null) need.HangUp();
     }
 
-    /// <summary>The replica has installed or discarded what was handed over.</summary>
-    public void Settled()
+    /// <summary>The replica has installed what was handed over, or discards it: then this thread deletes it.</summary>
+    public void Settled(IStateInstallation? unused)
     {
-        lock (gate) (handedOver, beginAnew) = (false, true);
+        lock (gate)
+        {
+            (handedOver, beginAnew) = (false, true);
+            if (unused is not null) discarded.Add(unused);
+        }
         changed.Set();
     }
 
@@ -86,6 +91,7 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
         {
             while (!stopping)
             {
+                DeleteDiscarded();
                 if (Need() is { } minIndex) FetchOnce(minIndex);
                 else Idle();
             }
@@ -93,7 +99,20 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
         finally
         {
             Drop();
+            DeleteDiscarded();
         }
+    }
+
+    private void DeleteDiscarded()
+    {
+        IStateInstallation[] unused;
+        lock (gate)
+        {
+            if (discarded.Count == 0) return;
+            unused = [.. discarded];
+            discarded.Clear();
+        }
+        foreach (IStateInstallation one in unused) one.Dispose();
     }
 
     private void Idle()

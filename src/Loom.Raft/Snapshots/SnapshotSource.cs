@@ -92,6 +92,7 @@ internal sealed class SnapshotSource(ISnapshotOrigin origin, SnapshotPace pace, 
     private SnapshotRefusal? Admit(MemberId receiver, SnapshotRequest request, out OutboundSnapshot? mine)
     {
         mine = null;
+        OutboundSnapshot? given = null;
         lock (gate)
         {
             OutboundSnapshot? before = outbound.Find(o => o.Receiver == receiver);
@@ -105,11 +106,13 @@ internal sealed class SnapshotSource(ISnapshotOrigin origin, SnapshotPace pace, 
             if (before is { Sending: true }) return new SnapshotRefusal(RefusalReason.Busy, 0, "the last transfer to the same member has not ended yet");
             if (request.Resume != 0) return Resume(before, request, out mine);
             if (origin.Refuse(request.MinIndex) is { } refusal) return refusal;
-            if (before is not null) Drop(before);
-            else if (outbound.Count >= limits.Captures && !DropIdle()) return new SnapshotRefusal(RefusalReason.Busy, 0, $"it gives snapshots to {outbound.Count} members already");
+            given = before ?? (outbound.Count < limits.Captures ? null : outbound.Where(o => !o.Sending).MinBy(o => o.IdleSince));
+            if (given is null && outbound.Count >= limits.Captures) return new SnapshotRefusal(RefusalReason.Busy, 0, $"it gives snapshots to {outbound.Count} members already");
+            if (given is not null) given.Sending = true;
             outbound.Add(mine = new OutboundSnapshot(receiver, now()));
-            return null;
         }
+        if (given is not null) Drop(given);
+        return null;
     }
 
     private static SnapshotRefusal? Resume(OutboundSnapshot? kept, SnapshotRequest request, out OutboundSnapshot? mine)
@@ -223,24 +226,22 @@ internal sealed class SnapshotSource(ISnapshotOrigin origin, SnapshotPace pace, 
             Monitor.PulseAll(gate);
             long until = Math.Min(mine.IdleSince + limits.IdleTime, mine.Since + limits.Age);
             while (!done && !closing && mine.Captured is not null && IsIdle(mine) && now() is var at && at < until) Monitor.Wait(gate, (int)Math.Clamp((until - at) / 1_000_000, 1, 1000));
-            if (IsIdle(mine)) Drop(mine);
+            if (!IsIdle(mine)) return;
+            mine.Sending = true;
         }
+        Drop(mine);
     }
 
     private bool IsIdle(OutboundSnapshot one) => !one.Sending && outbound.Contains(one);
 
-    private bool DropIdle()
-    {
-        OutboundSnapshot? longest = outbound.Where(o => !o.Sending).MinBy(o => o.IdleSince);
-        if (longest is null) return false;
-        Drop(longest);
-        return true;
-    }
-
+    /// <summary>Gives a capture back that is marked as this thread's. Without the lock: the machine may be in the middle of a batch, and the loop must never wait for that.</summary>
     private void Drop(OutboundSnapshot one)
     {
-        _ = outbound.Remove(one);
         one.Captured?.State.Dispose();
-        Monitor.PulseAll(gate);
+        lock (gate)
+        {
+            _ = outbound.Remove(one);
+            Monitor.PulseAll(gate);
+        }
     }
 }

@@ -29,6 +29,7 @@ internal sealed class LoomConfiguration(IConfiguration configuration) : IValidat
         options.MaxRequestBytes = Read<int>(nameof(LoomOptions.MaxRequestBytes), options.MaxRequestBytes, TryInt, "a number of bytes");
         options.RecordMemoryBytes = Read<long>(nameof(LoomOptions.RecordMemoryBytes), options.RecordMemoryBytes, TryLong, "a number of bytes");
         options.RecordIndexBytes = Read<long>(nameof(LoomOptions.RecordIndexBytes), options.RecordIndexBytes, TryLong, "a number of bytes");
+        options.SnapshotBytesPerSecond = Read<long>(nameof(LoomOptions.SnapshotBytesPerSecond), options.SnapshotBytesPerSecond, TryLong, "a number of bytes");
         options.PlacementGoal = Read<PlacementGoal>(nameof(LoomOptions.PlacementGoal), options.PlacementGoal, TryName, "Majority or TwoDatacenters");
         if (configuration.GetSection(nameof(LoomOptions.InitialCluster)) is { } cluster && cluster.GetChildren().Any())
         {

@@ -3,15 +3,23 @@ using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Tests.Host;
 
-/// <summary>The smallest machine: remembers every payload, in order. Its answer is the number of payloads so far.</summary>
-internal sealed class ListMachine : IReplicatedStateMachine
+/// <summary>
+/// The smallest machine: remembers every payload, in order. Its answer is the number of payloads so far. With a <see cref="ListDisk"/> its checkpoints outlive it; without, its state is replayed.
+/// </summary>
+internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachine
 {
     private readonly object gate = new();
-    private readonly List<byte[]> payloads = [];
+    private List<byte[]> payloads = [];
 
     public bool Closed { get; private set; }
 
     public Action? OnApply { get; set; }
+
+    /// <summary>Before each chunk that is read of a capture, or written into an installation.</summary>
+    public Action? OnChunk { get; set; }
+
+    /// <summary>Captures that were not given back.</summary>
+    public int OpenCaptures;
 
     public IReadOnlyList<byte[]> Payloads
     {
@@ -21,7 +29,12 @@ internal sealed class ListMachine : IReplicatedStateMachine
         }
     }
 
-    public StateCheckpoint? Open(StateOrigin origin) => null;
+    public StateCheckpoint? Open(StateOrigin origin)
+    {
+        if (disk?.Open(origin) is not { } found) return null;
+        payloads = [.. found.Payloads];
+        return new StateCheckpoint(found.At, disk.Previous?.At.Index ?? 0);
+    }
 
     public void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results)
     {
@@ -37,14 +50,28 @@ internal sealed class ListMachine : IReplicatedStateMachine
         }
     }
 
-    /// <summary>Keeps nothing: its state is replayed.</summary>
-    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => false;
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)
+    {
+        if (disk is null) return false;
+        disk.Keep(new ListState(at, [.. payloads]));
+        completed(null);
+        return true;
+    }
 
-    public IStateSnapshot CaptureSnapshot(StatePosition at) => throw new NotSupportedException("Comes with checkpoints.");
+    public IStateSnapshot CaptureSnapshot(StatePosition at)
+    {
+        _ = Interlocked.Increment(ref OpenCaptures);
+        return new ListSnapshot(new ListState(at, [.. payloads]), () => OnChunk?.Invoke(), () => Interlocked.Decrement(ref OpenCaptures));
+    }
 
-    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
+    public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => new ListInstallation(at, BitConverter.ToInt32(header.Span), disk, () => OnChunk?.Invoke());
 
-    public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
+    public void Switch(IStateInstallation installation)
+    {
+        ListState state = ((ListInstallation)installation).Whole!;
+        disk?.Replace(state);
+        lock (gate) payloads = [.. state.Payloads];
+    }
 
     public void Close() => Closed = true;
 }

@@ -200,7 +200,7 @@ public sealed class TransferTests
         cluster[1].Fetcher.Want(900);
         Assert.That(cluster[1].Take().Manifest.Source, Is.EqualTo(TransferCluster.IdOf(2)));
         cluster[3].State = RandomBytes(Megabyte);
-        cluster[1].Fetcher.Settled();
+        cluster[1].Fetcher.Settled(null);
         Assert.That(cluster[1].Take().Manifest.Source, Is.EqualTo(TransferCluster.IdOf(3)), "and not when another can");
     }
 
