@@ -87,8 +87,6 @@ internal sealed class ClosingTests
 
         public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => records.ReadMany(keys, results);
 
-        public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit) => records.Scan(visit);
-
         public void Remove(RecordKey key)
         {
             if (FailsOffTheAppliersThread && Environment.CurrentManagedThreadId != applier)

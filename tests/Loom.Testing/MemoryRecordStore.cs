@@ -5,7 +5,6 @@ namespace Loom.Testing;
 
 /// <summary>
 /// The twin of the FASTER store for the simulator and for tests: same contract, nothing on a disk. A crash is a new, empty one, as the records directory is emptied at every start.
-/// Scans in revision order, so that nothing depends on an order that is not replicated (T3).
 /// </summary>
 internal sealed class MemoryRecordStore : IRecordStore
 {
@@ -13,6 +12,18 @@ internal sealed class MemoryRecordStore : IRecordStore
     private readonly SortedDictionary<RecordKey, byte[]> records = [];
     private long size;
     private bool closed;
+
+    /// <summary>Records that are there.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (gate)
+            {
+                return records.Count;
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public long SizeBytes
@@ -67,22 +78,6 @@ internal sealed class MemoryRecordStore : IRecordStore
         for (int i = 0; i < keys.Length; i++)
         {
             TryRead(keys[i], out results[i]);
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
-    {
-        KeyValuePair<RecordKey, byte[]>[] all;
-        lock (gate)
-        {
-            ThrowIfClosed();
-            all = [.. records];
-        }
-
-        foreach ((RecordKey key, byte[] bytes) in all)
-        {
-            visit(key, bytes);
         }
     }
 

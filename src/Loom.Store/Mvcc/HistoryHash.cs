@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using Loom.Raft.Diagnostics;
 
 namespace Loom.Store.Mvcc;
@@ -10,79 +12,59 @@ namespace Loom.Store.Mvcc;
 /// </summary>
 internal static class HistoryHash
 {
-    public static uint Compute(IKeyIndex index, IRecordStore records, long revision, long compactRevision, CancellationToken cancellationToken)
+    // Versions that are looked at in one tree, and records that are read from a disk together.
+    private const int Page = 256;
+
+    public static uint Compute(IKeyIndex index, IRecordReads records, long revision, long compactRevision, CancellationToken cancellationToken)
     {
-        List<RecordKey> live = [];
-        List<RecordKey> survivors = [];
-        List<RecordKey> recent = [];
-        records.Scan((at, record) =>
+        Sorter sorter = new(index, revision, compactRevision);
+        byte[] key = [];
+        RecordKey after = RecordKey.BeforeAll;
+        do
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (at.Main > revision)
-            {
-                return;
-            }
-
-            if (at.Main > compactRevision)
-            {
-                recent.Add(at);
-                return;
-            }
-
-            ReadOnlySpan<byte> key = RecordCodec.Key(record.Span);
-            if (index.TryFind(key, revision, out RecordKey now) && now == at)
-            {
-                live.Add(at);
-            }
-            else if (index.TryFind(key, compactRevision, out RecordKey kept) && kept == at)
-            {
-                survivors.Add(at);
-            }
-        });
+            sorter.Seen.Clear();
+            index.VisitVersions(key, after, compactRevision, revision, ref sorter);
+            key = sorter.LastKey;
+            after = sorter.Seen.Count > 0 ? sorter.Seen[^1] : after;
+        }
+        while (sorter.Seen.Count == Page);
 
         // "No key is live" counts every key, also those whose live version is younger than the compaction.
-        if (live.Count == 0 && !AnyLive(index, revision))
-        {
-            recent.AddRange(survivors);
-        }
-        else
-        {
-            recent.AddRange(live);
-        }
-
-        recent.Sort();
-        return Hash(records, recent, cancellationToken);
+        List<RecordKey> counted = sorter.Recent;
+        counted.AddRange(sorter.Live.Count == 0 && !AnyLive(index, revision) ? sorter.Survivors : sorter.Live);
+        counted.Sort();
+        return Hash(records, CollectionsMarshal.AsSpan(counted), cancellationToken);
     }
 
-    private static uint Hash(IRecordStore records, List<RecordKey> keys, CancellationToken cancellationToken)
+    private static uint Hash(IRecordReads records, ReadOnlySpan<RecordKey> keys, CancellationToken cancellationToken)
     {
         uint crc = Crc32C.Append(Crc32C.Start, "key"u8);
-        Span<byte> header = stackalloc byte[18];
-        RecordKey? previous = null;
-        foreach (RecordKey at in keys)
+        var found = new ReadOnlyMemory<byte>[Math.Min(keys.Length, Page)];
+        for (int from = 0; from < keys.Length; from += Page)
         {
+            ReadOnlySpan<RecordKey> some = keys.Slice(from, Math.Min(Page, keys.Length - from));
+            records.ReadMany(some, found.AsSpan(0, some.Length));
             cancellationToken.ThrowIfCancellationRequested();
-            if (at == previous)
+            for (int i = 0; i < some.Length; i++)
             {
-                continue; // a scan may meet a record twice while the store moves it
+                Append(ref crc, some[i], found[i].IsEmpty ? throw new RecordGoneException(some[i]) : found[i]);
             }
-
-            previous = at;
-            if (!records.TryRead(at, out ReadOnlyMemory<byte> record))
-            {
-                throw new RecordGoneException(at);
-            }
-
-            bool tombstone = RecordCodec.IsTombstone(record.Span);
-            System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(header, at.Main);
-            header[8] = (byte)'_';
-            System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(header[9..], at.Sub);
-            header[17] = (byte)'t';
-            crc = Crc32C.Append(crc, header[..(tombstone ? 18 : 17)]);
-            AppendPair(ref crc, RecordCodec.Read(at, record), tombstone);
         }
 
         return ~crc;
+    }
+
+    private static void Append(ref uint crc, RecordKey at, ReadOnlyMemory<byte> record)
+    {
+        Span<byte> header = stackalloc byte[18];
+        bool tombstone = RecordCodec.IsTombstone(record.Span);
+        BinaryPrimitives.WriteInt64BigEndian(header, at.Main);
+        header[8] = (byte)'_';
+        BinaryPrimitives.WriteInt64BigEndian(header[9..], at.Sub);
+        header[17] = (byte)'t';
+        crc = Crc32C.Append(crc, header[..(tombstone ? 18 : 17)]);
+        AppendPair(ref crc, RecordCodec.Read(at, record), tombstone);
     }
 
     /// <summary>mvccpb.KeyValue in protobuf: key=1 create_revision=2 mod_revision=3 version=4 value=5 lease=6, zeros left out.</summary>
@@ -145,6 +127,42 @@ internal static class HistoryHash
         public bool Visit(ReadOnlySpan<byte> key, RecordKey at)
         {
             Found = true;
+            return false;
+        }
+    }
+
+    /// <summary>Which versions may count, in pages.</summary>
+    private struct Sorter(IKeyIndex index, long revision, long compactRevision) : IVersionVisitor
+    {
+        public readonly List<RecordKey> Seen = [];
+        public readonly List<RecordKey> Recent = [];
+        public readonly List<RecordKey> Live = [];
+        public readonly List<RecordKey> Survivors = [];
+
+        public byte[] LastKey { get; private set; } = [];
+
+        public bool Visit(ReadOnlySpan<byte> key, RecordKey at)
+        {
+            Seen.Add(at);
+            if (at.Main > compactRevision)
+            {
+                Recent.Add(at);
+            }
+            else if (index.TryFind(key, revision, out RecordKey now) && now == at)
+            {
+                Live.Add(at);
+            }
+            else if (index.TryFind(key, compactRevision, out RecordKey kept) && kept == at)
+            {
+                Survivors.Add(at);
+            }
+
+            if (Seen.Count < Page)
+            {
+                return true;
+            }
+
+            LastKey = key.ToArray();
             return false;
         }
     }

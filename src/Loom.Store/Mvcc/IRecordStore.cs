@@ -35,9 +35,6 @@ internal interface IRecordStore : IRecordReads, IDisposable
     /// <summary>Appends a record. Visible to <see cref="IRecordReads.TryRead"/> at once; the writer publishes the revision afterwards. <paramref name="appliedIndex"/> is the log index of the entry.</summary>
     void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
 
-    /// <summary>All records, in no promised order, removed ones perhaps among them; used by rebuild and hashing.</summary>
-    void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit);
-
     /// <summary>Bytes held (memory and disk together) for status.</summary>
     long SizeBytes { get; }
 

@@ -17,10 +17,6 @@ internal sealed class NoRecords : IRecordStore
 
     public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => results.Clear();
 
-    public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
-    {
-    }
-
     public void Remove(RecordKey key)
     {
     }

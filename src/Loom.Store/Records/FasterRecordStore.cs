@@ -31,7 +31,6 @@ internal sealed class FasterRecordStore : IRecordStore
     private readonly RecordReader writerReader;
     private readonly RecordCheckpoints? checkpoints;
     private byte[] buffer = new byte[4096];
-    private int scanning;
     private volatile bool closed;
 
     private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget? target, CheckpointFile? from)
@@ -169,41 +168,6 @@ internal sealed class FasterRecordStore : IRecordStore
     public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => ReadMany(null, keys, results);
 
     /// <inheritdoc/>
-    public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
-    {
-        faults.ThrowIfAny();
-        Interlocked.Increment(ref scanning);
-        try
-        {
-            ScanAll(visit);
-        }
-        finally
-        {
-            Interlocked.Decrement(ref scanning);
-        }
-
-        faults.ThrowIfAny();
-    }
-
-    private void ScanAll(Action<RecordKey, ReadOnlyMemory<byte>> visit)
-    {
-        // After it was counted: either this sees that the store closes, or closing sees this scan.
-        ThrowIfClosed();
-        using IFasterScanIterator<StoredKey, SpanByte> iterator = store.Log.Scan(store.Log.BeginAddress, store.Log.TailAddress, ScanBufferingMode.SinglePageBuffering);
-        while (iterator.GetNext(out _))
-        {
-            ThrowIfClosed();
-            RecordKey key = iterator.GetKey().Key;
-            FoundRecord found = default;
-            long none = 0;
-            ReadInfo info = default;
-            writerFunctions.SingleReader(ref iterator.GetKey(), ref none, ref iterator.GetValue(), ref found, ref info);
-            Verify(key, found);
-            visit(key, found.Bytes);
-        }
-    }
-
-    /// <inheritdoc/>
     public bool BeginCheckpoint(StoredState state, Action<Exception?> completed)
     {
         faults.ThrowIfAny();
@@ -233,7 +197,7 @@ internal sealed class FasterRecordStore : IRecordStore
         faults.Close();
         closed = true;
         long until = Environment.TickCount64 + CloseMilliseconds;
-        if (!readers.Close(until) | !ScansEnded(until) | !(checkpoints?.Close(until) ?? true))
+        if (!readers.Close(until) | !(checkpoints?.Close(until) ?? true))
         {
             return;
         }
@@ -251,30 +215,6 @@ internal sealed class FasterRecordStore : IRecordStore
 
         writer.Dispose();
         store.Dispose();
-    }
-
-    private bool ScansEnded(long untilTicks)
-    {
-        Interlocked.MemoryBarrier();
-        while (Volatile.Read(ref scanning) != 0)
-        {
-            if (Environment.TickCount64 >= untilTicks)
-            {
-                return false;
-            }
-
-            Thread.Sleep(1);
-        }
-
-        return true;
-    }
-
-    private void ThrowIfClosed()
-    {
-        if (closed)
-        {
-            throw Faults.Closed();
-        }
     }
 
     /// <summary>Null: a reader of the pool, for whoever is not the applier.</summary>

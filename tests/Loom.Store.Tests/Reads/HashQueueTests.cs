@@ -7,7 +7,7 @@ using NUnit.Framework;
 
 namespace Loom.Store.Tests.Reads;
 
-/// <summary>Goal: hashing is one at a time and ends when its caller or the store does. Method: records that stop in the middle of a scan until they are let go.</summary>
+/// <summary>Goal: hashing is one at a time and ends when its caller or the store does. Method: records that stop in the middle of being read until they are let go.</summary>
 internal sealed class HashQueueTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
@@ -26,12 +26,11 @@ internal sealed class HashQueueTests
 
         await cancelSecond.CancelAsync();
         Assert.That(async () => await second.WaitAsync(Patience), Throws.InstanceOf<OperationCanceledException>(), "a caller that waits for its turn");
-        Assert.That(records.Scans, Is.EqualTo(1));
+        Assert.That(records.Pages, Is.EqualTo(1));
 
         await cancelFirst.CancelAsync();
         records.LetGo();
         Assert.That(async () => await first.WaitAsync(Patience), Throws.InstanceOf<OperationCanceledException>(), "in the middle of the records");
-        Assert.That(records.Visited, Is.EqualTo(1), "it stopped at the next record");
         Assert.That((await third.WaitAsync(Patience)).Hash, Is.EqualTo((await store.HashAsync()).Hash));
     }
 
@@ -82,15 +81,12 @@ internal sealed class HashQueueTests
         private readonly MemoryRecordStore records = new();
         private readonly TaskCompletionSource entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly ManualResetEventSlim gate = new();
-        private int scans;
-        private int visited;
+        private int pages;
 
         public Task Entered => entered.Task;
 
-        public int Scans => Volatile.Read(ref scans);
-
-        /// <summary>How many records the first scan gave away before it ended.</summary>
-        public int Visited => Volatile.Read(ref visited);
+        /// <summary>How often records were asked for.</summary>
+        public int Pages => Volatile.Read(ref pages);
 
         public bool Disposed { get; private set; }
 
@@ -102,29 +98,19 @@ internal sealed class HashQueueTests
 
         public bool TryRead(RecordKey key, out ReadOnlyMemory<byte> record) => records.TryRead(key, out record);
 
-        public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results) => records.ReadMany(keys, results);
-
-        public void Scan(Action<RecordKey, ReadOnlyMemory<byte>> visit)
+        public void ReadMany(ReadOnlySpan<RecordKey> keys, Span<ReadOnlyMemory<byte>> results)
         {
-            bool isFirst = Interlocked.Increment(ref scans) == 1;
-            records.Scan((key, record) =>
-            {
-                visit(key, record);
-                if (isFirst)
-                {
-                    Interlocked.Increment(ref visited);
-                }
-
-                entered.TrySetResult();
-                gate.Wait();
-            });
+            Interlocked.Increment(ref pages);
+            records.ReadMany(keys, results);
+            entered.TrySetResult();
+            gate.Wait();
         }
 
         public void Remove(RecordKey key) => records.Remove(key);
 
         public void Dispose()
         {
-            // A scan after this would be a read of freed memory.
+            // A read after this would be one of freed memory.
             Disposed = true;
             gate.Set();
         }

@@ -48,26 +48,6 @@ public sealed class FasterRecordStoreTests
     }
 
     [Test]
-    public void A_scan_sees_every_record_once()
-    {
-        using FasterRecordStore store = FasterRecordStore.Open(directory, Small);
-        for (int i = 1; i <= 40_000; i++)
-        {
-            store.Append(Key(i), Value(Key(i)), i);
-        }
-
-        List<RecordKey> seen = [];
-        bool equal = true;
-        store.Scan((key, record) =>
-        {
-            seen.Add(key);
-            equal &= record.Span.SequenceEqual(Value(key));
-        });
-        Assert.That(equal, Is.True);
-        Assert.That(seen, Is.EqualTo(Enumerable.Range(1, 40_000).Select(Key)));
-    }
-
-    [Test]
     public void Many_threads_read_while_the_applier_writes()
     {
         using FasterRecordStore store = FasterRecordStore.Open(directory, Small);
@@ -167,7 +147,6 @@ public sealed class FasterRecordStoreTests
         }
 
         Assert.That(store.TryRead(Key(150), out _), Is.True, "its neighbours are fine");
-        Assert.Throws<LoomException>(() => store.Scan((_, _) => { }));
     }
 
     [Test]
@@ -302,7 +281,6 @@ public sealed class FasterRecordStoreTests
         Assert.That(readers.All(r => r.Join(5000)), Is.True, "nobody hangs in FASTER");
         Assert.That(ends, Has.Count.EqualTo(8).And.All.InstanceOf<LoomException>().And.All.Property("Code").EqualTo(LoomErrorCode.Stopped));
         Assert.That(() => store.TryRead(Key(1), out _), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
-        Assert.That(() => store.Scan((_, _) => { }), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
         Assert.That(store.SizeBytes, Is.Positive, "status is still asked for");
         Assert.That(faults, Is.Empty, "closing is nobody's alarm");
     }

@@ -151,12 +151,7 @@ internal sealed class Transcript : IDisposable
         return string.Create(CultureInfo.InvariantCulture, $"compacted {machine.TrimmedRevision}");
     }
 
-    private int Records()
-    {
-        int count = 0;
-        machine.Records.Scan((_, _) => count++);
-        return count;
-    }
+    private int Records() => ((MemoryRecordStore)machine.Records).Count;
 
     private static string Show(object result, string indent = "")
     {
