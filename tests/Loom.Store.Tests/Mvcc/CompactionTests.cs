@@ -29,7 +29,7 @@ internal sealed class CompactionTests
         }
 
         Assert.That(records.Count, Is.LessThan(20 * 20), "of 4,000 versions");
-        Assert.That(compaction.Done, Is.GreaterThan(20 * 190));
+        Assert.That(compaction.Done, Is.GreaterThan(20 * 150));
         while (compaction.Step(6))
         {
         }
