@@ -20,10 +20,7 @@ internal sealed class DirectoryLock : IDisposable
         {
             Make(Path.GetFullPath(directory));
             SafeFileHandle? handle = Posix.TryLock(Path.Combine(directory, "lock"));
-            return handle is not null
-                ? new DirectoryLock(handle)
-                : throw new RaftException(RaftErrorCode.CannotOpen,
-                    $"The data directory {directory} is already in use by another process. Stop that process, or choose another directory.");
+            return handle is not null ? new DirectoryLock(handle) : throw InUse(directory);
         }
         catch (IOException e)
         {
@@ -31,6 +28,27 @@ internal sealed class DirectoryLock : IDisposable
                 $"The data directory {directory} cannot be used: {e.Message}. Check that it can be written by this user.", inner: e);
         }
     }
+
+    /// <summary>
+    /// Locks a directory that is only looked at; nothing is written. Null: nobody has locked it yet, so no member ever ran in it.
+    /// </summary>
+    /// <exception cref="RaftException">CannotOpen: another process holds it, or it cannot be read.</exception>
+    public static DirectoryLock? AcquireExisting(string directory)
+    {
+        string path = Path.Combine(directory, "lock");
+        if (!File.Exists(path)) return null;
+        try
+        {
+            return new DirectoryLock(Posix.TryLockExisting(path) ?? throw InUse(directory));
+        }
+        catch (IOException e)
+        {
+            throw new RaftException(RaftErrorCode.CannotOpen, $"The data directory {directory} cannot be read: {e.Message}. Look at it as the user that the member runs as.", inner: e);
+        }
+    }
+
+    private static RaftException InUse(string directory) => new(RaftErrorCode.CannotOpen,
+        $"The data directory {directory} is already in use by another process. Stop that process, or choose another directory.");
 
     /// <summary>
     /// A directory whose name a power cut may take away is an emptied one (E1): every parent of what was made is flushed before anything is written inside.

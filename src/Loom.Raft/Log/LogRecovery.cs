@@ -102,8 +102,7 @@ internal sealed class LogRecovery
             batch.Flush();
             End = batch.WrittenAt;
             Segments.Add(new SegmentFile(End.Sequence, batch.StartedSegmentBytes));
-            foreach ((RecordKind kind, byte[] payload) in unproven)
-                Accept(new ScannedRecord(kind, End.Offset, payload), End.Sequence, isFirst: false);
+            AcceptUnproven();
             EndBatch(End.Sequence, End.Offset, batch.ChecksumBefore);
         }
         else
@@ -116,6 +115,13 @@ internal sealed class LogRecovery
             file.SetLength(old.Offset);
             file.Flush();
         }
+    }
+
+    /// <summary>Takes what is intact behind the proven end into the state. Whoever reports it to others must have written it once more (<see cref="Settle"/>).</summary>
+    public void AcceptUnproven()
+    {
+        foreach ((RecordKind kind, byte[] payload) in unproven)
+            Accept(new ScannedRecord(kind, End.Offset, payload), End.Sequence, isFirst: false);
     }
 
     private LogBatch UnprovenBatch(LogWriter writer)

@@ -39,9 +39,13 @@ internal static partial class Posix
     }
 
     /// <summary>Opens (or makes) a lock file and takes its lock; null when another process holds it.</summary>
-    public static SafeFileHandle? TryLock(string path)
+    public static SafeFileHandle? TryLock(string path) => TryLock(path, OpenFile("open lock file", path, ReadWrite | Create | CloseOnExec, 0x1A4 /* 0644 */));
+
+    /// <summary>Takes the lock of a lock file that is there, without writing; null when another process holds it.</summary>
+    public static SafeFileHandle? TryLockExisting(string path) => TryLock(path, OpenFile("open lock file", path, ReadOnly | CloseOnExec, 0));
+
+    private static SafeFileHandle? TryLock(string path, SafeFileHandle file)
     {
-        SafeFileHandle file = OpenFile("open lock file", path, ReadWrite | Create | CloseOnExec, 0x1A4 /* 0644 */);
         if (FLock(file, LockExclusiveNonBlocking) == 0)
             return file;
         int errno = Marshal.GetLastPInvokeError();

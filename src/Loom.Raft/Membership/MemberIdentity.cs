@@ -43,6 +43,9 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
         return Decode(path, bytes.AsSpan(0, length));
     }
 
+    /// <summary>What is wrong with a directory that holds something of a member, but not whose.</summary>
+    public static CorruptionException Missing(string directory) => Damage($"{directory}/{FileName}", 0, "it is missing");
+
     /// <summary>Replaces the file atomically; durable on return. A crash leaves the old one or the new one.</summary>
     public void Write(IFileSystem files, string directory) => SmallFile.Replace(files, directory, FileName, Encode());
 

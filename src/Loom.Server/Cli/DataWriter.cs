@@ -39,6 +39,9 @@ internal sealed class DataWriter(TextWriter output, OutputMode mode, bool isTerm
 
     public void Line(string text) => output.WriteLine(text);
 
+    /// <summary>One of several facts about one thing, each on a line of its own: they differ too much in length for a table.</summary>
+    public void Fact(string name, string text) => output.WriteLine(Mode == OutputMode.Plain ? $"{name}\t{text}" : $"{name,-11} {text}");
+
     /// <summary>The exact bytes of a value, and a line end.</summary>
     public void Raw(ByteString value) => output.WriteLine(TryText(value) ?? Encoding.Latin1.GetString(value.Span));
 

@@ -217,7 +217,10 @@ internal sealed class RecordDirectory : IRecordDirectory
             .Where(number => number > 0),
     ];
 
-    private string PathOf(long number) => Path.Combine(path, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{number}"));
+    private string PathOf(long number) => PathOf(path, number);
+
+    /// <summary>Where a generation of records is.</summary>
+    internal static string PathOf(string records, long number) => Path.Combine(records, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{number}"));
 
     /// <summary>A generation of records beside the one in force.</summary>
     private sealed class Installation : IRecordInstallation

@@ -1,0 +1,181 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using NUnit.Framework;
+
+namespace Loom.Store.Tests;
+
+/// <summary>Looking at a data directory: what is found, that nothing is changed, and that what is said about a start is what a start does.</summary>
+internal sealed class LoomDirectoryTests
+{
+    private string root = "";
+    private string data = "";
+
+    [SetUp]
+    public void CreateRoot()
+    {
+        root = Directory.CreateTempSubdirectory("loom-verify-").FullName;
+        data = Path.Combine(root, "data");
+    }
+
+    [TearDown]
+    public void DeleteRoot() => Directory.Delete(root, recursive: true);
+
+    [Test]
+    public async Task A_whole_directory_is_described_and_nothing_in_it_changes()
+    {
+        await FillAsync(300);
+        List<string> before = Everything();
+        LoomDirectoryReport report = LoomDirectory.Verify(data);
+        Assert.That(Everything(), Is.EqualTo(before), "a byte, a name or a time has changed");
+        Assert.That(report.Damage, Is.Empty);
+        Assert.That(report.WouldStart, Is.True, report.Start);
+        Assert.That(report.Raft.Name, Is.EqualTo("default"));
+        Assert.That(report.Raft.Log!.LastIndex, Is.GreaterThan(300));
+        Assert.That(report.Checkpoints, Is.Not.Empty);
+        Assert.That(report.Checkpoints[0], Has.Property("Revision").EqualTo(301).And.Property("Keys").EqualTo(300).And.Property("Records").EqualTo(300));
+        Assert.That(report.Start, Does.StartWith($"from the checkpoint at entry {report.Checkpoints[0].Index}"));
+    }
+
+    [Test]
+    public async Task A_directory_in_which_a_member_runs_is_refused()
+    {
+        await using LoomStore store = await OpenAsync();
+        LoomException refusal = Assert.Throws<LoomException>(() => LoomDirectory.Verify(data))!;
+        Assert.That(refusal.Code, Is.EqualTo(LoomErrorCode.CannotOpen));
+        Assert.That(refusal.Message, Does.Contain("already in use by another process"));
+    }
+
+    [Test]
+    public void What_is_no_data_directory_is_refused()
+    {
+        Assert.That(Assert.Throws<LoomException>(() => LoomDirectory.Verify(data))!.Message, Does.Contain("There is no directory"));
+        Directory.CreateDirectory(data);
+        File.WriteAllText(Path.Combine(data, "letter"), "Dear");
+        Assert.That(Assert.Throws<LoomException>(() => LoomDirectory.Verify(data))!.Message, Does.Contain("is no data directory"));
+        Assert.That(Directory.EnumerateFileSystemEntries(data).Count(), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task The_copy_of_a_running_members_directory_starts_as_it_is_said()
+    {
+        await using (LoomStore store = await OpenAsync())
+        {
+            await PutAsync(store, 0, 500);
+            string copy = Path.Combine(root, "copy");
+            Copy(data, copy);
+            data = copy;
+        }
+
+        LoomDirectoryReport report = LoomDirectory.Verify(data);
+        Assert.That(report.Damage, Is.Empty);
+        Assert.That(report.WouldStart, Is.True, report.Start);
+        long last = report.Raft.Log!.LastIndex;
+        await using LoomStore again = await OpenAsync();
+        Assert.That(again.Status.Keys, Is.EqualTo(500));
+        Assert.That(again.Status.Raft.LastIndex, Is.GreaterThanOrEqualTo(last));
+    }
+
+    /// <summary>Bits all over each file that the start needs. Behind its end a segment is filled with zeros that nobody reads.</summary>
+    [Test]
+    public async Task A_flipped_bit_is_found_wherever_it_is_and_a_start_does_what_is_said_of_it()
+    {
+        await FillAsync(200);
+        await FillAsync(200);
+        string whole = data;
+        LoomDirectoryReport report = LoomDirectory.Verify(whole);
+        string last = Directory.GetFiles(Path.Combine(whole, "raft"), "*.log").Order(StringComparer.Ordinal).Last();
+        string[] files = ["cluster", .. report.Checkpoints.Select(c => Path.GetRelativePath(whole, c.File)), Path.GetRelativePath(whole, last), .. Records(whole)];
+        foreach (string file in files)
+        {
+            int length = 1 + Array.FindLastIndex(File.ReadAllBytes(Path.Combine(whole, file)), b => b != 0);
+            foreach (long at in (int[])[length / 9, length / 3, length / 2, length - 1])
+            {
+                data = Path.Combine(root, string.Create(CultureInfo.InvariantCulture, $"flipped-{Path.GetFileName(file)}-{at}"));
+                Copy(whole, data);
+                Flip(Path.Combine(data, file), at);
+                LoomDirectoryReport found = LoomDirectory.Verify(data);
+                Assert.That(found.Damage, Is.Not.Empty, $"{file} at {at}");
+                Assert.That(await StartsAsync(), Is.EqualTo(found.WouldStart), $"{file} at {at}: {found.Start}");
+                Directory.Delete(data, recursive: true);
+            }
+        }
+    }
+
+    [Test]
+    public async Task A_checkpoint_beyond_the_log_shows_that_the_log_lost_its_tail()
+    {
+        await FillAsync(20);
+        string old = Path.Combine(root, "old");
+        Copy(Path.Combine(data, "raft"), Path.Combine(old));
+        await FillAsync(200);
+        Directory.Delete(Path.Combine(data, "raft"), recursive: true);
+        Copy(old, Path.Combine(data, "raft"));
+        LoomDirectoryReport report = LoomDirectory.Verify(data);
+        Assert.That(report.WouldStart, Is.False);
+        Assert.That(report.Start, Does.Contain("lost its tail"));
+        Assert.That(await StartsAsync(), Is.False);
+    }
+
+    private async Task FillAsync(int keys)
+    {
+        await using LoomStore store = await OpenAsync();
+        await PutAsync(store, (int)store.Status.Keys, keys);
+    }
+
+    private static async Task PutAsync(LoomStore store, int from, int keys) =>
+        await Task.WhenAll(Enumerable.Range(from, keys).Select(i => store.PutAsync(Encoding.ASCII.GetBytes($"key-{i:d6}"), new byte[100 + i]).AsTask()));
+
+    private ValueTask<LoomStore> OpenAsync() => LoomStore.OpenAsync(new LoomOptions { DataDirectory = data, RecordIndexBytes = 1 << 20 });
+
+    private async Task<bool> StartsAsync()
+    {
+        try
+        {
+            await using LoomStore store = await OpenAsync();
+            return true;
+        }
+        catch (LoomException)
+        {
+            return false;
+        }
+    }
+
+    private List<string> Everything() =>
+    [
+        .. Directory.EnumerateFileSystemEntries(data, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal).Select(path =>
+            $"{path} {File.GetLastWriteTimeUtc(path):O} {(File.Exists(path) ? Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(path))) : "")}"),
+    ];
+
+    private static IEnumerable<string> Records(string directory) =>
+        Directory.EnumerateFiles(Path.Combine(directory, "records"), "hlog.log.*", SearchOption.AllDirectories).Select(path => Path.GetRelativePath(directory, path));
+
+    private static void Flip(string path, long at)
+    {
+        byte[] bytes = File.ReadAllBytes(path);
+        bytes[at] ^= 0x10;
+        File.WriteAllBytes(path, bytes);
+    }
+
+    private static void Copy(string from, string to)
+    {
+        Directory.CreateDirectory(to);
+        foreach (string path in Directory.EnumerateFiles(from))
+        {
+            if (Path.GetFileName(path) == "lock")
+            {
+                File.WriteAllBytes(Path.Combine(to, "lock"), []);
+                continue;
+            }
+
+            using FileStream source = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            using FileStream copy = File.Create(Path.Combine(to, Path.GetFileName(path)));
+            source.CopyTo(copy);
+        }
+
+        foreach (string path in Directory.EnumerateDirectories(from))
+        {
+            Copy(path, Path.Combine(to, Path.GetFileName(path)));
+        }
+    }
+}
