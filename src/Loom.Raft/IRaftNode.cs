@@ -94,6 +94,9 @@ public sealed record RaftNodeStatus
     /// <summary>What keeps this member from taking part: whom formation waits for, or who refuses it and why (wrong token, an emptied directory, …). Null: nothing.</summary>
     public string? Obstacle { get; init; }
 
+    /// <summary>Why the log takes nothing now: the disk is full. The member acknowledges nothing meanwhile, serves local reads, and goes on by itself when there is space (S6). Null: it does not pause.</summary>
+    public string? LogPause { get; init; }
+
     /// <summary>Bytes of the log on disk.</summary>
     public long LogBytes { get; init; }
 

@@ -10,6 +10,9 @@ namespace Loom.Raft.Host;
 /// </summary>
 internal sealed class LogWriterThread
 {
+    /// <summary>How often a batch is tried again for which there was no space (S6).</summary>
+    private const long SpaceRetry = 100_000_000;
+
     private readonly DurableLog log;
     private readonly Inbox inbox;
     private readonly Signal work = new();
@@ -65,7 +68,7 @@ internal sealed class LogWriterThread
             Exception? error = null;
             try
             {
-                batch.Write();
+                WriteWhenThereIsSpace(batch);
                 batch.Flush();
             }
             catch (IOException e)
@@ -75,6 +78,27 @@ internal sealed class LogWriterThread
             }
             inbox.Post(new LogBatchCompleted(batch.Sequence, error));
             ahead.Set();
+        }
+    }
+
+    /// <summary>A full disk is a pause, not an end: nothing was written, nothing is acknowledged, and the batch waits. Closing ends the wait; what was not written is then not in the log.</summary>
+    private void WriteWhenThereIsSpace(LogBatch batch)
+    {
+        bool paused = false;
+        while (true)
+        {
+            try
+            {
+                batch.Write();
+                if (paused) inbox.Post(new LogPaused(null));
+                return;
+            }
+            catch (NoSpaceException e) when (!stopping)
+            {
+                if (!paused) inbox.Post(new LogPaused(e.Message));
+                paused = true;
+                _ = work.Wait(SpaceRetry);
+            }
         }
     }
 

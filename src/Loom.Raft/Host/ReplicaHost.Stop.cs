@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Log;
 using Loom.Raft.Replica;
 using Microsoft.Extensions.Logging;
 
@@ -120,7 +121,15 @@ internal sealed partial class ReplicaHost
     {
         while (!failureSeen && recovered!.Log.TakeBatch() is { } batch)
         {
-            batch.Write();
+            try
+            {
+                batch.Write();
+            }
+            catch (NoSpaceException e)
+            {
+                log.LogWarning("The last entries were not written, there is no space: {Reason}", e.Message);
+                return;
+            }
             batch.Flush();
             recovered.Log.Completed(batch.Sequence, null);
         }

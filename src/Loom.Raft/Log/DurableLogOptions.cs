@@ -21,6 +21,8 @@ internal sealed record DurableLogOptions
     /// <summary>At most one place is kept per this many bytes of a segment; a read scans from the nearest one.</summary>
     public int IndexStrideBytes { get; init; } = 64 * 1024;
 
-    /// <summary>Segments that wait, zero-filled or recycled, to be written; a freed one beyond them is deleted.</summary>
+    /// <summary>
+    /// Segments that wait to be written, with their space taken: the log's reserve on a full disk (S6). So many are kept at all times; a freed one beyond them is deleted.
+    /// </summary>
     public int SpareSegments { get; init; } = 2;
 }

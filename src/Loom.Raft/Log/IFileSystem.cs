@@ -2,7 +2,7 @@ namespace Loom.Raft.Log;
 
 /// <summary>
 /// The blocking file operations that the log needs, so that the simulator can put a disk that loses and tears unsynced writes under the real log code (T2).
-/// Every failure is an <see cref="IOException"/>; paths use '/' and are absolute or relative to the data directory as the caller chooses.
+/// Every failure is an <see cref="IOException"/>, one of space a <see cref="NoSpaceException"/> (but of a flush never); paths use '/' and are absolute or relative to the data directory as the caller chooses.
 /// </summary>
 internal interface IFileSystem
 {
@@ -36,6 +36,10 @@ internal interface IFile : IDisposable
     void Write(long offset, ReadOnlySpan<byte> bytes);
 
     void SetLength(long length);
+
+    /// <summary>Makes the file this long, if it is shorter, and takes the space for all of it: writing up to there then needs none.</summary>
+    /// <exception cref="NoSpaceException">There is not so much; the file is as long as before.</exception>
+    void Allocate(long length);
 
     /// <summary>fdatasync by P/Invoke (L1): .NET 10's own flush hides errors. Throws on any error; the caller must not try again.</summary>
     void Flush();

@@ -58,12 +58,15 @@ internal sealed class LogBatch
 
     internal bool IsEmpty => entries.Count == 0 && marks.Count == 0;
 
-    /// <summary>Log-writer thread: encodes and writes. What it throws goes to Completed.</summary>
+    /// <summary>Log-writer thread: encodes and writes. What it throws, but for the first of these, goes to Completed.</summary>
+    /// <exception cref="NoSpaceException">The disk is full and nothing was written: the log is as before and pauses; call again when there may be space (S6).</exception>
     /// <exception cref="IOException">The write failed; the log has failed with it (L1).</exception>
     public void Write()
     {
-        Advance(BatchStage.Taken, BatchStage.Written);
+        if (Stage != BatchStage.Taken)
+            throw new InvalidOperationException($"a batch that is {Stage} cannot be written");
         writer.Write(this);
+        Advance(BatchStage.Taken, BatchStage.Written);
     }
 
     /// <summary>Log-writer thread: fdatasync, then the synced end (L4). What it throws goes to Completed.</summary>

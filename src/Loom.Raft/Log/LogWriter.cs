@@ -70,15 +70,19 @@ internal sealed class LogWriter : IDisposable
     public void Write(LogBatch batch)
     {
         ThrowIfFailed();
+        bool begun = false;
         try
         {
             pool.ThrowIfFailed();
             buffer.Clear();
             long bytes = BatchBytes(batch);
             long writeAt = offset;
-            if (segment is null || offset + bytes > capacity)
+            bool startsSegment = segment is null || offset + bytes > capacity;
+            NewSegment next = startsSegment ? Obtain(bytes) : default;
+            begun = true;
+            if (startsSegment)
             {
-                StartSegment(bytes);
+                StartSegment(next);
                 writeAt = 0;
                 batch.StartedSegmentBytes = capacity;
             }
@@ -96,9 +100,21 @@ internal sealed class LogWriter : IDisposable
             segment!.Write(writeAt, buffer.Written);
             buffer.Shrink(KeepBufferBytes);
         }
+        catch (NoSpaceException) when (!begun)
+        {
+            // Space is taken for a whole segment before anything of it is written, and here it was not to be had. Nothing has changed: the batch is tried again (S6).
+#if LOOM_MUTATIONS
+            if (Mutations.On("S6-full-disk-is-success") && segment is not null)
+                return;
+#endif
+            throw;
+        }
         catch (Exception e)
         {
-            failure = e;
+            // No space inside a segment, where it was taken, comes from a file system that does not overwrite in place: half of the batch may be written, so it is no pause.
+            failure = e is NoSpaceException ? new IOException(e.Message, e) : e;
+            if (failure != e)
+                throw failure;
             throw;
         }
     }
@@ -190,39 +206,48 @@ internal sealed class LogWriter : IDisposable
         return RecordCodec.RoundUpToBlock(bytes);
     }
 
-    /// <summary>
-    /// Goes on in a new segment: its header and its restatement (L6) are put into the buffer before the batch, so that one write and one flush cover all.
-    /// The segment before is flushed to its end, which is what the header's link and the restatement's <c>vouched</c> say.
-    /// </summary>
-    private void StartSegment(long batchBytes)
+    /// <summary>The file of the next segment, large enough for its restatement and this batch, with all of its space taken. A crash that leaves it without a header is undone by recovery.</summary>
+    /// <exception cref="NoSpaceException">There is no space for it; nothing has changed.</exception>
+    private NewSegment Obtain(long batchBytes)
     {
-        long previousEnd = sequence == 0 ? 0 : offset;
-        SegmentHeader header = new(identity, sequence + 1, NextSalt(), previousEnd, checksum);
         long restatementBytes = RecordCodec.RoundUpToBlock(
             RecordCodec.BatchRecordBytes + RecordCodec.HeadBytes + RecordCodec.RestatementPayloadBytes
             + state.Restated.Sum(c => RecordCodec.HeadBytes + 8L + c.Bytes.Length));
         long needed = SegmentHeader.BlockBytes + restatementBytes + batchBytes;
+        long bytes = Math.Max(options.SegmentBytes, RecordCodec.RoundUpToBlock(needed));
+        string path = $"{directory}/{SegmentHeader.FileName(sequence + 1)}";
+        SpareSegment spare = pool.Take(bytes);
+        try
+        {
+            files.Rename($"{directory}/{spare.Name}", path);
+        }
+        catch (NoSpaceException)
+        {
+            pool.Return(spare);
+            throw;
+        }
 
+        return new NewSegment(files.Open(path, create: false), bytes, spare.IsFilled ? bytes : 0, restatementBytes);
+    }
+
+    /// <summary>
+    /// Goes on in a new segment: its header and its restatement (L6) are put into the buffer before the batch, so that one write and one flush cover all.
+    /// The segment before is flushed to its end, which is what the header's link and the restatement's <c>vouched</c> say.
+    /// </summary>
+    private void StartSegment(NewSegment next)
+    {
+        long previousEnd = sequence == 0 ? 0 : offset;
+        SegmentHeader header = new(identity, sequence + 1, NextSalt(), previousEnd, checksum);
         finished = segment;
         sequence++;
-        string path = $"{directory}/{SegmentHeader.FileName(sequence)}";
-        capacity = Math.Max(options.SegmentBytes, RecordCodec.RoundUpToBlock(needed));
-        if (capacity == options.SegmentBytes && pool.Take() is { } spare)
-        {
-            files.Rename($"{directory}/{spare}", path);
-            filledTo = capacity;
-        }
-        else
-        {
-            filledTo = 0;
-        }
-
-        segment = files.Open(path, create: true);
+        segment = next.File;
+        capacity = next.Bytes;
+        filledTo = next.FilledTo;
         segmentIsNew = true;
         spareWanted = false;
         segmentChecksum = checksum = header.Encode(buffer.Take(SegmentHeader.BlockBytes));
         offset = SegmentHeader.BlockBytes;
-        EncodeRestatement(restatementBytes);
+        EncodeRestatement(next.RestatementBytes);
     }
 
     private void EncodeRestatement(long bytes)
@@ -319,7 +344,7 @@ internal sealed class LogWriter : IDisposable
     }
 
     /// <summary>
-    /// The writer reached the end of what is filled: zeros up to the next step go out with this batch, so that the batches after it overwrite. A spare segment needs none of it.
+    /// The writer reached the end of what is filled: zeros up to the next step go out with this batch, so that the batches after it overwrite. A filled spare needs none of it.
     /// </summary>
     private void FillAhead()
     {
@@ -345,4 +370,6 @@ internal sealed class LogWriter : IDisposable
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
         return z ^ (z >> 31);
     }
+
+    private readonly record struct NewSegment(IFile File, long Bytes, long FilledTo, long RestatementBytes);
 }

@@ -8,12 +8,37 @@ internal static partial class Posix
 {
     private const int Interrupted = 4;
     private const int WouldBlock = 11;
+    private const int NoSpace = 28;
+    private const int NoSuchCall = 38;
+    private const int NotSupported = 95;
+    private const int QuotaReached = 122;
     private const int ReadOnly = 0;
     private const int ReadWrite = 2;
     private const int Create = 0x40;
     private const int DirectoryOnly = 0x10000;
     private const int CloseOnExec = 0x80000;
     private const int LockExclusiveNonBlocking = 2 | 4;
+
+    /// <summary>Whether an error of the file system says that there is no space. The HResult of what .NET throws is the number of the error.</summary>
+    public static bool IsOutOfSpace(int errno) => errno is NoSpace or QuotaReached;
+
+    /// <summary>fallocate: takes the space of the whole file, without writing it. False: this file system cannot.</summary>
+    /// <exception cref="NoSpaceException">There is not so much.</exception>
+    public static bool TryAllocate(string path, SafeFileHandle handle, long length)
+    {
+        while (FAllocate(handle, 0, 0, length) != 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno is NotSupported or NoSuchCall)
+                return false;
+            if (IsOutOfSpace(errno))
+                throw new NoSpaceException($"Cannot take {length} bytes for {path}: {Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})");
+            if (errno != Interrupted)
+                throw Failure("allocate", path, errno);
+        }
+
+        return true;
+    }
 
     /// <summary>fdatasync: the data, and as much of the metadata as reading it back needs (a changed length, not the times).</summary>
     public static void FlushData(string path, SafeFileHandle handle)
@@ -69,6 +94,10 @@ internal static partial class Posix
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FDataSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FAllocate(SafeFileHandle file, int mode, long offset, long length);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

@@ -45,9 +45,11 @@ internal sealed class PosixFileSystem : IFileSystem
         }
         catch (Exception e) when (e is UnauthorizedAccessException or IOException or ArgumentException or NotSupportedException)
         {
-            throw new IOException($"Cannot {act} {path}: {e.Message}", e);
+            throw Failure($"Cannot {act} {path}: {e.Message}", e);
         }
     }
+
+    private static IOException Failure(string message, Exception cause) => Posix.IsOutOfSpace(cause.HResult) ? new NoSpaceException(message, cause) : new IOException(message, cause);
 
     private sealed class PosixFile(string path, SafeFileHandle handle) : IFile
     {
@@ -82,7 +84,7 @@ internal sealed class PosixFileSystem : IFileSystem
             }
             catch (IOException e)
             {
-                throw new IOException($"Cannot write {path} at {offset}: {e.Message}", e);
+                throw Failure($"Cannot write {path} at {offset}: {e.Message}", e);
             }
         }
 
@@ -94,7 +96,29 @@ internal sealed class PosixFileSystem : IFileSystem
             }
             catch (IOException e)
             {
-                throw new IOException($"Cannot set the length of {path} to {length}: {e.Message}", e);
+                throw Failure($"Cannot set the length of {path} to {length}: {e.Message}", e);
+            }
+        }
+
+        public void Allocate(long length)
+        {
+            long before = Length;
+            if (length <= before)
+                return;
+            try
+            {
+                if (!Posix.TryAllocate(path, handle, length))
+                {
+                    // A file system without the call: taking the space means writing it.
+                    for (long at = before; at < length; at += SegmentPool.Zeros.Length)
+                        Write(at, SegmentPool.Zeros.AsSpan(0, (int)Math.Min(SegmentPool.Zeros.Length, length - at)));
+                }
+            }
+            catch (NoSpaceException)
+            {
+                // Both ways may have taken a part of it.
+                SetLength(before);
+                throw;
             }
         }
 

@@ -61,6 +61,8 @@ internal sealed class ReadOnlyFileSystem : IFileSystem
 
         public void SetLength(long length) => throw Refused("cut", path);
 
+        public void Allocate(long length) => throw Refused("allocate", path);
+
         public void Flush()
         {
         }

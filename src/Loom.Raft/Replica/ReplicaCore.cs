@@ -29,6 +29,7 @@ internal sealed class ReplicaCore
     private readonly List<PeerView> peers = [];
     private long coreDeadline;
     private (MemberId Leader, long Term) lastLeader;
+    private string? logPause;
     private bool noQuorum;
     private bool stopped;
 
@@ -169,6 +170,10 @@ internal sealed class ReplicaCore
                 break;
             case LogBatchCompleted e:
                 OnLogCompleted(now, e);
+                break;
+            case LogPaused e:
+                logPause = e.Reason;
+                effects.StatusChanged = true;
                 break;
             case BatchApplied e:
                 OnApplied(now, e.Batch);
@@ -466,5 +471,9 @@ internal sealed class ReplicaCore
     }
 
     /// <summary>A picture of this replica; the host adds what the connections know.</summary>
-    public RaftNodeStatus CaptureStatus() => StatusPicture.Of(Options, core, log, handOver, noQuorum, stopped, effects.Failure, peers) with { CheckpointIndex = CheckpointIndex };
+    public RaftNodeStatus CaptureStatus() => StatusPicture.Of(Options, core, log, handOver, noQuorum, stopped, effects.Failure, peers) with
+    {
+        CheckpointIndex = CheckpointIndex,
+        LogPause = logPause,
+    };
 }

@@ -39,6 +39,9 @@ internal sealed record PeerDisconnected(MemberId Peer, PeerLane Lane) : ReplicaE
 /// <summary>The log batch with this sequence was written and flushed, or the disk failed (L1: then the member's life ends).</summary>
 internal sealed record LogBatchCompleted(long Sequence, Exception? Error) : ReplicaEvent;
 
+/// <summary>The disk is full: the batch that is out waits, unwritten, and so does everything behind it (S6). Null: it was written, the log goes on.</summary>
+internal sealed record LogPaused(string? Reason) : ReplicaEvent;
+
 /// <summary>The applier finished an <see cref="ApplyWork"/>; works complete in the order in which they were handed out.</summary>
 internal sealed record BatchApplied(AppliedBatch Batch) : ReplicaEvent;
 

@@ -76,6 +76,8 @@ public sealed class HungDiskTests
 
         public void SetLength(long length) => real.SetLength(length);
 
+        public void Allocate(long length) => real.Allocate(length);
+
         public void Flush()
         {
             while (owner.Hang) Thread.Sleep(10);

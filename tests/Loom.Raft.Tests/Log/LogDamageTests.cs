@@ -164,36 +164,77 @@ internal sealed class LogDamageTests
         });
     }
 
-    [Test]
-    public void A_full_disk_loses_nothing_that_was_flushed()
+    /// <summary>S6: a pause is no failure. Nothing is acknowledged while it lasts, the same batch goes through when there is space, and a power cut in it loses nothing that was flushed.</summary>
+    [TestCase(true)]
+    [TestCase(false)]
+    public void A_full_disk_is_a_pause_that_ends_with_space(bool powerCut)
     {
         var disk = new SimulatedDisk(1);
         DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
-        disk.CapacityBytes = 200_000;
-        long flushed = 0;
-        for (int i = 1; log.Failure is null; i++)
+        log.Append([Make(1, 3000)]);
+        Drain(log);
+        while (log.PrepareAhead())
+        {
+        }
+
+        disk.CapacityBytes = 0;
+        LogBatch batch;
+        for (int i = 2; ; i++)
         {
             log.Append([Make(i, 3000)]);
-            LogBatch batch = log.TakeBatch()!;
+            batch = log.TakeBatch()!;
             try
             {
                 batch.Write();
                 batch.Flush();
                 log.Completed(batch.Sequence, null);
-                flushed = log.DurableIndex;
             }
-            catch (IOException e)
+            catch (NoSpaceException)
             {
-                Assert.That(e.Message, Does.Contain("No space left"));
-                log.Completed(batch.Sequence, e);
+                break;
             }
         }
 
+        long flushed = log.DurableIndex;
+        Assert.That(flushed, Is.GreaterThanOrEqualTo(6), "the rest of the segment and the spares behind it are the reserve");
+        Assert.That(Assert.Throws<NoSpaceException>(batch.Write)!.Message, Does.Contain("No space left"));
+        Assert.That((log.Failure, log.TakeBatch(), log.PrepareAhead()), Is.EqualTo(((Exception?)null, (LogBatch?)null, false)), "it waits, and asks for nothing");
+        log.Append([Make(flushed + 2)]);
+        Assert.That(log.DurableIndex, Is.EqualTo(flushed));
         disk.CapacityBytes = long.MaxValue;
+        if (!powerCut)
+        {
+            batch.Write();
+            batch.Flush();
+            log.Completed(batch.Sequence, null);
+            Drain(log);
+            Assert.That(log.DurableIndex, Is.EqualTo(flushed + 2));
+        }
+
+        long expected = powerCut ? flushed : flushed + 2;
         disk.PowerCut();
         DurableLog opened = DurableLog.Open(disk, Directory, Identity, 2, Small).Log;
-        Assert.That(flushed, Is.GreaterThan(10));
-        Assert.That(opened.LastIndex, Is.EqualTo(flushed));
+        Assert.That(opened.LastIndex, Is.EqualTo(expected));
+    }
+
+    /// <summary>Where a file system does not overwrite in place, space can be missing inside a segment, when half of a batch may be written: that is the end (L1), not a pause.</summary>
+    [Test]
+    public void No_space_in_the_middle_of_a_batch_is_a_failure()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        log.Append([Make(1)]);
+        Drain(log);
+        disk.Fault = (asked, _) =>
+        {
+            if (asked == DiskOperation.Write)
+                throw new NoSpaceException("No space left on device (errno 28)");
+        };
+        log.Append([Make(2)]);
+        LogBatch batch = log.TakeBatch()!;
+        Assert.Throws<IOException>(batch.Write);
+        disk.Fault = null;
+        Assert.Throws<IOException>(batch.Write, "and stays one");
     }
 
     [Test]

@@ -28,6 +28,7 @@ internal sealed class MemberProcess
     private bool batchOut;
     private bool applying;
     private bool preparing;
+    private bool paused;
     private long wakeAt = long.MaxValue;
     private long pausedUntil;
 
@@ -277,10 +278,28 @@ internal sealed class MemberProcess
         {
             batch.Write();
         }
+        catch (NoSpaceException error)
+        {
+            if (!paused)
+            {
+                cluster.Coverage.LogPauses++;
+                Post(new LogPaused(error.Message));
+            }
+
+            paused = true;
+            After(10 * Ns.Millisecond, () => Write(batch));
+            return;
+        }
         catch (IOException error)
         {
             Completed(batch, error);
             return;
+        }
+
+        if (paused)
+        {
+            paused = false;
+            Post(new LogPaused(null));
         }
 
         long flush = random.Tail(cluster.Swarm.FlushLatency);

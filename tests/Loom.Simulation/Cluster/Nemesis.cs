@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Log;
 using Loom.Raft.Membership;
 using Loom.Raft.Replica;
 using Loom.Simulation.Disk;
@@ -24,9 +25,17 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         Repeat("transfer", swarm.TransferEvery, Transfer);
         Repeat("reset", swarm.ResetEvery, own => cluster.ResetConnection(own.Below(cluster.Members.Count), own.Below(cluster.Members.Count)));
         Repeat("configure", swarm.ConfigureEvery, Configure);
+        Repeat("full disk", swarm.FullDiskEvery, FillDisks);
     }
 
-    public void Stop() => stopped = true;
+    public void Stop()
+    {
+        stopped = true;
+        foreach (SimMember member in cluster.Members)
+        {
+            member.Disk.CapacityBytes = long.MaxValue;
+        }
+    }
 
     /// <summary>Starts a member; sometimes its machine stops again in the middle of the start (L5: what a scan read from the page cache was not durable).</summary>
     public void Restart(SimMember member)
@@ -44,6 +53,12 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         try
         {
             member.Start();
+        }
+        catch (NoSpaceException)
+        {
+            // What it had not proven to be flushed needs a segment, and there is no space for one: it starts when there is.
+            cluster.Trace.Add(member.Number, "cannot start: its disk is full");
+            cluster.Scheduler.After(random.Tail(cluster.Swarm.DownFor), () => Restart(member));
         }
         catch (SimulatedCrashException)
         {
@@ -209,6 +224,20 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         if (member.IsUp)
         {
             member.Process.Pause(own.Tail(cluster.Swarm.PauseFor));
+        }
+    }
+
+    /// <summary>Somebody else writes the disk full: of one member, or of all. What the log had taken before it may still use (S6).</summary>
+    private void FillDisks(SimRandom own)
+    {
+        cluster.Coverage.FullDisks++;
+        IReadOnlyList<SimMember> filled = own.Chance(0.3) ? cluster.Members : [own.Pick(cluster.Members)];
+        long duration = own.Tail(cluster.Swarm.FullDiskFor);
+        foreach (SimMember member in filled)
+        {
+            cluster.Trace.Add(member.Number, "has a full disk for {0} ms", duration / Ns.Millisecond);
+            member.Disk.CapacityBytes = 0;
+            cluster.Scheduler.After(duration, () => member.Disk.CapacityBytes = long.MaxValue);
         }
     }
 

@@ -25,6 +25,10 @@ internal sealed class Coverage
 
     public long FlushErrors { get; set; }
 
+    public long FullDisks { get; set; }
+
+    public long LogPauses { get; set; }
+
     public long Refused { get; set; }
 
     public long Wiped { get; set; }
@@ -42,6 +46,8 @@ internal sealed class Coverage
         Partitions += other.Partitions;
         Pauses += other.Pauses;
         FlushErrors += other.FlushErrors;
+        FullDisks += other.FullDisks;
+        LogPauses += other.LogPauses;
         Refused += other.Refused;
         Wiped += other.Wiped;
         Transfers += other.Transfers;
@@ -121,6 +127,9 @@ internal sealed class SimCluster
         ZeroFillBytes = Swarm.SegmentBytes / 4,
         BatchBytes = 64 * 1024,
         TailBytes = 16 * 1024,
+
+        // Few, where disks become full: a log that has two to spare hardly ever meets the end of them in the life of a seed.
+        SpareSegments = Swarm.FullDiskEvery > 0 ? 1 : 2,
     };
 
     public bool WorkloadEnded { get; set; }

@@ -182,6 +182,7 @@ internal sealed class SimMember : IMemberView
         Cluster.Trace.Add(Number, "gets an empty disk");
         IsSpoiled = true;
         Disk.Erase();
+        Disk.CapacityBytes = long.MaxValue;
         DataIncarnation = random.Next() | 1;
         Cluster.Checker.ObserveWipe(Number);
         if (refuses)

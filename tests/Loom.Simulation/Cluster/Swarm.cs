@@ -90,6 +90,11 @@ internal sealed record Swarm
     /// <summary>Mean time between resets of a random connection.</summary>
     public long ResetEvery { get; init; }
 
+    /// <summary>Mean time between disks that become full.</summary>
+    public long FullDiskEvery { get; init; }
+
+    public long FullDiskFor { get; init; }
+
     public int Voters => Places.Count(p => p.Role == MemberRole.Voter);
 
     public static Swarm Draw(SimRandom random)
@@ -139,6 +144,8 @@ internal sealed record Swarm
             ResetEvery = Rate(random, 0.4, 1, 10, election),
             DamagedProposals = random.Chance(0.2) ? 0.02 : 0,
             HuntLeaders = random.Chance(0.35) ? 0.3 + (random.Double() * 0.7) : 0,
+            FullDiskEvery = Rate(random, 0.2, 5, 30, election),
+            FullDiskFor = random.Between(5, 60) * election / 10,
         };
     }
 

@@ -269,7 +269,7 @@ internal sealed class SimulatedDisk : IFileSystem
     private void CheckSpace(Inode inode, long end)
     {
         if (CapacityBytes != long.MaxValue && end > inode.Length && names.Values.Sum(i => i.Length) + end - inode.Length > CapacityBytes)
-            throw new IOException("No space left on device (errno 28)");
+            throw new NoSpaceException("No space left on device (errno 28)");
     }
 
     private void LoseUnflushedBlocks(Inode inode)
@@ -445,6 +445,15 @@ internal sealed class SimulatedDisk : IFileSystem
             }
 
             inode.Length = length;
+            disk.End();
+        }
+
+        public void Allocate(long length)
+        {
+            Begin(DiskOperation.SetLength);
+            disk.CheckSpace(inode, length);
+            inode.Reserve(Math.Max(length, inode.Length));
+            inode.Length = Math.Max(length, inode.Length);
             disk.End();
         }
 

@@ -62,6 +62,8 @@ internal sealed class LogModel
     /// <summary>Snapshots that took the place of the whole log.</summary>
     public int Installed { get; private set; }
 
+    public int Pauses { get; private set; }
+
     /// <summary>Runs a life of this many steps. Throws what went wrong.</summary>
     public void Run(int steps)
     {
@@ -165,13 +167,29 @@ internal sealed class LogModel
         }
         else if (!written)
         {
-            batch.Write();
-            written = true;
+            WriteBatch();
         }
         else
         {
             batch.Flush();
             Complete(null);
+        }
+    }
+
+    /// <summary>A full disk changes nothing (S6): the log has not failed, and the same batch is written when there is space.</summary>
+    private void WriteBatch()
+    {
+        try
+        {
+            batch!.Write();
+            written = true;
+        }
+        catch (NoSpaceException)
+        {
+            Pauses++;
+            Expect(disk.CapacityBytes == 0 && log.Failure is null && batch!.Sequence > log.DurableSequence, "there is space, or the log takes a pause for an end");
+            if (Chance(3))
+                disk.CapacityBytes = long.MaxValue;
         }
     }
 
@@ -294,6 +312,7 @@ internal sealed class LogModel
         if (batch is not null)
             return;
         SimulatedDisk damaged = disk.Clone(Next());
+        damaged.CapacityBytes = long.MaxValue;
         IReadOnlyList<string> names = damaged.ListFiles(Directory);
         string path = $"{Directory}/{names[(int)Below((ulong)names.Count)]}";
         int length = damaged.ReadAll(path).Length;
@@ -317,8 +336,11 @@ internal sealed class LogModel
 
     private void Disturb()
     {
-        switch (Below(7))
+        switch (Below(8))
         {
+            case 7:
+                disk.CapacityBytes = disk.CapacityBytes == 0 ? long.MaxValue : 0;
+                break;
             case 6:
                 Rest();
                 break;
@@ -326,6 +348,7 @@ internal sealed class LogModel
                 if (batch is not null)
                     goto case 1;
                 log.Dispose();
+                disk.CapacityBytes = long.MaxValue;
                 Reopen();
                 break;
             case 1:
@@ -432,6 +455,10 @@ internal sealed class LogModel
                 Reopen();
                 disk.CrashAfter(long.MaxValue);
                 return;
+            }
+            catch (NoSpaceException)
+            {
+                disk.CapacityBytes = long.MaxValue;
             }
             catch (Exception e) when (e is SimulatedCrashException or IOException)
             {
