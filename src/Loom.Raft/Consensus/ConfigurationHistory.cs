@@ -41,6 +41,23 @@ internal sealed class ConfigurationHistory
         Quorum = new CommitQuorum(configuration);
     }
 
+    /// <summary>Entries up to here leave the log: what is kept begins with the configuration in force there.</summary>
+    public void DropBelow(long index)
+    {
+        while (all.Count > 1 && all[1].Index <= index)
+        {
+            all.RemoveAt(0);
+        }
+    }
+
+    /// <summary>The log begins anew at a snapshot with this configuration in force (S3).</summary>
+    public void Restart(ConfigurationAt configuration)
+    {
+        all.Clear();
+        all.Add(configuration);
+        Quorum = new CommitQuorum(configuration.Configuration);
+    }
+
     /// <summary>The log is cut from this index on.</summary>
     public void CutFrom(long index)
     {

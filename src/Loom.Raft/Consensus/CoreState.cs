@@ -87,6 +87,42 @@ internal sealed class CoreState(RaftCoreOptions options, IRaftLog log, HardState
         return true;
     }
 
+    /// <summary>The log goes on from a snapshot (S3), above its base; what is in it is committed.</summary>
+    public void Install(InstallSnapshot snapshot)
+    {
+        bool held = Log.Holds(snapshot.Index, snapshot.Term);
+        if (!held && snapshot.Index <= Commit)
+        {
+            throw new InvalidOperationException($"the snapshot at {snapshot.Index} contradicts a committed entry (commit index {Commit})");
+        }
+
+        Log.Forget();
+        Log.Log.Install(snapshot.Index, snapshot.Term, snapshot.Configuration, snapshot.ClusterTime);
+        if (held)
+        {
+            Configurations.DropBelow(snapshot.Index);
+        }
+        else
+        {
+            Configurations.Restart(snapshot.Configuration);
+            ClusterTime.Appended(snapshot.ClusterTime);
+        }
+
+        CommitTo(snapshot.Index);
+    }
+
+    /// <summary>Committed entries leave the log (L9).</summary>
+    public void Truncate(long index)
+    {
+        if (index > Commit)
+        {
+            throw new InvalidOperationException($"entries up to {index} cannot leave the log: only {Commit} are committed");
+        }
+
+        Log.Log.TruncateBelow(index);
+        Configurations.DropBelow(index);
+    }
+
     /// <summary>At the start: the hint of the former life. It is true of a log that held it; entries beyond the log are not here to be committed.</summary>
     public void Recover(long commitHint) => Commit = Math.Max(Log.Log.BaseIndex, Math.Min(commitHint, Log.LastIndex));
 

@@ -14,6 +14,9 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
     /// <summary>When the leader was last heard, for stickiness (E2).</summary>
     public long HeardAt { get; private set; }
 
+    /// <summary>S4: the leader's log no longer reaches back to this one; a snapshot at this index or above is needed. 0: none.</summary>
+    public long NeededSnapshot { get; private set; }
+
     public long NextDeadline => Math.Min(timer.Deadline, reads.NextDeadline);
 
     /// <summary>A new term: nothing is verified against its leader yet.</summary>
@@ -46,14 +49,49 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
         }
 
         verified = Math.Max(verified, last);
+        NeededSnapshot = 0;
         state.CommitTo(Math.Min(m.Commit, verified));
 
         // The match covers entries that may not be flushed yet: the answer waits (L8).
-        state.SendAfterFlush(new Message
-        {
-            Kind = MessageKind.AppendResponse, From = state.Self, To = m.From, Term = state.Term, Index = verified, Round = m.Round,
-        });
+        SendMatch(m.From, m.Round);
     }
+
+    /// <summary>The leader cannot send what this log lacks. What lies at or below the base here, or was installed meanwhile, it need not send: an answer was lost.</summary>
+    public void OnSnapshotNeeded(Message m)
+    {
+        HearLeader();
+        long here = state.Log.Log.BaseIndex;
+        if (m.Index > here && !state.Log.Holds(m.Index, m.LogTerm))
+        {
+            NeededSnapshot = m.Index;
+            return;
+        }
+
+        verified = Math.Max(verified, Math.Max(m.Index, here));
+        NeededSnapshot = 0;
+        state.CommitTo(Math.Min(m.Commit, verified));
+        SendMatch(m.From, round: 0);
+    }
+
+    /// <summary>
+    /// The log stands on a snapshot at this index. All of it was committed in this term or before, so the leader of this term holds it: this log equals that one up to there.
+    /// </summary>
+    public void Installed(long index)
+    {
+        verified = Math.Max(verified, index);
+        if (NeededSnapshot <= index)
+        {
+            NeededSnapshot = 0;
+        }
+
+        if (!state.Leader.IsNone)
+        {
+            SendMatch(state.Leader, round: 0);
+        }
+    }
+
+    /// <summary>This member leads: its own log is what counts.</summary>
+    public void ForgetNeededSnapshot() => NeededSnapshot = 0;
 
     public void OnHeartbeat(Message m)
     {
@@ -113,6 +151,11 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
     {
         long below = state.Log.Log.BaseIndex - m.Index;
         skip = below <= 0 ? 0 : (int)Math.Min(below, m.Entries.Count);
+        if (skip > 0 && skip == below && m.Entries[skip - 1].Term != state.Log.TermAt(state.Log.Log.BaseIndex))
+        {
+            throw new InvalidOperationException($"the leader's entry {state.Log.Log.BaseIndex} contradicts the snapshot that this log stands on");
+        }
+
         return below > 0 || state.Log.Holds(m.Index, m.LogTerm);
     }
 
@@ -162,6 +205,11 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
 
         state.ClusterTime.Appended(rest[^1].ClusterTime);
     }
+
+    private void SendMatch(MemberId to, long round) => state.SendAfterFlush(new Message
+    {
+        Kind = MessageKind.AppendResponse, From = state.Self, To = to, Term = state.Term, Index = verified, Round = round,
+    });
 
     /// <summary>Fast back-up (thesis 5.3): names the last place where the logs can agree, given the term the leader has at the refused place.</summary>
     private void RefuseAppend(Message m)

@@ -1,3 +1,5 @@
+using Loom.Raft.Membership;
+
 namespace Loom.Raft.Consensus;
 
 /// <summary>
@@ -12,7 +14,7 @@ internal interface IRaftLog
     /// <summary>Last index, unflushed entries included; <see cref="BaseIndex"/> when empty.</summary>
     long LastIndex { get; }
 
-    /// <summary>Longest prefix whose entries' latest write is flushed here (L7).</summary>
+    /// <summary>Longest prefix whose entries' latest write is flushed here (L7). May be below <see cref="BaseIndex"/> from an <see cref="Install"/> to its flush.</summary>
     long DurableIndex { get; }
 
     /// <summary>Term of the entry at <paramref name="index"/>, which must lie in [BaseIndex, LastIndex].</summary>
@@ -26,6 +28,19 @@ internal interface IRaftLog
     /// The bytes join the next batch of the log writer.
     /// </summary>
     void Append(ReadOnlySpan<Entry> entries);
+
+    /// <summary>
+    /// The log goes on from a snapshot whose last entry is (index, term) (S3): keeps what follows that entry if the log holds it, else drops everything. Joins the next batch of the log
+    /// writer like an append: a crash before its flush brings the former log back, one after it brings back this base, its configuration and its cluster time.
+    /// </summary>
+    /// <param name="index">Above <see cref="BaseIndex"/>.</param>
+    /// <param name="term">Term of the last entry in the snapshot.</param>
+    /// <param name="configuration">The configuration in force at the index, and the index of its entry (E4).</param>
+    /// <param name="clusterTime">Cluster time of the last entry in the snapshot (T5).</param>
+    void Install(long index, long term, ConfigurationAt configuration, long clusterTime);
+
+    /// <summary>Entries up to here, which are durable here and in a durable checkpoint (L9), leave the log. Nothing waits for it: after a crash they may be back.</summary>
+    void TruncateBelow(long index);
 
     /// <summary>Records term and vote in the same stream, before any entry appended afterwards (L8).</summary>
     void SaveHardState(HardState state);

@@ -34,6 +34,8 @@ internal sealed class Leader
 
     public ReadOnlySpan<Progress> Members => replicator.Members;
 
+    public long RetainFrom => replicator.RetainFrom();
+
     /// <summary>The term begins with an entry of its own: only by it can the entries of former terms be known to be committed (E5, figure 8).</summary>
     public void Begin()
     {
@@ -136,9 +138,12 @@ internal sealed class Leader
 
         if (m.Reject)
         {
-            if (member.Refused(m.Index, state.Log.LastWithTermAtMost(m.RejectHint, m.LogTerm)))
+            // A hint below the base: the logs agree nowhere in what is left of this one.
+            long retry = m.RejectHint < state.Log.Log.BaseIndex ? m.RejectHint : state.Log.LastWithTermAtMost(m.RejectHint, m.LogTerm);
+            if (member.Refused(m.Index, retry))
             {
                 replicator.SendAppends(member);
+                replicator.AskSnapshot(member);
             }
 
             return;
@@ -147,12 +152,13 @@ internal sealed class Leader
         // A match beyond the log's end cannot come from a follower of this term; nothing is built on it.
         if (m.Index <= state.Log.LastIndex)
         {
-            noticeDue = !member.Replicating;
-            if (member.Accepted(m.Index))
+            bool found = !member.Replicating;
+            if (member.Accepted(m.Index, state.Log.Log.BaseIndex))
             {
                 AdvanceCommit();
             }
 
+            noticeDue = found && member.Replicating;
             replicator.SendAppends(member);
             OrderCampaign();
         }
@@ -188,6 +194,8 @@ internal sealed class Leader
             {
                 replicator.SendAppends(member);
             }
+
+            replicator.AskSnapshot(member);
         }
     }
 

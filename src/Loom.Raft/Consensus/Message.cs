@@ -14,6 +14,9 @@ internal enum MessageKind : byte
     TimeoutNow = 9,
     ReadIndex = 10,
     ReadIndexResponse = 11,
+
+    /// <summary>S4: the entries that the receiver needs have left the leader's log; it must get a snapshot at <see cref="Message.Index"/> or above. Its answer, once its log stands there, is an AppendResponse.</summary>
+    SnapshotNeeded = 12,
 }
 
 /// <summary>
@@ -29,16 +32,16 @@ internal sealed record Message
     /// <summary>Sender's term (of a PreVote: the term it would campaign in).</summary>
     public required long Term { get; init; }
 
-    /// <summary>Append: index before the first entry. Heartbeat: the receiver's match, as far as the leader knows it. Vote, PreVote: candidate's last index. AppendResponse: match, or the rejected index. ReadIndexResponse: the read index.</summary>
+    /// <summary>Append: index before the first entry. Heartbeat: the receiver's match, as far as the leader knows it. Vote, PreVote: candidate's last index. AppendResponse: match, or the rejected index. ReadIndexResponse: the read index. SnapshotNeeded: the least index that helps.</summary>
     public long Index { get; init; }
 
-    /// <summary>Append, Heartbeat: term at <see cref="Index"/>. Vote, PreVote: candidate's last term. AppendResponse with Reject: the follower's term at <see cref="RejectHint"/>.</summary>
+    /// <summary>Append, Heartbeat, SnapshotNeeded: term at <see cref="Index"/>. Vote, PreVote: candidate's last term. AppendResponse with Reject: the follower's term at <see cref="RejectHint"/>.</summary>
     public long LogTerm { get; init; }
 
     /// <summary>Append only; never null, consecutive from Index + 1.</summary>
     public IReadOnlyList<Entry> Entries { get; init; } = [];
 
-    /// <summary>Append, Heartbeat: leader's commit index; the receiver takes it only as far as its log was verified against this leader in this term.</summary>
+    /// <summary>Append, Heartbeat, SnapshotNeeded: leader's commit index; the receiver takes it only as far as its log was verified against this leader in this term.</summary>
     public long Commit { get; init; }
 
     /// <summary>Responses: refused.</summary>

@@ -31,6 +31,12 @@ internal sealed class Output
     /// <summary>Null, or the answer to a ProposeConfiguration of this step.</summary>
     public bool? ConfigurationAccepted { get; set; }
 
+    /// <summary>Null, or the answer to an InstallSnapshot of this step: false, it is not needed here (any more).</summary>
+    public bool? SnapshotAccepted { get; set; }
+
+    /// <summary>S4: the least index of a snapshot that would help this member, whose log the leader's no longer reaches back to; 0: none is needed. Said in every step.</summary>
+    public long SnapshotNeeded { get; set; }
+
     /// <summary>Commit index known here. Entries up to min(Commit, log.DurableIndex) may be applied (L9).</summary>
     public long Commit { get; set; }
 
@@ -47,6 +53,7 @@ internal sealed class Output
         Proposals.Clear();
         Reads.Clear();
         ConfigurationAccepted = null;
+        SnapshotAccepted = null;
         StateChanged = false;
     }
 }

@@ -7,4 +7,5 @@ namespace Loom.Raft.Consensus;
 /// <param name="LastHeard">Time of its last message in this term; the start of the term before that.</param>
 /// <param name="RoundTripNanoseconds">Smoothed round trip of heartbeats, without flushes; 0 while unknown.</param>
 /// <param name="Replicating">Appends are pipelined to it; false while the leader still looks for the point where the logs agree.</param>
-internal readonly record struct PeerView(MemberId Id, long Match, long Next, long LastHeard, long RoundTripNanoseconds, bool Replicating);
+/// <param name="NeedsSnapshot">The entries that it needs have left this log (S4).</param>
+internal readonly record struct PeerView(MemberId Id, long Match, long Next, long LastHeard, long RoundTripNanoseconds, bool Replicating, bool NeedsSnapshot);

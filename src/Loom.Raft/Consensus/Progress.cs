@@ -5,6 +5,7 @@ namespace Loom.Raft.Consensus;
 /// <summary>
 /// What a leader knows of one member. Invariant: 0 &lt;= Match &lt; Next (L9).
 /// It <i>probes</i> (one append at a time, to find where the logs agree) until an append is accepted, then <i>replicates</i> (pipelined, Next runs ahead of the answers).
+/// When the entry that it needs has left this log it <i>needs a snapshot</i>, and nothing but an answer from at or above the log's base ends that.
 /// </summary>
 internal sealed class Progress(MemberId id, int inflightMessages, long inflightBytes, long next, long now)
 {
@@ -16,6 +17,17 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
     public long Next { get; private set; } = next;
 
     public bool Replicating { get; private set; }
+
+    public bool NeedsSnapshot { get; private set; }
+
+    /// <summary>The least index of a snapshot that helps it, as it was told; 0 before it was.</summary>
+    public long SnapshotIndex { get; private set; }
+
+    /// <summary>When it was last told so.</summary>
+    public long SnapshotAskedAt { get; private set; }
+
+    /// <summary>Since when this log is kept from <see cref="SnapshotIndex"/> on (S4).</summary>
+    public long PinnedAt { get; private set; }
 
     /// <summary>Probing: the one append is out. A heartbeat's answer ends the pause, for the append may be lost.</summary>
     public bool ProbePaused { get; set; }
@@ -35,7 +47,7 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
     /// <summary>Match at the previous heartbeat: a window that did not move between two heartbeats may have lost an append.</summary>
     public long MatchAtHeartbeat { get; set; }
 
-    public bool MaySend => Replicating ? !Inflights.IsFull : !ProbePaused;
+    public bool MaySend => !NeedsSnapshot && (Replicating ? !Inflights.IsFull : !ProbePaused);
 
     /// <summary>True if the answer raises what is known.</summary>
     public bool AckRound(long round)
@@ -66,8 +78,35 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
         }
     }
 
+    /// <summary>The entry before the next one to send has left this log.</summary>
+    public void NeedSnapshot()
+    {
+        if (!NeedsSnapshot)
+        {
+            NeedsSnapshot = true;
+            Replicating = false;
+            Inflights.Clear();
+            SnapshotIndex = 0;
+            SnapshotAskedAt = long.MinValue;
+        }
+    }
+
+    /// <summary>It is alive, and told to get a snapshot. The index stays, and this log with it, until the log moved on all the same.</summary>
+    public void AskSnapshot(long baseIndex, long now)
+    {
+        if (SnapshotIndex == 0 || SnapshotIndex < baseIndex)
+        {
+            SnapshotIndex = baseIndex;
+            PinnedAt = now;
+        }
+
+        SnapshotAskedAt = now;
+    }
+
     /// <summary>The member holds everything up to here. True if that is news.</summary>
-    public bool Accepted(long match)
+    /// <param name="match">Flushed there and equal to this log.</param>
+    /// <param name="baseIndex">Where this log begins: below it nothing can be sent.</param>
+    public bool Accepted(long match, long baseIndex)
     {
         bool news = match > Match;
         if (news)
@@ -76,8 +115,9 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
         }
 
         Inflights.FreeTo(match);
-        if (!Replicating)
+        if (!Replicating && match >= baseIndex)
         {
+            NeedsSnapshot = false;
             Replicating = true;
             ProbePaused = false;
             Inflights.Clear();
@@ -97,7 +137,7 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
     /// <param name="retry">Where the logs may agree.</param>
     public bool Refused(long previous, long retry)
     {
-        bool old = Replicating ? previous <= Match : previous != Next - 1;
+        bool old = NeedsSnapshot || (Replicating ? previous <= Match : previous != Next - 1);
         if (old)
         {
             return false;
@@ -117,8 +157,14 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
         return true;
     }
 
-    /// <summary>Its process died or its connection was lost: what was in flight is gone.</summary>
-    public void ProbeAgain() => Probe(Match + 1);
+    /// <summary>Its process died or its connection was lost: what was in flight is gone. A snapshot may be resumed: that need stays.</summary>
+    public void ProbeAgain()
+    {
+        if (!NeedsSnapshot)
+        {
+            Probe(Match + 1);
+        }
+    }
 
     private void Probe(long next)
     {

@@ -84,6 +84,9 @@ internal sealed class RaftCore
     /// <summary>A transfer is under way here (E6): proposals are refused until it ends.</summary>
     public bool Transferring => leader.Transferring;
 
+    /// <summary>On a leader: the log must keep what follows this index, for a member is collecting a snapshot that reaches it (S4); long.MaxValue: nothing is kept for that.</summary>
+    public long RetainFrom => state.Role == RaftRole.Leader ? leader.RetainFrom : long.MaxValue;
+
     /// <summary>On a leader: fills a view of every other member; elsewhere leaves the list empty.</summary>
     public void Peers(List<PeerView> into)
     {
@@ -97,7 +100,7 @@ internal sealed class RaftCore
         {
             if (p.Id != state.Self)
             {
-                into.Add(new PeerView(p.Id, p.Match, p.Next, p.LastHeard, p.RoundTripNanoseconds, p.Replicating));
+                into.Add(new PeerView(p.Id, p.Match, p.Next, p.LastHeard, p.RoundTripNanoseconds, p.Replicating, p.NeedsSnapshot));
             }
         }
     }
@@ -123,6 +126,7 @@ internal sealed class RaftCore
         }
 
         state.Output.Commit = state.Commit;
+        state.Output.SnapshotNeeded = follower.NeededSnapshot;
         state.Output.NextDeadline = state.Role == RaftRole.Leader ? leader.NextDeadline : follower.NextDeadline;
         state.Output.StateChanged |= role != state.Role || term != state.Term || known != state.Leader;
         return state.Output;
@@ -174,6 +178,12 @@ internal sealed class RaftCore
                 break;
             case ProposeConfiguration change:
                 state.Output.ConfigurationAccepted = leads && leader.ProposeConfiguration(change.Configuration);
+                break;
+            case InstallSnapshot snapshot:
+                state.Output.SnapshotAccepted = Install(snapshot);
+                break;
+            case TruncateLog truncate:
+                state.Truncate(truncate.Index);
                 break;
             case PeerProcessDied died:
                 OnPeerDied(died.Peer);
@@ -242,6 +252,49 @@ internal sealed class RaftCore
         }
     }
 
+    /// <summary>S3. False: not needed here.</summary>
+    private bool Install(InstallSnapshot snapshot)
+    {
+        EnterTermOf(snapshot);
+        bool beyond = snapshot.Index > state.Commit;
+        if (snapshot.Index <= state.Log.Log.BaseIndex || (beyond && state.Role == RaftRole.Leader))
+        {
+            return false;
+        }
+
+        if (beyond && state.Role != RaftRole.Follower)
+        {
+            // Its campaign spoke of another log, and perhaps of other voters.
+            BecomeFollower(state.Term, MemberId.None);
+        }
+
+        state.Install(snapshot);
+        if (state.Role != RaftRole.Leader)
+        {
+            follower.Installed(snapshot.Index);
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// What is in the snapshot was committed by leaders up to its source's term. A member of an older term might still follow a leader that never heard of it,
+    /// and its match would let that one commit something else.
+    /// </summary>
+    private void EnterTermOf(InstallSnapshot snapshot)
+    {
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("S3-keep-older-term"))
+        {
+            return;
+        }
+#endif
+        if (snapshot.SourceTerm > state.Term)
+        {
+            BecomeFollower(snapshot.SourceTerm, MemberId.None);
+        }
+    }
+
     private void OnMessage(Message m)
     {
         if (m.To != state.Self)
@@ -282,6 +335,10 @@ internal sealed class RaftCore
             case MessageKind.Heartbeat:
                 Follow(m.From);
                 follower.OnHeartbeat(m);
+                break;
+            case MessageKind.SnapshotNeeded:
+                Follow(m.From);
+                follower.OnSnapshotNeeded(m);
                 break;
             case MessageKind.AppendResponse when state.Role == RaftRole.Leader:
                 leader.OnAppendResponse(m);
@@ -324,7 +381,7 @@ internal sealed class RaftCore
     {
         switch (m.Kind)
         {
-            case MessageKind.Append:
+            case MessageKind.Append or MessageKind.SnapshotNeeded:
                 Reply(m, MessageKind.AppendResponse);
                 break;
             case MessageKind.Heartbeat:
@@ -446,6 +503,7 @@ internal sealed class RaftCore
 
         state.Role = RaftRole.Leader;
         state.Leader = state.Self;
+        follower.ForgetNeededSnapshot();
         leader.Begin();
     }
 

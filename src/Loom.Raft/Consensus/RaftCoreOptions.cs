@@ -30,6 +30,9 @@ internal sealed record RaftCoreOptions
     /// <summary>Bytes that this leader appended and that are not committed, or committed and not applied here; beyond either, proposals are refused (P5).</summary>
     public long UncommittedBytes { get; init; } = 64L << 20;
 
+    /// <summary>How long a leader keeps its log for a member that is collecting a snapshot (S4), see <see cref="RaftCore.RetainFrom"/>.</summary>
+    public long SnapshotPinNanoseconds { get; init; } = 600_000_000_000;
+
     /// <summary>False: this member neither votes nor campaigns (E1: an incarnation the configuration does not pin). See <see cref="RaftCore.MayVote"/>.</summary>
     public bool MayVote { get; init; } = true;
 }

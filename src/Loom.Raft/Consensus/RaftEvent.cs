@@ -41,5 +41,19 @@ internal sealed record TransferLeadership(MemberId Target) : RaftEvent;
 /// <summary>Change the configuration (E4). Refused (false in <see cref="Output.ConfigurationAccepted"/>) unless this member leads and will vote on, an own-term entry committed and no other change is under way; a change of voters goes through a joint configuration, which the leader leaves by itself.</summary>
 internal sealed record ProposeConfiguration(Configuration Configuration) : RaftEvent;
 
+/// <summary>
+/// A whole snapshot of the state is here, to take the place of the log up to its index (S3). Refused (false in <see cref="Output.SnapshotAccepted"/>) when the log's base is there already,
+/// and by a leader whose commit index is below it.
+/// </summary>
+/// <param name="Index">Index of the last entry in it.</param>
+/// <param name="Term">Term of that entry.</param>
+/// <param name="Configuration">The configuration in force there (E4).</param>
+/// <param name="ClusterTime">Cluster time of that entry (T5).</param>
+/// <param name="SourceTerm">Term of the member that captured it, at the capture: everything in it was committed in this term or an earlier one.</param>
+internal sealed record InstallSnapshot(long Index, long Term, ConfigurationAt Configuration, long ClusterTime, long SourceTerm) : RaftEvent;
+
+/// <summary>Entries up to an index, applied and in a durable checkpoint, leave the log (L9).</summary>
+internal sealed record TruncateLog(long Index) : RaftEvent;
+
 /// <summary>The peer's connection was reset and its port refuses: its process died (E2).</summary>
 internal sealed record PeerProcessDied(MemberId Peer) : RaftEvent;

@@ -111,7 +111,7 @@ internal sealed class Replicator(CoreState state, ConfirmationRounds rounds)
 
     public void SendAppends(Progress to)
     {
-        while (to.MaySend && to.Next <= state.Log.LastIndex && CanReach(to))
+        while (to.MaySend && CanReach(to) && to.Next <= state.Log.LastIndex)
         {
             LogSlice slice = state.Log.Read(to.Next, state.Options.AppendBytes);
             SendAppend(to, slice.Entries);
@@ -122,10 +122,41 @@ internal sealed class Replicator(CoreState state, ConfirmationRounds rounds)
     /// <summary>An append without entries: asks whether everything sent so far arrived. Refused, it leads back to probing.</summary>
     public void SendEmptyAppend(Progress to)
     {
-        if (CanReach(to))
+        if (!to.NeedsSnapshot && CanReach(to))
         {
             SendAppend(to, []);
         }
+    }
+
+    /// <summary>The member just said that it lives: tells it, at most once in half a heartbeat, what snapshot it needs (S4). From then on this log is kept for it.</summary>
+    public void AskSnapshot(Progress to)
+    {
+        if (!to.NeedsSnapshot || (to.SnapshotIndex > 0 && state.Now - to.SnapshotAskedAt < state.Options.HeartbeatNanoseconds / 2))
+        {
+            return;
+        }
+
+        to.AskSnapshot(state.Log.Log.BaseIndex, state.Now);
+        state.Send(new Message
+        {
+            Kind = MessageKind.SnapshotNeeded, From = state.Self, To = to.Id, Term = state.Term, Index = to.SnapshotIndex,
+            LogTerm = state.Log.TermAt(to.SnapshotIndex), Commit = state.Commit,
+        });
+    }
+
+    /// <summary>The least index that a member collecting a snapshot was told, while its time lasts (S4); long.MaxValue: none.</summary>
+    public long RetainFrom()
+    {
+        long index = long.MaxValue;
+        foreach (Progress member in members)
+        {
+            if (member.NeedsSnapshot && member.SnapshotIndex > 0 && state.Now - member.PinnedAt <= state.Options.SnapshotPinNanoseconds)
+            {
+                index = Math.Min(index, member.SnapshotIndex);
+            }
+        }
+
+        return index;
     }
 
     /// <summary>Starts a confirmation round. To all at each heartbeat; to the voters alone when reads wait for it.</summary>
@@ -174,7 +205,16 @@ internal sealed class Replicator(CoreState state, ConfirmationRounds rounds)
     }
 
     /// <summary>A member whose next entry is below the base needs a snapshot; until one comes it gets heartbeats only.</summary>
-    private bool CanReach(Progress to) => to.Next - 1 >= state.Log.Log.BaseIndex;
+    private bool CanReach(Progress to)
+    {
+        if (to.Next - 1 >= state.Log.Log.BaseIndex)
+        {
+            return true;
+        }
+
+        to.NeedSnapshot();
+        return false;
+    }
 
     private void SendAppend(Progress to, IReadOnlyList<Entry> entries)
     {

@@ -290,16 +290,9 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         MoveBase(index, terms.TermAt(index));
     }
 
-    /// <summary>
-    /// The log goes on from a snapshot whose last entry is (index, term) (S3): keeps what follows that entry if the log holds it, else drops everything. Joins the next batch of the log
-    /// writer like an append, so it is durable when <see cref="DurableSequence"/> reaches <see cref="WriteSequence"/>: a crash before brings the former log back, one after it
-    /// brings back this base, its configuration and its cluster time. Until then <see cref="DurableIndex"/> may be below the base.
-    /// </summary>
-    /// <param name="index">Above <see cref="BaseIndex"/>.</param>
-    /// <param name="term">Term of the last entry in the snapshot.</param>
-    /// <param name="configuration">The configuration in force at the index, and the index of its entry (E4).</param>
-    /// <param name="clusterTime">Cluster time of the last entry in the snapshot (T5).</param>
-    public void Install(long index, long term, in ConfigurationAt configuration, long clusterTime)
+    /// <summary>Durable when <see cref="DurableSequence"/> reaches <see cref="WriteSequence"/>.</summary>
+    /// <inheritdoc/>
+    public void Install(long index, long term, ConfigurationAt configuration, long clusterTime)
     {
         ThrowIfFailed();
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(index, BaseIndex);

@@ -7,26 +7,28 @@ namespace Loom.Raft.Tests.Consensus;
 internal sealed class CoreNode
 {
     private readonly Func<CoreNode, RaftCoreOptions> options;
-    private readonly Configuration initial;
     private readonly List<(long Sequence, Message Message)> waiting = [];
 
     public CoreNode(MemberId id, Configuration initial, Func<CoreNode, RaftCoreOptions> options, long now)
     {
         Id = id;
-        this.initial = initial;
         this.options = options;
+        Log = new MemoryLog(initial);
         Core = Open(now);
     }
 
     public MemberId Id { get; }
 
-    public MemoryLog Log { get; } = new();
+    public MemoryLog Log { get; }
 
     public RaftCore Core { get; private set; }
 
     public int Life { get; private set; }
 
     public long Deadline { get; private set; }
+
+    /// <summary>The least index of a snapshot that helps, or 0.</summary>
+    public long SnapshotNeeded { get; private set; }
 
     public int Waiting => waiting.Count;
 
@@ -35,6 +37,7 @@ internal sealed class CoreNode
     {
         Output output = Core.Step(now, e);
         Deadline = output.NextDeadline;
+        SnapshotNeeded = output.SnapshotNeeded;
         foreach (Message m in output.AfterFlush)
         {
             waiting.Add((Log.Written, m));
@@ -74,12 +77,9 @@ internal sealed class CoreNode
         Deadline = now;
     }
 
-    private RaftCore Open(long now)
-    {
-        var configurations = new List<ConfigurationAt> { new(0, initial) };
-        configurations.AddRange(Log.Entries.Where(e => e.Kind == EntryKind.Configuration)
-            .Select(e => new ConfigurationAt(e.Index, ConfigurationCodec.Decode(e.Body.Span))));
-        long stamp = Log.Entries.Count == 0 ? 0 : Log.Entries[^1].ClusterTime;
-        return new RaftCore(options(this), Log, Log.HardState, Log.CommitHint, configurations, stamp, now);
-    }
+    /// <summary>A snapshot of a state that stands at an index at or above the log's base.</summary>
+    public InstallSnapshot Capture(long index) =>
+        new(index, Log.TermAt(index), Core.Configurations.Last(c => c.Index <= index), Log.ClusterTimeAt(index), Core.Term);
+
+    private RaftCore Open(long now) => new(options(this), Log, Log.HardState, Log.CommitHint, Log.Configurations, Log.LastClusterTime, now);
 }

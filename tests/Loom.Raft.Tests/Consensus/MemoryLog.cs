@@ -1,13 +1,17 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
 
 namespace Loom.Raft.Tests.Consensus;
 
 /// <summary>A log in memory whose flushes the test orders: what was not flushed is lost at a crash, term and vote included (one stream, as in the real one).</summary>
-internal sealed class MemoryLog : IRaftLog
+internal sealed class MemoryLog(Configuration initial) : IRaftLog
 {
     private readonly List<Entry> entries = [];
     private readonly List<long> writtenBy = [];
-    private List<(long Sequence, HardState? HardState, Entry[]? Entries, long CommitHint)> stream = [];
+    private List<(long Sequence, Action<MemoryLog> Write)> stream = [];
+    private long baseTerm;
+    private long baseClusterTime;
+    private long baseWrittenBy;
 
     /// <summary>Sequence of the last write.</summary>
     public long Written { get; private set; }
@@ -21,13 +25,25 @@ internal sealed class MemoryLog : IRaftLog
 
     public IReadOnlyList<Entry> Entries => entries;
 
-    public long BaseIndex => 0;
+    public Entry this[long index] => entries[(int)(index - BaseIndex) - 1];
 
-    public long LastIndex => entries.Count;
+    /// <summary>In force at the base.</summary>
+    public ConfigurationAt BaseConfiguration { get; private set; } = new(0, initial);
+
+    public IReadOnlyList<ConfigurationAt> Configurations =>
+        [BaseConfiguration, .. entries.Where(e => e.Kind == EntryKind.Configuration).Select(e => new ConfigurationAt(e.Index, ConfigurationCodec.Decode(e.Body.Span)))];
+
+    public long LastClusterTime => ClusterTimeAt(LastIndex);
+
+    public long BaseIndex { get; private set; }
+
+    public long LastIndex => BaseIndex + entries.Count;
 
     public long DurableIndex { get; private set; }
 
-    public long TermAt(long index) => index == 0 ? 0 : entries[(int)index - 1].Term;
+    public long TermAt(long index) => index == BaseIndex ? baseTerm : this[index].Term;
+
+    public long ClusterTimeAt(long index) => index == BaseIndex ? baseClusterTime : this[index].ClusterTime;
 
     public IReadOnlyList<Entry> Read(long from, long to, long maxBytes)
     {
@@ -35,7 +51,7 @@ internal sealed class MemoryLog : IRaftLog
         long bytes = 0;
         for (long i = from; i <= to; i++)
         {
-            Entry entry = entries[(int)i - 1];
+            Entry entry = this[i];
             bytes += entry.Body.Length;
             if (result.Count > 0 && bytes > maxBytes)
             {
@@ -50,28 +66,51 @@ internal sealed class MemoryLog : IRaftLog
 
     public void Append(ReadOnlySpan<Entry> appended)
     {
-        stream.Add((++Written, null, appended.ToArray(), 0));
-        Install(appended, Written);
+        Entry[] copy = appended.ToArray();
+        Write(log => log.DoAppend(copy));
     }
 
-    public void SaveHardState(HardState state)
-    {
-        stream.Add((++Written, state, null, 0));
-        HardState = state;
-    }
+    public void SaveHardState(HardState state) => Write(log => log.HardState = state);
 
     /// <summary>In the stream too: a hint that survives the entries it speaks of would call what they had overwritten committed.</summary>
-    public void SaveCommitHint(long index)
+    public void SaveCommitHint(long index) => Write(log => log.CommitHint = Math.Max(log.CommitHint, index));
+
+    public void TruncateBelow(long index)
     {
-        stream.Add((++Written, null, null, index));
-        CommitHint = index;
+        if (index > DurableIndex)
+        {
+            throw new ArgumentOutOfRangeException(nameof(index), index, $"only {DurableIndex} is durable");
+        }
+
+        if (index > BaseIndex)
+        {
+            Write(log => log.MoveBase(index));
+        }
+    }
+
+    public void Install(long index, long term, ConfigurationAt configuration, long clusterTime)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(index, BaseIndex);
+        if (index <= LastIndex && TermAt(index) == term)
+        {
+            Write(log => log.MoveBase(index));
+        }
+        else
+        {
+            Write(log => log.Restart(index, term, configuration, clusterTime));
+        }
     }
 
     /// <summary>The writes up to a sequence are on disk now.</summary>
     public void CompleteFlush(long sequence)
     {
         Flushed = Math.Max(Flushed, sequence);
-        while (DurableIndex < LastIndex && writtenBy[(int)DurableIndex] <= Flushed)
+        if (DurableIndex < BaseIndex && baseWrittenBy <= Flushed)
+        {
+            DurableIndex = BaseIndex;
+        }
+
+        while (DurableIndex >= BaseIndex && DurableIndex < LastIndex && writtenBy[(int)(DurableIndex - BaseIndex)] <= Flushed)
         {
             DurableIndex++;
         }
@@ -80,46 +119,70 @@ internal sealed class MemoryLog : IRaftLog
     /// <summary>Power is lost: only flushed writes come back.</summary>
     public void Crash()
     {
-        stream = stream.FindAll(w => w.Sequence <= Flushed);
-        Written = Flushed;
+        List<(long Sequence, Action<MemoryLog> Write)> kept = stream.FindAll(w => w.Sequence <= Flushed);
+        stream = [];
         entries.Clear();
         writtenBy.Clear();
-        DurableIndex = 0;
+        (BaseIndex, DurableIndex, baseTerm, baseClusterTime, baseWrittenBy, CommitHint) = (0, 0, 0, 0, 0, 0);
+        BaseConfiguration = new ConfigurationAt(0, initial);
         HardState = default;
-        CommitHint = 0;
-        foreach ((long sequence, HardState? hardState, Entry[]? written, long hint) in stream)
+        Written = 0;
+        foreach ((_, Action<MemoryLog> write) in kept)
         {
-            HardState = hardState ?? HardState;
-            CommitHint = Math.Max(CommitHint, hint);
-            if (written is not null)
-            {
-                Install(written, sequence);
-            }
+            Write(write);
         }
 
-        CompleteFlush(Flushed);
+        CompleteFlush(Written);
     }
 
-    private void Install(ReadOnlySpan<Entry> appended, long sequence)
+    private void Write(Action<MemoryLog> write)
     {
-        int keep = (int)appended[0].Index - 1;
-        if (keep > entries.Count)
+        stream.Add((++Written, write));
+        write(this);
+    }
+
+    private void MoveBase(long index)
+    {
+        foreach (ConfigurationAt configuration in Configurations.Where(c => c.Index <= index))
         {
-            throw new InvalidOperationException($"a gap: {appended[0].Index} after {entries.Count}");
+            BaseConfiguration = configuration;
+        }
+
+        (baseTerm, baseClusterTime, baseWrittenBy) = (TermAt(index), this[index].ClusterTime, Written);
+        entries.RemoveRange(0, (int)(index - BaseIndex));
+        writtenBy.RemoveRange(0, (int)(index - BaseIndex));
+        BaseIndex = index;
+    }
+
+    private void Restart(long index, long term, ConfigurationAt configuration, long clusterTime)
+    {
+        entries.Clear();
+        writtenBy.Clear();
+        (BaseIndex, baseTerm, baseClusterTime, baseWrittenBy) = (index, term, clusterTime, Written);
+        BaseConfiguration = configuration;
+        DurableIndex = Math.Min(DurableIndex, index - 1);
+    }
+
+    private void DoAppend(Entry[] appended)
+    {
+        int keep = (int)(appended[0].Index - BaseIndex) - 1;
+        if (keep < 0 || keep > entries.Count)
+        {
+            throw new InvalidOperationException($"a gap: {appended[0].Index} in a log that holds {BaseIndex + 1} to {LastIndex}");
         }
 
         entries.RemoveRange(keep, entries.Count - keep);
         writtenBy.RemoveRange(keep, writtenBy.Count - keep);
-        DurableIndex = Math.Min(DurableIndex, keep);
+        DurableIndex = Math.Min(DurableIndex, BaseIndex + keep);
         foreach (Entry entry in appended)
         {
-            if (entry.Index != entries.Count + 1)
+            if (entry.Index != LastIndex + 1)
             {
-                throw new InvalidOperationException($"not consecutive: {entry.Index} after {entries.Count}");
+                throw new InvalidOperationException($"not consecutive: {entry.Index} after {LastIndex}");
             }
 
             entries.Add(entry);
-            writtenBy.Add(sequence);
+            writtenBy.Add(Written);
         }
     }
 }

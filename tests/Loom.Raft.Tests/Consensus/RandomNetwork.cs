@@ -20,20 +20,26 @@ internal sealed class RandomNetwork
     private readonly SortedDictionary<(int Node, int Life, ulong Context), long> reads = [];
     private readonly List<string> trace = [];
     private readonly bool changing;
+    private readonly bool truncating;
+    private readonly List<InstallSnapshot> snapshots = [];
+    private readonly long[] commits;
     private long now = 1;
     private ulong counter;
 
     /// <param name="voters">First members.</param>
     /// <param name="standbys">The members after them.</param>
     /// <param name="outsiders">Nodes that run and are in no configuration yet; with any, members and roles change all the time.</param>
+    /// <param name="snapshots">Logs are truncated, and snapshots installed, needed or not.</param>
     /// <param name="seed">Of everything.</param>
-    public RandomNetwork(int voters, int standbys, int outsiders, ulong seed)
+    public RandomNetwork(int voters, int standbys, int outsiders, bool snapshots, ulong seed)
     {
         random = new SeededRandom(seed);
         changing = outsiders > 0;
+        truncating = snapshots;
         Configuration configuration = Clusters.Of(voters, standbys);
         offsets = new long[voters + standbys + outsiders];
         nodes = new CoreNode[offsets.Length];
+        commits = new long[offsets.Length];
         for (int i = 0; i < nodes.Length; i++)
         {
             offsets[i] = random.Below(100_000) * Millisecond;
@@ -49,6 +55,9 @@ internal sealed class RandomNetwork
 
     /// <summary>Joint configurations that a leader appended.</summary>
     public int JointChanges { get; private set; }
+
+    /// <summary>Snapshots that a leader asked for and that took the place of a log.</summary>
+    public int Installed { get; private set; }
 
     private RaftCoreOptions Options(CoreNode node) => new()
     {
@@ -85,6 +94,7 @@ internal sealed class RandomNetwork
 
             now += 5 * Millisecond;
             WakeDue();
+            GiveNeededSnapshots();
         }
 
         CoreNode leader = nodes.Single(n => n.Core.Role == RaftRole.Leader);
@@ -136,6 +146,9 @@ internal sealed class RandomNetwork
                 break;
             case < 967:
                 Crash(node);
+                break;
+            case < 995 when truncating && dice >= 975:
+                ActOnSnapshots(node);
                 break;
             case < 975:
                 // Where members change, at a leader: elsewhere it is refused, and too few changes would be made.
@@ -222,9 +235,58 @@ internal sealed class RandomNetwork
         return [.. after.OrderBy(m => m.Id)];
     }
 
+    /// <summary>Truncates, captures, or installs: now and then a snapshot that is not needed, is old, or comes from another time.</summary>
+    private void ActOnSnapshots(int at)
+    {
+        CoreNode node = nodes[at];
+        long most = Math.Min(Math.Min(node.Core.Commit, node.Log.DurableIndex), node.Core.RetainFrom);
+        switch (random.Below(4))
+        {
+            case 0 when most > node.Log.BaseIndex:
+                Step(at, new TruncateLog(most - random.Below(Math.Min(most - node.Log.BaseIndex, 20))));
+                break;
+            case 1:
+                snapshots.Add(node.Capture(node.Core.Commit - random.Below(Math.Min(node.Core.Commit - node.Log.BaseIndex + 1, 4))));
+                break;
+            case 2 when snapshots.Count > 0:
+                InstallHere(at, snapshots[^(int)(1 + random.Below(Math.Min(snapshots.Count, 6)))]);
+                break;
+            default:
+                GiveNeededSnapshots();
+                break;
+        }
+    }
+
+    /// <summary>Whoever needs a snapshot gets one from whoever has it.</summary>
+    private void GiveNeededSnapshots()
+    {
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            long needed = nodes[i].SnapshotNeeded;
+            CoreNode[] sources = needed == 0 ? [] : [.. nodes.Where(n => n.Core.Commit >= needed)];
+            if (sources.Length > 0)
+            {
+                CoreNode source = sources[random.Below(sources.Length)];
+                InstallHere(i, source.Capture(source.Core.Commit));
+            }
+        }
+    }
+
+    private void InstallHere(int at, InstallSnapshot snapshot)
+    {
+        // What a replica does: a state that is here already is not looked at (but its log may be cut by it).
+        if (snapshot.Index > nodes[at].Core.Commit || random.Below(4) == 0)
+        {
+            bool needed = nodes[at].SnapshotNeeded > 0;
+            bool installed = Step(at, snapshot).SnapshotAccepted == true;
+            Installed += needed && installed && nodes[at].Log.Entries.Count == 0 ? 1 : 0;
+        }
+    }
+
     private void Crash(int node)
     {
         Log($"crash {node + 1}");
+        commits[node] = 0;
         nodes[node].Restart(now + offsets[node]);
         for (int i = 0; i < nodes.Length; i++)
         {
@@ -269,16 +331,21 @@ internal sealed class RandomNetwork
         {
             Require(leaders.TryAdd(node.Core.Term, node.Id), $"two leaders in term {node.Core.Term}");
             Require(node.Log.LastIndex >= committed.Count, $"leader {node.Id} lacks committed entries");
-            for (int i = 0; i < committed.Count; i++)
+            for (long i = node.Log.BaseIndex + 1; i <= committed.Count; i++)
             {
-                Require(Same(node.Log.Entries[i], committed[i]), $"leader {node.Id} has another entry at {i + 1}");
+                Require(Same(node.Log[i], committed[(int)i - 1]), $"leader {node.Id} has another entry at {i}");
             }
         }
 
         // What this member calls committed now, compared with what others committed there; an older part was compared before.
-        for (long i = Math.Max(1, Math.Min(committed.Count, node.Core.Commit - 50)); i <= node.Core.Commit; i++)
+        long start = node.Log.BaseIndex;
+        Require(start <= node.Core.Commit && start <= committed.Count, $"{node.Id} has a base beyond what is committed");
+        Require(start == 0 || node.Log.TermAt(start) == committed[(int)start - 1].Term, $"{node.Id} has another base at {start}");
+        Require(node.Core.Commit >= commits[at], $"the commit index of {node.Id} goes back from {commits[at]} to {node.Core.Commit}");
+        commits[at] = node.Core.Commit;
+        for (long i = Math.Max(start + 1, Math.Min(committed.Count, node.Core.Commit - 50)); i <= node.Core.Commit; i++)
         {
-            Entry entry = node.Log.Entries[(int)i - 1];
+            Entry entry = node.Log[i];
             if (i > committed.Count)
             {
                 Require(i == 1 || entry.ClusterTime >= committed[^1].ClusterTime, $"cluster time goes back at {i}");
@@ -298,14 +365,33 @@ internal sealed class RandomNetwork
         if (random.Below(16) == 0)
         {
             CheckConfiguration(node);
+            CheckMatching(node, nodes[random.Below(nodes.Length)]);
         }
     }
 
     /// <summary>E4: the history is what the log holds, after every append and every cut (looked at now and then: the mistake would stay).</summary>
-    private static void CheckConfiguration(CoreNode node)
+    private void CheckConfiguration(CoreNode node)
     {
-        long[] inLog = [0, .. node.Log.Entries.Where(e => e.Kind == EntryKind.Configuration).Select(e => e.Index)];
-        Require(node.Core.Configurations.Select(c => c.Index).SequenceEqual(inLog), $"{node.Id} has configurations that its log lacks");
+        IReadOnlyList<ConfigurationAt> inLog = node.Log.Configurations;
+        Require(node.Core.Configurations.Select(c => c.Index).SequenceEqual(inLog.Select(c => c.Index)), $"{node.Id} has configurations that its log lacks");
+        int inForce = node.Log.BaseIndex == 0 ? 0 : committed.FindLastIndex((int)node.Log.BaseIndex - 1, e => e.Kind == EntryKind.Configuration) + 1;
+        Require(inLog[0].Index == inForce, $"{node.Id} has the configuration of {inLog[0].Index} at its base {node.Log.BaseIndex}, not that of {inForce}");
+    }
+
+    /// <summary>Log matching: where two logs hold entries of one index and term, they are equal up to there, as far back as both reach.</summary>
+    private static void CheckMatching(CoreNode a, CoreNode b)
+    {
+        long from = Math.Max(a.Log.BaseIndex, b.Log.BaseIndex);
+        long at = Math.Min(a.Log.LastIndex, b.Log.LastIndex);
+        while (at > from && a.Log.TermAt(at) != b.Log.TermAt(at))
+        {
+            at--;
+        }
+
+        for (; at > from; at--)
+        {
+            Require(Same(a.Log[at], b.Log[at]), $"{a.Id} and {b.Id} differ at {at}, before an entry that they share");
+        }
     }
 
     private static bool Same(in Entry a, in Entry b) =>

@@ -8,7 +8,7 @@ namespace Loom.Raft.Tests.Consensus;
 /// <summary>
 /// Runs one transcript in the manner of etcd-io/raft: blocks of commands, <c>----</c>, and what they caused. Members are numbers, times are milliseconds.
 /// <code>
-/// cluster VOTERS [STANDBYS]      E = 1000 ms, heartbeat 100 ms; options: window=N (appends in flight), append=BYTES, uncommitted=BYTES, outsiders=N (run, but are no members yet)
+/// cluster VOTERS [STANDBYS]      E = 1000 ms, heartbeat 100 ms; options: window=N (appends in flight), append=BYTES, uncommitted=BYTES, pin=MS, outsiders=N (run, but are no members yet)
 /// time MS                        lets time pass; nobody is woken
 /// wake N                         wakes a member; "elect N" lets 2E pass first, so that it campaigns
 /// flush N                        completes the flush of what it wrote
@@ -16,6 +16,8 @@ namespace Loom.Raft.Tests.Consensus;
 /// drop | drop A B                loses it
 /// settle                         flushes and delivers until nothing moves; quiet: prints only what changed
 /// propose N BODY… | flood N COUNT BYTES | config N URL | read N CONTEXT | transfer N TARGET | died N PEER | restart N | mayvote N yes|no
+/// truncate N INDEX               entries up to there leave the log
+/// capture NAME N | install N NAME   takes a snapshot of what is committed at a member; gives it to a member
 /// members N MEMBER…              proposes a configuration of these members: 2v voter, 4s standby, 5l learner
 /// status [N] | log N | members N role, term, leader, commit, last and durable index; the entries with their stamps; the configuration in force
 /// </code>
@@ -26,6 +28,7 @@ internal sealed class Transcript
 
     private readonly StringBuilder answer = new();
     private readonly List<Message> flying = [];
+    private readonly SortedDictionary<string, InstallSnapshot> captured = new(StringComparer.Ordinal);
     private CoreNode[] nodes = [];
     private long now;
     private ulong tag;
@@ -109,6 +112,16 @@ internal sealed class Transcript
             case "restart":
                 Node(words[1]).Restart(now);
                 break;
+            case "truncate":
+                Step(words[1], new TruncateLog(Number(words[2])));
+                break;
+            case "capture":
+                InstallSnapshot taken = captured[words[1]] = Node(words[2]).Capture(Node(words[2]).Core.Commit);
+                answer.Append(CultureInfo.InvariantCulture, $"{words[1]}: {taken.Index}/{taken.Term} configuration {taken.Configuration.Index} of term {taken.SourceTerm}\n");
+                break;
+            case "install":
+                Step(words[1], captured[words[2]]);
+                break;
             case "mayvote":
                 Node(words[1]).Core.MayVote = words[2] == "yes";
                 break;
@@ -143,6 +156,7 @@ internal sealed class Transcript
         {
             Self = n.Id, Incarnation = ((ulong)n.Life << 8) + n.Id.Value, Seed = n.Id.Value, InflightMessages = (int)Option("window", 256),
             AppendBytes = Option("append", 256 << 10), UncommittedBytes = Option("uncommitted", 64 << 20),
+            SnapshotPinNanoseconds = Option("pin", 600_000) * Millisecond,
         }, now))];
     }
 
@@ -179,14 +193,14 @@ internal sealed class Transcript
 
     private void Flush(CoreNode node)
     {
-        (RaftRole Role, long Term, long Commit) before = (node.Core.Role, node.Core.Term, node.Core.Commit);
+        Before before = new(node.Core.Role, node.Core.Term, node.Core.Commit, node.SnapshotNeeded);
         Tell(node, before, node.Flush(now, node.Log.Written, m => Send(m, "sends")));
     }
 
     private void Step(string id, RaftEvent e)
     {
         CoreNode node = Node(id);
-        (RaftRole Role, long Term, long Commit) before = (node.Core.Role, node.Core.Term, node.Core.Commit);
+        Before before = new(node.Core.Role, node.Core.Term, node.Core.Commit, node.SnapshotNeeded);
         Output output = node.Step(now, e, m => Send(m, "sends"));
         if (!quiet)
         {
@@ -208,7 +222,9 @@ internal sealed class Transcript
         }
     }
 
-    private void Tell(CoreNode node, (RaftRole Role, long Term, long Commit) before, Output output)
+    private readonly record struct Before(RaftRole Role, long Term, long Commit, long SnapshotNeeded);
+
+    private void Tell(CoreNode node, Before before, Output output)
     {
         if (before.Role != node.Core.Role || before.Term != node.Core.Term)
         {
@@ -218,6 +234,16 @@ internal sealed class Transcript
         if (before.Commit != node.Core.Commit)
         {
             answer.Append(CultureInfo.InvariantCulture, $"{node.Id}: commit {node.Core.Commit}\n");
+        }
+
+        if (output.SnapshotAccepted is { } installed)
+        {
+            answer.Append(CultureInfo.InvariantCulture, $"{node.Id}: snapshot {(installed ? "installed" : "ignored")}\n");
+        }
+
+        if (before.SnapshotNeeded != node.SnapshotNeeded)
+        {
+            answer.Append(CultureInfo.InvariantCulture, $"{node.Id}: {(node.SnapshotNeeded == 0 ? "needs no snapshot" : $"needs a snapshot at {node.SnapshotNeeded} or above")}\n");
         }
 
         foreach (IGrouping<ProposalRefusal, ProposalAnswer> group in output.Proposals.GroupBy(p => p.Refusal))
@@ -238,7 +264,7 @@ internal sealed class Transcript
     }
 
     private void Status(CoreNode n) => answer.Append(CultureInfo.InvariantCulture,
-        $"{n.Id}: {n.Core.Role} t{n.Core.Term} leader {n.Core.Leader} commit {n.Core.Commit} last {n.Log.LastIndex} durable {n.Log.DurableIndex} configuration {n.Core.Configurations[^1].Index}\n");
+        $"{n.Id}: {n.Core.Role} t{n.Core.Term} leader {n.Core.Leader} commit {n.Core.Commit} last {n.Log.LastIndex} durable {n.Log.DurableIndex} configuration {n.Core.Configurations[^1].Index}{(n.Log.BaseIndex > 0 ? $" base {n.Log.BaseIndex}/{n.Log.TermAt(n.Log.BaseIndex)}" : "")}{(n.Core.RetainFrom < long.MaxValue ? $" keeps from {n.Core.RetainFrom}" : "")}\n");
 
     private CoreNode Node(string id) => nodes[Number(id) - 1];
 

@@ -19,6 +19,7 @@ internal static class TranscriptFormat
             MessageKind.AppendResponse => $" match {m.Index} round {m.Round}",
             MessageKind.Heartbeat when m.Round == 0 => $" notice commit {m.Commit}",
             MessageKind.Heartbeat => $" match {m.Index}/{m.LogTerm} commit {m.Commit} round {m.Round}",
+            MessageKind.SnapshotNeeded => $" at {m.Index}/{m.LogTerm} commit {m.Commit}",
             MessageKind.HeartbeatResponse => $" round {m.Round}",
             MessageKind.ReadIndex => $" read {m.Context}",
             MessageKind.ReadIndexResponse => $" read {m.Context} index {m.Index}",

@@ -37,7 +37,7 @@ internal sealed class AppliedSectionTests
     [Test]
     public void A_state_ahead_of_the_log_is_a_damaged_member_and_one_behind_its_start_needs_a_snapshot()
     {
-        Consensus.MemoryLog log = new();
+        Consensus.MemoryLog log = new(Consensus.Clusters.Of(1));
         log.Append([new Entry(1, 3, EntryKind.NoOp, 0, default), new Entry(2, 3, EntryKind.NoOp, 0, default)]);
         Assert.That(() => At(2, 3).Check(log), Throws.Nothing);
         Assert.That(() => default(OpenedState).Check(log), Throws.Nothing);

@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
 using Loom.Raft.Replica;
 using NUnit.Framework;
 
@@ -81,6 +82,10 @@ internal sealed class MemoryReplicaLog : IReplicaLog
             latestWrite[entry.Index] = sequence + 1;
         }
     }
+
+    public void TruncateBelow(long index) => throw new NotSupportedException("comes with checkpoints");
+
+    public void Install(long index, long term, ConfigurationAt configuration, long clusterTime) => throw new NotSupportedException("comes with checkpoints");
 
     public void SaveHardState(HardState state) => Do(image => image.HardState = state);
 

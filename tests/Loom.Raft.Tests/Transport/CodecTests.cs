@@ -11,7 +11,7 @@ public sealed class CodecTests
     private static readonly Gen<byte[]> Body = Gen.Byte.Array[0, 300];
 
     private static readonly Gen<Message> Messages =
-        from kind in Gen.Byte[1, 11]
+        from kind in Gen.Byte[1, 12]
         from ids in Gen.Select(Gen.ULong, Gen.ULong, Gen.ULong, Gen.ULong)
         from numbers in Gen.Long[0, long.MaxValue / 2].Array[6]
         from flags in Gen.Select(Gen.Bool, Gen.Bool, Gen.Bool)
