@@ -92,6 +92,14 @@ internal sealed class RecordDevice : StorageDeviceBase
     public override void ReadAsync(int segmentId, ulong sourceAddress, IntPtr destinationAddress, uint readLength, DeviceIOCompletionCallback callback, object context)
     {
         ManualResetEventSlim? issuer = waiter;
+        if (BeforeRead is null && CachedRead.TryRead(File(segmentId), (long)sourceAddress, destinationAddress, (int)readLength))
+        {
+            Mask(segmentId, (long)sourceAddress, destinationAddress, (int)readLength);
+            callback(0, readLength, context);
+            issuer?.Set();
+            return;
+        }
+
         readers.Post(() =>
         {
             waiter = issuer;
@@ -223,13 +231,17 @@ internal sealed class RecordDevice : StorageDeviceBase
             got += read;
         }
 
+        Mask(segment, at, target, got);
+        return (uint)got;
+    }
+
+    private unsafe void Mask(int segment, long at, IntPtr target, int got)
+    {
         long visible = VisibleEnd - (((long)segment * SegmentBytes) + at);
         if (visible < got)
         {
             new Span<byte>((byte*)target + Math.Max(0, visible), got - (int)Math.Max(0, visible)).Clear();
         }
-
-        return (uint)got;
     }
 
     private SafeFileHandle FileToWrite(int segment)
