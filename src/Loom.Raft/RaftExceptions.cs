@@ -76,6 +76,14 @@ public sealed class CorruptionException : RaftException
         Offset = offset;
     }
 
+    /// <summary>The same damage, and what came of trying to mend it.</summary>
+    internal CorruptionException(CorruptionException damage, string more)
+        : base(RaftErrorCode.Corruption, $"{damage.Message} {more}")
+    {
+        File = damage.File;
+        Offset = damage.Offset;
+    }
+
     /// <summary>The damaged file.</summary>
     public string File { get; }
 

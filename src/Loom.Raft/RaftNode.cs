@@ -58,7 +58,7 @@ public sealed class RaftNode : IRaftNode
             () =>
             {
                 var host = new ReplicaHost(settings, machine);
-                host.Start();
+                host.Start(cancellationToken);
                 return new RaftNode(host, settings.Options);
             },
             cancellationToken);

@@ -11,6 +11,12 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
     /// <summary>Up to here this log equals that of the leader of this term: what it may be told to be committed.</summary>
     private long verified;
 
+    /// <summary>What the leader of this term has said that its own log holds, flushed; counted as far as it is committed, for no change of leader takes that away from it (E1).</summary>
+    private long leaderFlushed;
+
+    /// <inheritdoc cref="leaderFlushed"/>
+    public long LeaderHolds => Math.Min(leaderFlushed, state.Commit);
+
     /// <summary>When the leader was last heard, for stickiness (E2).</summary>
     public long HeardAt { get; private set; }
 
@@ -20,7 +26,7 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
     public long NextDeadline => Math.Min(timer.Deadline, reads.NextDeadline);
 
     /// <summary>A new term: nothing is verified against its leader yet.</summary>
-    public void ForgetVerified() => verified = 0;
+    public void ForgetVerified() => verified = leaderFlushed = 0;
 
     /// <summary>The leader is alive.</summary>
     public void HearLeader()
@@ -33,6 +39,7 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
     public void OnAppend(Message m)
     {
         HearLeader();
+        leaderFlushed = Math.Max(leaderFlushed, m.RejectHint);
         long previous = m.Index;
         IReadOnlyList<Entry> entries = m.Entries;
         long last = previous + entries.Count;
@@ -96,6 +103,7 @@ internal sealed class Follower(CoreState state, ElectionTimer timer)
     public void OnHeartbeat(Message m)
     {
         HearLeader();
+        leaderFlushed = Math.Max(leaderFlushed, m.RejectHint);
 
         // The leader says up to where this log was once flushed and equal to its own: after a restart in the same term that is news.
         if (m.Index > verified && state.Log.Holds(m.Index, m.LogTerm))

@@ -140,7 +140,7 @@ internal sealed class Leader
         {
             // A hint below the base: the logs agree nowhere in what is left of this one.
             long retry = m.RejectHint < state.Log.Log.BaseIndex ? m.RejectHint : state.Log.LastWithTermAtMost(m.RejectHint, m.LogTerm);
-            if (member.Refused(m.Index, retry))
+            if (member.Refused(m.Index, retry, m.Round))
             {
                 replicator.SendAppends(member);
                 replicator.AskSnapshot(member);

@@ -47,7 +47,7 @@ internal sealed record Message
     /// <summary>Responses: refused.</summary>
     public bool Reject { get; init; }
 
-    /// <summary>AppendResponse with Reject: where the leader should probe next (fast conflict back-up, thesis 5.3).</summary>
+    /// <summary>AppendResponse with Reject: where the leader should probe next (fast conflict back-up, thesis 5.3). Append, Heartbeat: up to where the leader's own log is flushed (E1).</summary>
     public long RejectHint { get; init; }
 
     /// <summary>Heartbeat and its response, Append and its response: number of the leader's confirmation round (ReadIndex, check-quorum, cluster time). A Heartbeat with round 0 is a commit notice and gets no answer (D4).</summary>

@@ -8,4 +8,5 @@ namespace Loom.Raft.Consensus;
 /// <param name="RoundTripNanoseconds">Smoothed round trip of heartbeats, without flushes; 0 while unknown.</param>
 /// <param name="Replicating">Appends are pipelined to it; false while the leader still looks for the point where the logs agree.</param>
 /// <param name="NeedsSnapshot">The entries that it needs have left this log (S4).</param>
-internal readonly record struct PeerView(MemberId Id, long Match, long Next, long LastHeard, long RoundTripNanoseconds, bool Replicating, bool NeedsSnapshot);
+/// <param name="Forgot">It refuses, again and again, what it had acknowledged in this term: its log is shorter than it promised (E1).</param>
+internal readonly record struct PeerView(MemberId Id, long Match, long Next, long LastHeard, long RoundTripNanoseconds, bool Replicating, bool NeedsSnapshot, bool Forgot);

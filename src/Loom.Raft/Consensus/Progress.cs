@@ -9,6 +9,12 @@ namespace Loom.Raft.Consensus;
 /// </summary>
 internal sealed class Progress(MemberId id, int inflightMessages, long inflightBytes, long next, long now)
 {
+    /// <summary>An old refusal may arrive late, once; not in three confirmation rounds one after the other.</summary>
+    private const int RefusalsUntilForgot = 3;
+
+    private int refusals;
+    private long refusedRound;
+
     public MemberId Id { get; } = id;
 
     /// <summary>Flushed there, and equal to this log: what the member itself said in this term.</summary>
@@ -46,6 +52,9 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
 
     /// <summary>Match at the previous heartbeat: a window that did not move between two heartbeats may have lost an append.</summary>
     public long MatchAtHeartbeat { get; set; }
+
+    /// <summary>It goes on refusing what it had acknowledged in this term: it lost its disk, or the end of its log (E1).</summary>
+    public bool Forgot => refusals >= RefusalsUntilForgot;
 
     public bool MaySend => !NeedsSnapshot && (Replicating ? !Inflights.IsFull : !ProbePaused);
 
@@ -114,6 +123,7 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
             Match = match;
         }
 
+        refusals = 0;
         Inflights.FreeTo(match);
         if (!Replicating && match >= baseIndex)
         {
@@ -135,7 +145,8 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
     /// <summary>The member refused the append after <paramref name="previous"/>. False: an old answer, overtaken by what is known since.</summary>
     /// <param name="previous">Index before the refused append.</param>
     /// <param name="retry">Where the logs may agree.</param>
-    public bool Refused(long previous, long retry)
+    /// <param name="round">Confirmation round in which the append was sent.</param>
+    public bool Refused(long previous, long retry, long round)
     {
         bool old = NeedsSnapshot || (Replicating ? previous <= Match : previous != Next - 1);
         if (old)
@@ -151,6 +162,8 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
             // The member refuses what it had acknowledged: it lost its disk (E1). The same append at once would go back and forth without end,
             // and every duplicate would multiply it; the next heartbeat's answer is soon enough.
             ProbePaused = true;
+            refusals += round > refusedRound ? 1 : 0;
+            refusedRound = Math.Max(refusedRound, round);
             return false;
         }
 

@@ -78,6 +78,9 @@ internal sealed class RaftCore
     /// <summary>When this replica last heard a leader; on a leader: since when a CommitQuorum has been heard. NoQuorum begins 3E after it (N5).</summary>
     public long LeaderHeardAt => state.LeaderHeardAt;
 
+    /// <summary>On a follower: up to here the leader of this term surely holds the log, flushed and committed (E1).</summary>
+    public long LeaderHolds => follower.LeaderHolds;
+
     /// <summary>N5: no leader (a leader: no CommitQuorum) heard for 3E.</summary>
     public bool NoQuorum(long now) => now - state.LeaderHeardAt > 3 * state.ElectionTimeout;
 
@@ -100,7 +103,7 @@ internal sealed class RaftCore
         {
             if (p.Id != state.Self)
             {
-                into.Add(new PeerView(p.Id, p.Match, p.Next, p.LastHeard, p.RoundTripNanoseconds, p.Replicating, p.NeedsSnapshot));
+                into.Add(new PeerView(p.Id, p.Match, p.Next, p.LastHeard, p.RoundTripNanoseconds, p.Replicating, p.NeedsSnapshot, p.Forgot));
             }
         }
     }

@@ -223,7 +223,7 @@ internal sealed class Replicator(CoreState state, ConfirmationRounds rounds)
         state.Send(new Message
         {
             Kind = MessageKind.Append, From = state.Self, To = to.Id, Term = state.Term, Index = previous, LogTerm = state.Log.TermAt(previous),
-            Entries = entries, Commit = state.Commit, Round = rounds.Sent,
+            Entries = entries, Commit = state.Commit, Round = rounds.Sent, RejectHint = state.Log.Log.DurableIndex,
         });
     }
 
@@ -235,6 +235,7 @@ internal sealed class Replicator(CoreState state, ConfirmationRounds rounds)
         {
             Kind = MessageKind.Heartbeat, From = state.Self, To = to.Id, Term = state.Term, Index = known ? to.Match : 0,
             LogTerm = known ? state.Log.TermAt(to.Match) : 0, Commit = state.Commit, Round = round,
+            RejectHint = state.Log.Log.DurableIndex,
         });
     }
 }

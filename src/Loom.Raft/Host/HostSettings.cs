@@ -20,4 +20,10 @@ internal sealed record HostSettings
     public Func<long> Now { get; init; } = static () => MonotonicClock.Nanoseconds;
 
     public required LaneSettings Lanes { get; init; }
+
+    /// <summary>How long whoever had a name before must be unheard until another directory takes its place (E1).</summary>
+    public TimeSpan Silence { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a damaged directory waits for a quorum of the others before the member refuses to start. Whoever supervises it starts it again.</summary>
+    public TimeSpan SeekLimit { get; init; } = TimeSpan.FromSeconds(30);
 }

@@ -13,11 +13,8 @@ namespace Loom.Raft.Host;
 internal sealed partial class ReplicaHost
 {
     private const long StatusInterval = 100_000_000;
-    private const long ImproveInterval = 250_000_000;
 
     private long statusAt;
-    private long improveAt;
-    private long improvedVersion = -1;
     private bool failureSeen;
     private long stallsLoggedAt = long.MinValue;
 
@@ -57,6 +54,11 @@ internal sealed partial class ReplicaHost
             {
                 recovered = Form(decided);
                 BuildReplica(recovered);
+                break;
+            }
+            if (formation.Joining is { } decision)
+            {
+                BuildReplica(Join(decision));
                 break;
             }
             if (formation.Wanted is { } proposal)
@@ -115,6 +117,7 @@ internal sealed partial class ReplicaHost
         Publish(effects, at);
         AnswerAll(effects);
         if (at >= improveAt) Improve(at);
+        LookAround();
     }
 
     private static void AnswerAll(ReplicaEffects effects)
@@ -131,23 +134,8 @@ internal sealed partial class ReplicaHost
         if (!effects.StatusChanged && at < statusAt && core.Applied == last.AppliedIndex && core.Core.Commit == last.CommitIndex) return;
         statusAt = at + StatusInterval;
         Configuration configuration = core.Core.Configuration;
-        if (!ReferenceEquals(configuration, board.Configuration)) formation.Adopt(configuration);
+        TellFormation(core.Core, configuration);
         board.Publish(core.CaptureStatus(), configuration);
-    }
-
-    /// <summary>The leader writes down what was heard of members: a standby's incarnation, changed client URLs (N5). Same voters, so no quorum changes.</summary>
-    private void Improve(long at)
-    {
-        improveAt = at + ImproveInterval;
-        long version = formation.Version;
-        if (replica!.Core.Role != RaftRole.Leader)
-        {
-            improvedVersion = -1;
-            return;
-        }
-        if (version == improvedVersion) return;
-        if (formation.Improved() is { } better) inbox.Post(new ConfigurationRequested(better));
-        else improvedVersion = version;
     }
 
     private static void Complete(ProposalCompletion completion)

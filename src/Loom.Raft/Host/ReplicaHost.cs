@@ -26,8 +26,8 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
     private readonly Inbox inbox;
     private readonly MemberDirectory directory;
     private readonly IReplicatedStateMachine machine;
-    private readonly ClusterFormation formation;
-    private readonly PeerTransport? transport;
+    private volatile ClusterFormation formation = null!;
+    private volatile PeerTransport? transport;
     private readonly Thread loop;
     private readonly StatusBoard board;
     private readonly ReplicationLoad load;
@@ -54,19 +54,12 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         directory = MemberDirectory.Open(settings.Files, options, settings.Seed, settings.AcquireDirectory);
         try
         {
-            if (directory.Identity.IsFormed) recovered = directory.OpenLog();
-            Configuration initial = recovered?.Configurations[0].Configuration ?? directory.ProposedList ?? InitialConfiguration.Of(options);
-            Configuration current = recovered?.Configurations[^1].Configuration ?? initial;
-            Member self = current.Find(directory.Identity.Id)
-                ?? throw new RaftException(RaftErrorCode.CannotOpen, $"The configuration in {directory.Path} does not hold the member {directory.Identity.Id} that the directory belongs to.");
-            RequireDatacenter(self);
-            board = new StatusBoard(directory.Identity.Id, current);
-            formation = new ClusterFormation(directory.Identity, settings.Seed | 1, initial, current, directory.Proposal, [.. options.AdvertiseClientUrls], IsUp, wake, log);
-            if (current.Members.Count > 1) transport = OpenTransport(current, self);
+            if (directory.Damage is null && directory.Identity.IsFormed) recovered = directory.OpenLog();
+            board = new StatusBoard(directory.Identity.Id, Introduce());
             loop = NewThread("loom loop", Run);
             // A cluster of one is formed at once, and a formed one is opened here: what is wrong with them is the caller's to see, not the log's.
             if (recovered is null && formation.Decided is { } decided) recovered = Form(decided);
-            if (recovered is not null) BuildReplica(recovered);
+            if (recovered is not null && transport is null) BuildReplica(recovered);
         }
         catch
         {
@@ -90,10 +83,21 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
 
     public bool IsFormed => joined;
 
-    public void Start()
+    /// <summary>Starts the threads. A formed member asks the others first whether its directory is still what they know of it, for an election timeout at most (E1).</summary>
+    /// <exception cref="RaftException">Corruption: the directory is damaged or out of date, and the others cannot do without it now.</exception>
+    public void Start(CancellationToken cancellationToken)
     {
-        transport?.Start();
-        loop.Start();
+        try
+        {
+            transport?.Start();
+            if (replica is null && (recovered is not null || directory.Damage is not null)) TakePart(cancellationToken);
+            loop.Start();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Status with what the connections know.</summary>
@@ -135,24 +139,6 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         return new PeerStatus(id, connected, known?.Match ?? 0, double.IsNaN(rtt) ? known?.RttMilliseconds ?? double.NaN : rtt, suspicion);
     }
 
-    private bool IsUp(MemberId peer) => transport?.IsUp(peer, LaneKind.Control) ?? false;
-
-    private void RequireDatacenter(Member self)
-    {
-        if (options.Datacenter is { } datacenter && datacenter != self.Datacenter)
-        {
-            throw new RaftException(RaftErrorCode.CannotOpen,
-                $"The datacenter '{datacenter}' differs from the one that the cluster knows for {self.Name}, '{self.Datacenter}'. Start it with that one, or leave the setting out.");
-        }
-    }
-
-    private PeerTransport OpenTransport(Configuration current, Member self)
-    {
-        IReadOnlyList<string> listen = options.ListenPeerUrls.Count > 0 ? options.ListenPeerUrls : self.PeerUrls;
-        PeerTarget[] targets = [.. current.Members.Where(m => m.Id != self.Id).Select(PeerTarget.Of)];
-        return new PeerTransport(self.Id, targets, listen, options.TestPeerDelays, settings.Seed, new TransportContext(settings.Lanes, formation, this, now, log));
-    }
-
     private Thread NewThread(string name, Action run) => new(() =>
     {
         try
@@ -169,15 +155,6 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         Name = name,
     };
 
-    private RecoveredLog Form(Configuration initial)
-    {
-        RecoveredLog made = directory.Form(initial);
-        formation.Formed(directory.Identity.ClusterId);
-        log.LogInformation("The cluster {Cluster:x} is formed: {Members}", directory.Identity.ClusterId, string.Join(", ", initial.Members.Select(m => m.Name)));
-        transport?.Redial();
-        return made;
-    }
-
     private void BuildReplica(RecoveredLog from)
     {
         ulong incarnation = settings.Seed | 1;
@@ -186,7 +163,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         var apply = new Applier(machine, new SessionTable());
         OpenedState opened = apply.Open(new StateOrigin(identity.ClusterId, identity.Id, from.Log.BaseIndex, from.Log.LastIndex));
         machineOpen = true;
-        opened.Check(from.Log);
+        CheckState(opened, from.Log);
         var core = new RaftCore(
             new RaftCoreOptions
             {
@@ -195,8 +172,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
                 Seed = settings.Seed ^ 0x5DEECE66D,
                 HeartbeatNanoseconds = options.HeartbeatInterval.Ticks * 100,
                 ElectionTimeoutNanoseconds = options.ElectionTimeout.Ticks * 100,
-                // E1: only the directory whose incarnation the configuration pins may vote.
-                MayVote = current.Find(identity.Id)?.Incarnation == identity.Incarnation,
+                MayVote = MayVote(current),
             },
             // What the checkpoint holds was committed (L9), whatever the hint knew.
             from.Log, from.HardState, Math.Max(from.CommitHint, opened.Index), from.Configurations, from.LastClusterTime, now());

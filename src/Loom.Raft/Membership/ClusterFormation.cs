@@ -6,57 +6,65 @@ using Microsoft.Extensions.Logging;
 namespace Loom.Raft.Membership;
 
 /// <summary>
-/// Who this member is to its peers, and who they are to it (E1, N5). Before the cluster is formed it passes their hellos to the <see cref="InitialAgreement"/>, and says what that has on disk;
-/// nobody votes or campaigns before the initial configuration is agreed. Afterwards it guards the door: only the incarnation that the configuration pins comes in, so a directory that was
-/// emptied under a known name never votes. A copy of a directory carries the same incarnation and cannot be told from it by that; it is refused only while the first process is connected.
+/// Who this member is to its peers, and who they are to it (E1, N5). Before the cluster is formed it passes their hellos to the <see cref="InitialAgreement"/> and to <see cref="Rejoin"/>, and says what they
+/// have on disk; nobody votes or campaigns before the initial configuration is agreed. Afterwards it guards the door: only the incarnation that the configuration pins comes in under a member's id, so a directory
+/// that was emptied under a known name never votes; and not one that has forgotten what it promised (<see cref="PeerMemory"/>). A copy of a directory carries the same incarnation: while the first process is
+/// connected it is refused for its process number, and later for its number of starts or the end of its log.
 /// Called from the transport's threads: everything is under one lock, and nothing in it waits.
 /// </summary>
 /// <remarks>Lanes exist only between two formed members of one cluster id.</remarks>
 internal sealed class ClusterFormation : IPeerGate
 {
     private readonly object gate = new();
-    private readonly string token;
     private readonly ulong tokenHash;
     private readonly ulong listHash;
     private readonly ulong process;
-    private readonly IReadOnlyList<string> clientUrls;
-    private readonly Func<MemberId, bool> isUp;
+    private readonly Standing standing;
+    private readonly Admission admission;
     private readonly ILogger log;
     private readonly Signal changed;
     private readonly SortedDictionary<MemberId, PeerHello> heard = [];
     private readonly SortedDictionary<MemberId, string> troubles = [];
+    private readonly SortedSet<MemberId> answered = [];
     private readonly MemberIdentity identity;
     private readonly InitialAgreement agreement;
+    private readonly Rejoin rejoin;
+    private readonly PeerMemory memory;
     private Configuration initial;
-    private Configuration current;
+    private KnownMembers known;
     private ulong clusterId;
+    private ulong starts;
+    private long lastIndex;
+    private MemberId leader;
+    private bool memoryChanged;
     private long version;
 
-    /// <param name="identity">Already flushed (E1): what is said in a hello is kept.</param>
+    /// <param name="identity">Already flushed (E1), unless it only stands in: what is said in a hello is kept.</param>
     /// <param name="process">Random number of this life of the process: tells a second process with a copy of the directory from this one.</param>
     /// <param name="initial">Forming: the list. Formed: the configuration at the base of the log.</param>
-    /// <param name="current">The newest configuration known here.</param>
-    /// <param name="proposal">Forming: the proposal on disk, or null.</param>
-    /// <param name="clientUrls">What this member advertises.</param>
+    /// <param name="standing">What the directory holds.</param>
     /// <param name="isUp">Whether a peer's control lane is up: tells "already running" from "its directory was emptied".</param>
-    /// <param name="changed">Set whenever <see cref="Wanted"/>, <see cref="Decided"/> or <see cref="Version"/> changes.</param>
+    /// <param name="changed">Set whenever something that the host looks at changes.</param>
     /// <param name="log">Where refusals go.</param>
-    public ClusterFormation(
-        MemberIdentity identity, ulong process, Configuration initial, Configuration current, Configuration? proposal, IReadOnlyList<string> clientUrls, Func<MemberId, bool> isUp, Signal changed, ILogger log)
+    public ClusterFormation(MemberIdentity identity, ulong process, Configuration initial, Standing standing, Func<MemberId, bool> isUp, Signal changed, ILogger log)
     {
         this.identity = identity;
         this.process = process;
         this.initial = initial;
-        this.current = current;
-        this.clientUrls = clientUrls;
-        this.isUp = isUp;
+        this.standing = standing;
         this.changed = changed;
         this.log = log;
-        token = identity.Token;
-        tokenHash = InitialConfiguration.TokenHash(token);
+        tokenHash = InitialConfiguration.TokenHash(identity.Token);
         listHash = identity.IsFormed ? identity.ConfigurationHash : InitialConfiguration.ListHash(initial);
         clusterId = identity.ClusterId;
-        agreement = new InitialAgreement(identity, initial, proposal);
+        starts = standing.Starts;
+        lastIndex = standing.LastIndex;
+        memory = standing.Memory;
+        agreement = new InitialAgreement(identity, initial, standing.Proposal);
+        admission = new Admission(identity, isUp);
+        rejoin = new Rejoin(identity, standing.Seeking);
+        known = new KnownMembers(initial);
+        if (identity.IsFormed) known.Adopt(standing.Configurations, standing.Commit);
     }
 
     /// <summary>Grows when a peer said something that the configuration may have to hold (a standby's incarnation, client URLs).</summary>
@@ -67,7 +75,7 @@ internal sealed class ClusterFormation : IPeerGate
     {
         get
         {
-            lock (gate) return clusterId == 0 ? agreement.Wanted : null;
+            lock (gate) return clusterId == 0 && !standing.Seeking ? agreement.Wanted : null;
         }
     }
 
@@ -76,7 +84,55 @@ internal sealed class ClusterFormation : IPeerGate
     {
         get
         {
-            lock (gate) return clusterId != 0 ? initial : agreement.Decided;
+            lock (gate) return clusterId != 0 ? initial : standing.Seeking ? null : agreement.Decided;
+        }
+    }
+
+    /// <summary>Not formed: how this directory joins the cluster that has formed without it (E1), or null.</summary>
+    public JoinDecision? Joining
+    {
+        get
+        {
+            lock (gate) return clusterId == 0 && (standing.Seeking || agreement.Decided is null) ? rejoin.Decision : null;
+        }
+    }
+
+    /// <summary>A formed peer says that this directory has forgotten what it promised, or is of no member any more: it must not take part (E1). Null: nobody says so.</summary>
+    public string? Accusation { get; private set; }
+
+    /// <summary>Every other voter has said what it thinks of this directory.</summary>
+    public bool AnsweredByAll
+    {
+        get
+        {
+            lock (gate) return known.Current.Voters.All(id => id == identity.Id || answered.Contains(id));
+        }
+    }
+
+    /// <summary>Grows when <see cref="Targets"/> changes.</summary>
+    public long TargetsVersion
+    {
+        get
+        {
+            lock (gate) return known.Version;
+        }
+    }
+
+    /// <summary>Whom to connect to.</summary>
+    public IReadOnlyList<PeerTarget> Targets
+    {
+        get
+        {
+            lock (gate) return known.Targets(identity);
+        }
+    }
+
+    /// <summary>Who waits to be taken in under the name of a member (E1).</summary>
+    public IReadOnlyList<Member> Newcomers
+    {
+        get
+        {
+            lock (gate) return [.. known.Newcomers.Select(KnownMembers.MemberOf)];
         }
     }
 
@@ -88,7 +144,10 @@ internal sealed class ClusterFormation : IPeerGate
             lock (gate)
             {
                 if (troubles.Count > 0) return string.Join("; ", troubles.Values);
-                return clusterId != 0 || agreement.Decided is not null ? null : agreement.Stuck ?? agreement.Waiting;
+                if (clusterId != 0) return known.Find(identity.Id) is null ? "waiting to be taken in: the leader adds this member once whoever had its name before is unheard" : null;
+                return standing.Seeking ? rejoin.Waiting ?? "no member of the cluster is heard"
+                    : agreement.Decided is not null ? null
+                    : rejoin.Waiting ?? agreement.Waiting;
             }
         }
     }
@@ -100,19 +159,55 @@ internal sealed class ClusterFormation : IPeerGate
     }
 
     /// <summary>The decision is on disk: from now on this member is one of a formed cluster.</summary>
-    public void Formed(ulong id)
+    public void Formed(ulong id, ulong startsSince)
     {
         lock (gate)
         {
             clusterId = id;
-            initial = current = agreement.Decided!;
+            starts = startsSince;
+            initial = agreement.Decided!;
+            known = new KnownMembers(initial);
         }
     }
 
-    /// <summary>A newer configuration is in force here.</summary>
-    public void Adopt(Configuration configuration)
+    /// <summary>The configurations in the log, ascending, and how far it is known to be committed.</summary>
+    public void Adopt(IReadOnlyList<ConfigurationAt> history, long commit)
     {
-        lock (gate) current = configuration;
+        lock (gate)
+        {
+            known.Adopt(history, commit);
+            // Nobody dials who is gone, so nobody would take back what was the matter with it.
+            foreach (MemberId gone in troubles.Keys.Where(id => !IsDialled(id)).ToArray()) _ = troubles.Remove(gone);
+        }
+    }
+
+    /// <summary>What the next hellos say of this member: the leader that it follows or is, with a quorum, and the end of its log.</summary>
+    public void Report(MemberId leading, long last)
+    {
+        lock (gate) (leader, lastIndex) = (leading, last);
+    }
+
+    /// <summary>The peer's log holds this entry, flushed, and it is committed (E1).</summary>
+    public void Acknowledged(MemberId peer, long index)
+    {
+        lock (gate) memory.Acknowledged(peer, index);
+    }
+
+    /// <summary>The peer refused what it had acknowledged: its next hello is refused (E1). False: that was said already.</summary>
+    public bool Forgot(MemberId peer)
+    {
+        lock (gate) return memory.Forgot(peer);
+    }
+
+    /// <summary>What is to be written down of the peers since the last call, or null.</summary>
+    public byte[]? TakePeersToWrite()
+    {
+        lock (gate)
+        {
+            if (!memoryChanged) return null;
+            memoryChanged = false;
+            return memory.Encode();
+        }
     }
 
     /// <summary>
@@ -123,8 +218,9 @@ internal sealed class ClusterFormation : IPeerGate
     {
         lock (gate)
         {
+            Configuration current = known.Current;
             Member[] members = [.. current.Members.Select(Improve)];
-            return members.SequenceEqual(current.Members) ? null : current with { Members = members };
+            return current.IsJoint || members.SequenceEqual(current.Members) ? null : current with { Members = members };
         }
     }
 
@@ -146,78 +242,130 @@ internal sealed class ClusterFormation : IPeerGate
     {
         lock (gate)
         {
-            string name = initial.Find(peer)?.Name ?? peer.ToString();
-            if (answer.Verdict is not (HelloVerdict.Accepted or HelloVerdict.Forming or HelloVerdict.Unavailable))
-            {
-                string reason = $"{name} refuses this member: {answer.Reason}";
-                Trouble(peer, reason);
-                return answer with { Reason = reason };
-            }
-            (HelloVerdict verdict, string why) = answer.Self.From == peer
-                ? Consider(answer.Self, out _)
-                : (HelloVerdict.WrongMember, $"{answer.Self.Name} ({answer.Self.From}) answers at its address");
-            if (verdict is HelloVerdict.Accepted or HelloVerdict.Forming)
-            {
-                _ = troubles.Remove(peer);
-                return answer.Verdict == HelloVerdict.Accepted ? answer with { Verdict = verdict } : answer;
-            }
-            Trouble(peer, $"this member refuses {name}: {why}");
-            return answer with { Verdict = verdict, Reason = why };
+            HelloAnswer outcome = Conclude(peer, answer);
+            if (answered.Add(peer)) changed.Set();
+            return outcome;
         }
+    }
+
+    private HelloAnswer Conclude(MemberId peer, HelloAnswer answer)
+    {
+        string name = Known.Find(peer)?.Name ?? answer.Self.Name;
+        if (Succeeded(peer, answer.Self)) return answer with { Verdict = HelloVerdict.Unavailable, Reason = $"{name} was started with another directory, and is {answer.Self.From} now" };
+        bool emptied = clusterId == 0 && IsOfFormed(answer.Self);
+        if (answer.Verdict is not (HelloVerdict.Accepted or HelloVerdict.Forming or HelloVerdict.Unavailable))
+        {
+            string reason = $"{name} refuses this member: {answer.Reason}";
+            if (IsOfFormed(answer.Self)) RefusedByFormed(answer, reason);
+            NoteTrouble(peer, emptied && answer.Verdict == HelloVerdict.Unpinned ? null : reason);
+            return answer with { Reason = reason };
+        }
+        (HelloVerdict verdict, string why) = answer.Self.From == peer
+            ? Consider(answer.Self, out _)
+            : (HelloVerdict.WrongMember, $"{answer.Self.Name} ({answer.Self.From}) answers at its address");
+        if (verdict is HelloVerdict.Accepted or HelloVerdict.Forming)
+        {
+            NoteTrouble(peer, null);
+            return answer.Verdict == HelloVerdict.Accepted ? answer with { Verdict = verdict } : answer;
+        }
+        NoteTrouble(peer, emptied && verdict == HelloVerdict.Unpinned ? null : $"this member refuses {name}: {why}");
+        return answer with { Verdict = verdict, Reason = why };
+    }
+
+    /// <summary>At the address of a member answers somebody else under its name, who has formed: its directory was emptied, and this is who joins in its place (E1).</summary>
+    private bool Succeeded(MemberId peer, PeerHello theirs)
+    {
+        if (clusterId == 0 || theirs.From == peer || theirs.ClusterId != clusterId || theirs.TokenHash != tokenHash || known.Find(peer)?.Name != theirs.Name) return false;
+        if (known.Find(theirs.From) is null && admission.OfStranger(theirs, known) is null) _ = LearnGuest(theirs);
+        NoteTrouble(peer, null);
+        return true;
+    }
+
+    private bool IsOfFormed(PeerHello theirs) => theirs.ClusterId != 0 && theirs.TokenHash == tokenHash && (clusterId == 0 ? theirs.ConfigurationHash == listHash : theirs.ClusterId == clusterId);
+
+    private void RefusedByFormed(HelloAnswer answer, string reason)
+    {
+        if (clusterId == 0)
+        {
+            rejoin.Hear(answer.Self);
+            rejoin.IsRunning(answer.Self.From, answer.Verdict == HelloVerdict.AlreadyRunning);
+        }
+        else if (answer.Verdict is HelloVerdict.Forgot or HelloVerdict.Removed)
+        {
+            Accusation ??= reason;
+        }
+        changed.Set();
     }
 
     /// <summary>The same questions whichever side dialled. Under the lock.</summary>
     private (HelloVerdict Verdict, string Reason) Consider(PeerHello theirs, out bool news)
     {
         news = false;
-        if (theirs.TokenHash != tokenHash) return (HelloVerdict.WrongCluster, $"{theirs.Name} and {identity.Name} have different cluster tokens; give all members of one cluster the same");
-        if (theirs.To != identity.Id) return (HelloVerdict.WrongMember, $"{identity.Name} ({identity.Id}) stands here, not {theirs.To}; check the peer URLs and the token");
         bool formed = clusterId != 0, theyFormed = theirs.ClusterId != 0;
-        if (formed && theyFormed)
-        {
-            if (theirs.ClusterId != clusterId)
-                return (HelloVerdict.WrongCluster, $"{theirs.Name} belongs to cluster {theirs.ClusterId:x}, {identity.Name} to {clusterId:x}; one of the two has a foreign data directory");
-        }
-        else if (theirs.ConfigurationHash != listHash)
-        {
-            return (HelloVerdict.ConfigurationDiffers,
-                $"{identity.Name} and {theirs.Name} list the initial cluster differently ({InitialConfiguration.Difference(initial.Members, theirs.Initial)}); give all members the same list");
-        }
-        Member? entry = Known.Find(theirs.From);
-        if (entry is null) return (HelloVerdict.WrongMember, $"{theirs.Name} ({theirs.From}) is not a member of this cluster");
-        // A proposal binds only those who have not formed: whoever formed gives way to none.
-        if ((theyFormed || !formed) && theirs.PinnedForYou != 0 && theirs.PinnedForYou != identity.Incarnation)
-        {
-            return (HelloVerdict.Unpinned, theyFormed
-                ? $"the cluster knows {identity.Name} with another data directory: this one was emptied or replaced, so it gets no vote and does not count"
-                : EmptiedTooEarly(identity.Name, theirs.Name));
-        }
-        if ((formed || !theyFormed) && ConsiderIncarnation(entry, theirs) is { } refused) return refused;
+        Refusal? refusal = OfCluster(theirs);
+        if (refusal is null && theyFormed && !formed) HearFormed(theirs);
+        if (refusal is null && formed && !theyFormed) refusal = admission.OfEmptied(theirs, known);
+        if (refusal is null && theirs.To != identity.Id) refusal = new Refusal(HelloVerdict.WrongMember, WrongAddressee(theirs));
+        if (refusal is null && formed && theyFormed && known.Find(theirs.From) is null) return ConsiderGuest(theirs);
+        refusal ??= OfMember(theirs, formed, theyFormed);
+        if (refusal is { } refused) return (refused.Verdict, refused.Reason);
         Learn(theirs, out news);
         return formed && theyFormed ? (HelloVerdict.Accepted, "") : (HelloVerdict.Forming, "");
     }
 
-    private (HelloVerdict, string)? ConsiderIncarnation(Member entry, PeerHello theirs)
+    private Refusal? OfCluster(PeerHello theirs)
     {
-        bool pinned = entry.Incarnation != 0;
-        PeerHello? before = heard.GetValueOrDefault(theirs.From);
-        bool other = pinned ? entry.Incarnation != theirs.Incarnation : before is not null && before.Incarnation != theirs.Incarnation;
-        bool copy = !other && before is not null && before.Process != theirs.Process;
-        if ((other || copy) && isUp(theirs.From))
+        if (theirs.TokenHash != tokenHash) return new Refusal(HelloVerdict.WrongCluster, $"{theirs.Name} and {identity.Name} have different cluster tokens; give all members of one cluster the same");
+        if (clusterId != 0 && theirs.ClusterId != 0)
         {
-            return (HelloVerdict.AlreadyRunning,
-                $"{entry.Name} is already running at {string.Join(", ", entry.PeerUrls)} with {(copy ? "the same identity (a copy of its data directory?)" : "another data directory")}; stop one of the two");
+            return theirs.ClusterId == clusterId ? null : new Refusal(HelloVerdict.WrongCluster,
+                $"{theirs.Name} belongs to cluster {theirs.ClusterId:x}, {identity.Name} to {clusterId:x}; one of the two has a foreign data directory");
         }
-        if (!other || !pinned) return null;
-        return (HelloVerdict.Unpinned, clusterId == 0
-            ? EmptiedTooEarly(entry.Name, identity.Name)
-            : $"the cluster knows {entry.Name} with another data directory: the one it has now was emptied or replaced, so it gets no vote and does not count; "
-                + "bring its old directory back, or have it replaced as a member");
+        return theirs.ConfigurationHash == listHash ? null : new Refusal(HelloVerdict.ConfigurationDiffers,
+            $"{identity.Name} and {theirs.Name} list the initial cluster differently ({InitialConfiguration.Difference(initial.Members, theirs.Initial)}); give all members the same list");
     }
 
-    private static string EmptiedTooEarly(string emptied, string witness) =>
-        $"the data directory of {emptied} was emptied or replaced before the cluster had formed, and {witness} has agreed to an initial configuration with the old one; "
-        + "if no member says that it is formed, stop all members, empty all data directories and start again";
+    private string WrongAddressee(PeerHello theirs) => clusterId != 0 && known.Find(theirs.To)?.Name == identity.Name
+        ? $"{identity.Name} was started with another directory, and is {identity.Id} now"
+        : $"{identity.Name} ({identity.Id}) stands here, not {theirs.To}; check the peer URLs and the token";
+
+    private Refusal? OfMember(PeerHello theirs, bool formed, bool theyFormed)
+    {
+        Member? entry = formed ? known.Find(theirs.From) : Known.Find(theirs.From);
+        if (entry is null) return new Refusal(HelloVerdict.WrongMember, $"{theirs.Name} ({theirs.From}) is not a member of this cluster");
+        // A proposal binds only those who have not formed: whoever formed gives way to none.
+        if ((theyFormed || !formed) && theirs.PinnedForYou != 0 && theirs.PinnedForYou != identity.Incarnation)
+        {
+            return new Refusal(HelloVerdict.Unpinned, theyFormed
+                ? $"the cluster knows {identity.Name} with another data directory: this one was emptied or replaced, so it gets no vote and does not count"
+                : Admission.EmptiedTooEarly(identity.Name, theirs.Name));
+        }
+        if ((formed || !theyFormed) && admission.OfIncarnation(entry, theirs, heard.GetValueOrDefault(theirs.From), formed) is { } refused) return refused;
+        return formed && theyFormed ? OfMemory(theirs) : null;
+    }
+
+    private Refusal? OfMemory(PeerHello theirs) =>
+        memory.Judge(theirs) is { } forgotten ? new Refusal(HelloVerdict.Forgot, $"{theirs.Name} has forgotten what it promised: {forgotten}") : null;
+
+    private (HelloVerdict, string) ConsiderGuest(PeerHello theirs)
+    {
+        if ((admission.OfStranger(theirs, known) ?? OfMemory(theirs)) is { } refused) return (refused.Verdict, refused.Reason);
+        return LearnGuest(theirs) ? (HelloVerdict.Accepted, "") : (HelloVerdict.Unavailable, "too many newcomers are waiting");
+    }
+
+    private bool LearnGuest(PeerHello theirs)
+    {
+        if (!known.Welcome(theirs)) return false;
+        Remember(theirs);
+        changed.Set();
+        return true;
+    }
+
+    private void HearFormed(PeerHello theirs)
+    {
+        rejoin.Hear(theirs);
+        changed.Set();
+    }
 
     private void Learn(PeerHello theirs, out bool news)
     {
@@ -226,16 +374,24 @@ internal sealed class ClusterFormation : IPeerGate
         heard[theirs.From] = theirs;
         // Forming, not only news: what was heard before may have been dropped for a proposal that has been left since.
         if (clusterId == 0) agreement.Hear(theirs);
+        else if (theirs.ClusterId != 0) Remember(theirs);
         if (news) _ = Interlocked.Increment(ref version);
         if (news || clusterId == 0) changed.Set();
     }
 
+    private void Remember(PeerHello theirs)
+    {
+        if (!memory.Learn(theirs)) return;
+        memoryChanged = true;
+        changed.Set();
+    }
+
     /// <summary>The configuration that others are held to here.</summary>
-    private Configuration Known => clusterId != 0 ? current : agreement.Held ?? initial;
+    private Configuration Known => clusterId != 0 ? known.Current : agreement.Held ?? initial;
 
     private Member Improve(Member member)
     {
-        if (member.Id == identity.Id) return Improve(member, identity.Incarnation, clientUrls);
+        if (member.Id == identity.Id) return Improve(member, identity.Incarnation, standing.ClientUrls);
         return heard.TryGetValue(member.Id, out PeerHello? hello) ? Improve(member, hello.Incarnation, hello.ClientUrls) : member;
     }
 
@@ -247,7 +403,7 @@ internal sealed class ClusterFormation : IPeerGate
 
     private PeerHello SelfHello(MemberId to, LaneKind lane)
     {
-        Member self = current.Find(identity.Id) ?? initial.Find(identity.Id)!;
+        Member self = Known.Find(identity.Id) ?? standing.Self;
         return new PeerHello
         {
             Lane = lane,
@@ -262,16 +418,30 @@ internal sealed class ClusterFormation : IPeerGate
             Datacenter = self.Datacenter,
             Role = self.Role,
             PeerUrls = self.PeerUrls,
-            ClientUrls = clientUrls,
+            ClientUrls = standing.ClientUrls,
             ConfigurationHash = listHash,
-            PinnedForYou = Known.Find(to)?.Incarnation ?? 0,
+            PinnedForYou = (clusterId != 0 ? known.Find(to) : Known.Find(to))?.Incarnation ?? 0,
             Initial = (clusterId != 0 ? initial : agreement.Held ?? initial).Members,
+            Seeking = standing.Seeking,
+            Starts = starts,
+            LastIndex = lastIndex,
+            ConfigurationIndex = clusterId != 0 ? known.ClaimOf(identity.Id) : -1,
+            Leader = leader,
+            Current = clusterId != 0 ? known.Current : null,
         };
     }
 
-    private void Trouble(MemberId peer, string reason)
+    private bool IsDialled(MemberId peer) => clusterId == 0 || known.Find(peer) is not null || known.IsGuest(peer);
+
+    private void NoteTrouble(MemberId peer, string? reason)
     {
-        if (troubles.TryGetValue(peer, out string? before) && before == reason) return;
+        if (reason is null)
+        {
+            _ = troubles.Remove(peer);
+            return;
+        }
+        // The answer may come after the peer has gone.
+        if ((troubles.TryGetValue(peer, out string? before) && before == reason) || !IsDialled(peer)) return;
         troubles[peer] = reason;
         log.LogError("{Reason}", reason);
         changed.Set();

@@ -149,8 +149,8 @@ internal sealed class InitialAgreement
 
     private ulong IncarnationOf(MemberId id) => id == identity.Id ? identity.Incarnation : heard[id].Hello.Incarnation;
 
-    /// <summary>Heard, neither formed nor with a proposal.</summary>
-    private bool IsFresh(MemberId other) => heard.TryGetValue(other, out Said? said) && said.Hello is { ClusterId: 0, Proposal: 0 };
+    /// <summary>Heard, neither formed nor with a proposal, nor with what is left of a formed one.</summary>
+    private bool IsFresh(MemberId other) => heard.TryGetValue(other, out Said? said) && said.Hello is { ClusterId: 0, Proposal: 0, Seeking: false };
 
     private bool Confirms(MemberId other) => heard.TryGetValue(other, out Said? said) && said.Proposal is not null && said.Hello.Proposal == HeldId;
 

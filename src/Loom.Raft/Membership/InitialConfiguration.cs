@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.Hashing;
 using System.Text;
 using Loom.Raft.Consensus;
@@ -10,7 +11,7 @@ namespace Loom.Raft.Membership;
 /// <remarks>
 /// An id is a hash of token and name, so that all members know the initial configuration's order and quorums before they have heard each other. E1 asks that an
 /// id belongs to one life of one directory: that is kept by the incarnation, which is random, flushed before the first answer, and pinned in the configuration;
-/// a member that comes back with an emptied directory has the id but not the incarnation and is refused everywhere. Client URLs are not part of it:
+/// a member that comes back with an emptied directory has the id but not the incarnation; it joins under another id, which is a hash of the incarnation too. Client URLs are not part of it:
 /// they may change between two starts, so the leader adds them by an entry of its own once it has heard them.
 /// </remarks>
 internal static class InitialConfiguration
@@ -18,6 +19,15 @@ internal static class InitialConfiguration
     public static MemberId IdOf(string token, string name)
     {
         ulong hash = XxHash64.HashToUInt64(Encoding.UTF8.GetBytes($"loom member\n{token}\n{name}"));
+        return new MemberId(hash == 0 ? 1 : hash);
+    }
+
+    /// <summary>
+    /// The id of a directory that joins a cluster which knows its name with another one (E1): no vote was ever given under it, for the incarnation was drawn with the directory.
+    /// </summary>
+    public static MemberId RejoinIdOf(string token, string name, ulong incarnation)
+    {
+        ulong hash = XxHash64.HashToUInt64(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"loom member\n{token}\n{name}\n{incarnation:x16}")));
         return new MemberId(hash == 0 ? 1 : hash);
     }
 

@@ -51,8 +51,9 @@ internal static class StatusPicture
         _ => core.Configuration.Find(self)?.Role switch
         {
             MemberRole.Standby => "standby",
-            MemberRole.Learner => "learner",
-            _ => "follower",
+            MemberRole.Voter => "follower",
+            // A newcomer is a learner that the leader has not taken in yet (E1).
+            _ => "learner",
         },
     };
 }

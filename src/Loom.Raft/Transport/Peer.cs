@@ -127,6 +127,18 @@ internal sealed class Peer : IDisposable
         context.Log.LogWarning("Member {Peer}: its connection broke and its port refuses, so its process has ended", Target.Name);
     }
 
+    /// <summary>Ends all connections that there are now; both sides dial again.</summary>
+    public void HangUp()
+    {
+        PeerConnections seen = Look();
+        control.Break(seen.Control);
+        forward.Break(seen.Forward);
+        lock (gate)
+        {
+            foreach (Socket? socket in incoming) PeerDial.HangUp(socket);
+        }
+    }
+
     public void Dispose()
     {
         stopping = true;

@@ -9,7 +9,7 @@ namespace Loom.Raft.Transport;
 internal sealed record PeerHello
 {
     /// <summary>First byte of an encoded hello. Frames keep their own version: a member that meets another hello can say so by name.</summary>
-    private const byte Version = 2;
+    private const byte Version = 3;
 
     // A peer's claim ends up in the codec of configurations, which counts URLs in a byte.
     private const int MaxUrls = 255;
@@ -51,8 +51,26 @@ internal sealed record PeerHello
     /// <summary>The incarnation that the sender's configuration, or its proposal, pins for <see cref="To"/>; zero: none.</summary>
     public required ulong PinnedForYou { get; init; }
 
-    /// <summary>Forming: the members as listed, of the proposal where there is one. Formed: those of log record 0, voters with their incarnations.</summary>
+    /// <summary>Forming: the members as listed, of the proposal where there is one. Formed: those at the base of the log; of record 0, voters with their incarnations.</summary>
     public required IReadOnlyList<Member> Initial { get; init; }
+
+    /// <summary>Not formed, and it must take no part in forming a cluster: its directory was of one, and is damaged or out of date (E1).</summary>
+    public bool Seeking { get; init; }
+
+    /// <summary>Formed: how often the sender's directory was started (E1).</summary>
+    public ulong Starts { get; init; }
+
+    /// <summary>Formed: the last index of the sender's log (E1).</summary>
+    public long LastIndex { get; init; }
+
+    /// <summary>Formed: index of the newest configuration that the sender knows to be committed, if that holds the sender; -1: it is in none yet.</summary>
+    public long ConfigurationIndex { get; init; } = -1;
+
+    /// <summary>Formed: the leader that the sender follows or is, with a quorum; none: it knows of none.</summary>
+    public MemberId Leader { get; init; }
+
+    /// <summary>Formed: the configuration in force at the sender; null: not formed.</summary>
+    public Configuration? Current { get; init; }
 
     public void Encode(WireWriter writer)
     {
@@ -82,6 +100,12 @@ internal sealed record PeerHello
             writer.Byte((byte)member.Role);
             writer.Texts(member.PeerUrls);
         }
+        writer.Byte((byte)(Seeking ? 1 : 0));
+        writer.UInt64(Starts);
+        writer.Int64(LastIndex);
+        writer.Int64(ConfigurationIndex);
+        writer.UInt64(Leader.Value);
+        writer.Blob(Current is null ? [] : ConfigurationCodec.Encode(Current));
     }
 
     /// <exception cref="WireException">Not a hello of this version, or one that no member sends.</exception>
@@ -107,7 +131,26 @@ internal sealed record PeerHello
             ConfigurationHash = reader.UInt64(),
             PinnedForYou = reader.UInt64(),
             Initial = DecodeMembers(ref reader),
+            Seeking = reader.Byte() != 0,
+            Starts = reader.UInt64(),
+            LastIndex = reader.Int64(),
+            ConfigurationIndex = reader.Int64(),
+            Leader = new MemberId(reader.UInt64()),
+            Current = DecodeConfiguration(reader.Blob()),
         };
+    }
+
+    private static Configuration? DecodeConfiguration(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.IsEmpty) return null;
+        try
+        {
+            return ConfigurationCodec.Decode(bytes);
+        }
+        catch (InvalidDataException e)
+        {
+            throw new WireException(e.Message);
+        }
     }
 
     private static Member[] DecodeMembers(ref WireReader reader)
@@ -148,7 +191,7 @@ internal enum HelloVerdict : byte
     /// <summary>The cluster knows this name with another data directory (E1), and that one is heard.</summary>
     AlreadyRunning = 5,
 
-    /// <summary>The cluster knows this name with another data directory (E1): this one was emptied or replaced.</summary>
+    /// <summary>The cluster knows this name with another data directory (E1): this one was emptied or replaced, and joins as a new member.</summary>
     Unpinned = 6,
 
     /// <summary>This side speaks no such lane, or is closing.</summary>
@@ -156,6 +199,12 @@ internal enum HelloVerdict : byte
 
     /// <summary>All is well, but one of the two has not formed yet: they know each other now, and a lane comes once both are formed.</summary>
     Forming = 8,
+
+    /// <summary>The directory is an older copy, or lost the end of its log: it has forgotten what it promised (E1).</summary>
+    Forgot = 9,
+
+    /// <summary>The configuration does not hold this member any more (E1).</summary>
+    Removed = 10,
 }
 
 /// <summary>The answer to a hello; who refuses says why, and the other side logs it.</summary>

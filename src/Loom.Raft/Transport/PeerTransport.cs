@@ -79,6 +79,9 @@ internal sealed class PeerTransport : IDisposable
         foreach (Peer peer in peers) peer.DialNow();
     }
 
+    /// <summary>Breaks the connections with a peer: it must shake hands again.</summary>
+    public void HangUp(MemberId peer) => Find(peer)?.HangUp();
+
     /// <summary>Closes the port and breaks every connection, without waiting for the threads. More than once is fine.</summary>
     public void Close()
     {

@@ -13,7 +13,7 @@ public sealed class FormationTests
     {
         await using RealCluster cluster = RealCluster.OfThree();
         using var host = new ReplicaHost(RaftNode.SettingsFor(cluster.Options("east"), 7), new ListMachine());
-        host.Start();
+        host.Start(CancellationToken.None);
         ((IPeerEvents)host).Failed(new InvalidOperationException("the thread of a lane"));
         Task soon = Task.Delay(3000);
         while (host.Status().Failure is null && !soon.IsCompleted) await Task.Delay(5);

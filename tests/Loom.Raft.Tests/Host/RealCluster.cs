@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using Loom.Raft.Host;
 using Loom.Raft.Membership;
 using Loom.Testing;
 using NUnit.Framework;
@@ -41,12 +43,13 @@ internal sealed class RealCluster : IAsyncDisposable
         RequestTimeout = TimeSpan.FromSeconds(10),
     };
 
-    public async Task<RaftNode> StartAsync(string name, Action<RaftNodeOptions>? change = null)
+    public async Task<RaftNode> StartAsync(string name, Action<RaftNodeOptions>? change = null, TimeSpan? seekLimit = null)
     {
         RaftNodeOptions options = Options(name);
         change?.Invoke(options);
         var machine = new ListMachine();
-        RaftNode node = await RaftNode.OpenAsync(options, machine);
+        HostSettings settings = RaftNode.SettingsFor(options, BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)));
+        RaftNode node = await RaftNode.OpenAsync(settings with { SeekLimit = seekLimit ?? settings.SeekLimit, Silence = TimeSpan.FromSeconds(1) }, machine);
         running[name] = (node, machine);
         return node;
     }

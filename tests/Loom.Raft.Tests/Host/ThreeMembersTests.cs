@@ -64,28 +64,6 @@ public sealed class ThreeMembersTests
     }
 
     [Test]
-    public async Task An_emptied_directory_gets_no_vote_and_says_so()
-    {
-        await using RealCluster cluster = RealCluster.OfThree();
-        await cluster.StartAllAsync();
-        string leader = await cluster.LeaderAsync();
-        string victim = cluster.List.First(m => m.Name != leader).Name;
-        await cluster.StopAsync(victim);
-        Directory.Delete(cluster.DirectoryOf(victim), recursive: true);
-        RaftNode emptied = await cluster.StartAsync(victim);
-        CancellationToken limit = RealCluster.Soon();
-        while (emptied.Status.Obstacle?.Contains("emptied or replaced", StringComparison.Ordinal) != true) await Task.Delay(20, limit);
-        Assert.That(emptied.Status.Role, Is.EqualTo("forming"));
-        Assert.That(emptied.Status.ClusterId, Is.Zero, "it must not form a second cluster");
-        // With a second member gone the one that is left has no quorum: the emptied one does not count.
-        await cluster.StopAsync(cluster.List.First(m => m.Name != leader && m.Name != victim).Name);
-        using var patience = new CancellationTokenSource(2500);
-        Assert.That(async () => await cluster[leader].ProposeAsync("x"u8.ToArray(), patience.Token), Throws.InstanceOf<RaftException>());
-        RaftException refused = await RealCluster.Thrown(async () => await emptied.ProposeAsync("y"u8.ToArray()));
-        Assert.That((refused.Code, refused.Outcome), Is.EqualTo((RaftErrorCode.NoQuorum, WriteOutcome.NotApplied)));
-    }
-
-    [Test]
     public async Task A_member_with_another_token_is_refused_and_told_why()
     {
         await using RealCluster cluster = RealCluster.OfThree();

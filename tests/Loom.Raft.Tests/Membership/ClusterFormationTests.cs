@@ -129,7 +129,7 @@ public sealed class ClusterFormationTests
         Configuration better = west.Formation.Improved()!;
         Assert.That(better.Members.Single(m => m.Name == "spare").Incarnation, Is.EqualTo(44));
         Assert.That(better.Voters, Is.EqualTo(west.Formation.Decided!.Voters), "same voters, same quorums");
-        west.Formation.Adopt(better);
+        west.Adopt(5, better);
         Assert.That(west.Formation.Improved(), Is.Null);
         Assert.That(Node("spare", 45).Dial(west).Verdict, Is.EqualTo(HelloVerdict.Unpinned), "from now on only this one");
     }

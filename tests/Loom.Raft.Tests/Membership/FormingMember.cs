@@ -25,7 +25,7 @@ internal sealed class FormingMember
 
     public string Name { get; }
 
-    public MemberId Id { get; }
+    public MemberId Id { get; private set; }
 
     public ulong Incarnation { get; private set; }
 
@@ -40,17 +40,63 @@ internal sealed class FormingMember
     /// <summary>On disk: the configuration it has formed with.</summary>
     public Configuration? Formed { get; private set; }
 
-    public ulong ClusterId => Formed is null ? 0 : InitialConfiguration.ClusterId(Formed, token);
+    public ulong ClusterId { get; private set; }
+
+    /// <summary>On disk: how often it was started since it formed.</summary>
+    public ulong Starts { get; set; }
+
+    /// <summary>On disk: the end of its log.</summary>
+    public long LastIndex { get; set; }
+
+    /// <summary>Its directory is damaged: it only asks.</summary>
+    public bool Seeking { get; set; }
+
+    /// <summary>On disk: what it remembers of the others.</summary>
+    public PeerMemory Memory { get; private set; } = new();
+
+    /// <summary>On disk: the configurations in its log.</summary>
+    public IReadOnlyList<ConfigurationAt> Configurations { get; private set; } = [];
 
     /// <summary>A new process on what the disk holds.</summary>
     public void Boot()
     {
-        Configuration initial = Formed ?? (Proposal is null
-            ? InitialConfiguration.Of(new RaftNodeOptions { Name = Name, ClusterToken = token, InitialCluster = list })
-            : InitialConfiguration.ListOf(Proposal));
-        var identity = new MemberIdentity(Id, Incarnation, Name, token, ClusterId, Formed is null ? 0 : InitialConfiguration.ListHash(Formed));
+        Configuration list = InitialConfiguration.Of(new RaftNodeOptions { Name = Name, ClusterToken = token, InitialCluster = this.list });
+        Configuration initial = Formed ?? (Proposal is null ? list : InitialConfiguration.ListOf(Proposal));
+        var identity = new MemberIdentity(Id, Incarnation, Name, token, ClusterId, Formed is null ? 0 : InitialConfiguration.ListHash(list));
+        Member self = (Configurations.Count > 0 ? Configurations[^1].Configuration : initial).Find(Id) ?? list.Members.Single(m => m.Name == Name) with { Id = Id, Incarnation = Incarnation };
+        if (Formed is not null) Starts++;
         Formation = new ClusterFormation(
-            identity, ++process, initial, initial, Formed is null ? Proposal : null, [$"http://{Name}:2379"], id => id == Up, new Signal(), NullLogger.Instance);
+            identity, ++process, initial,
+            new Standing(self, [$"http://{Name}:2379"])
+            {
+                Seeking = Seeking, Proposal = Formed is null ? Proposal : null, Configurations = Configurations, Starts = Starts, LastIndex = LastIndex, Memory = Memory,
+                Commit = long.MaxValue,
+            },
+            id => id == Up, new Signal(), NullLogger.Instance);
+    }
+
+    /// <summary>A later configuration is in its log, and committed.</summary>
+    public void Adopt(long index, Configuration configuration)
+    {
+        Configurations = [.. Configurations, new ConfigurationAt(index, configuration)];
+        Formation.Adopt(Configurations, index);
+    }
+
+    /// <summary>Becomes who it has decided to join as.</summary>
+    public void Join()
+    {
+        JoinDecision decision = Formation.Joining!;
+        (Id, ClusterId, Formed, Seeking, Starts) = (decision.Id, decision.ClusterId, decision.Base, false, 0);
+        Configurations = [new ConfigurationAt(0, decision.Base)];
+        Boot();
+    }
+
+    /// <summary>An identical copy of the disk, which a later process may be started on.</summary>
+    public FormingMember Copy()
+    {
+        var copy = (FormingMember)MemberwiseClone();
+        copy.process += 1000;
+        return copy;
     }
 
     /// <summary>The disk is replaced by an empty one.</summary>
@@ -58,6 +104,7 @@ internal sealed class FormingMember
     {
         Incarnation = incarnation;
         Proposal = Formed = null;
+        (Id, ClusterId, Starts, LastIndex, Configurations, Memory) = (InitialConfiguration.IdOf(token, Name), 0, 0, 0, [], new PeerMemory());
         Boot();
     }
 
@@ -65,7 +112,11 @@ internal sealed class FormingMember
     public bool Write()
     {
         if (Formed is not null) return false;
-        if (Formation.Decided is { } decided) Formed = decided;
+        if (Formation.Decided is { } decided)
+        {
+            (Formed, ClusterId, Starts) = (decided, InitialConfiguration.ClusterId(decided, token), 1);
+            Configurations = [new ConfigurationAt(0, decided)];
+        }
         else if (Formation.Wanted is { } wanted) Proposal = wanted;
         else return false;
         return true;
@@ -74,7 +125,7 @@ internal sealed class FormingMember
     /// <summary>Second half: what is on disk is said.</summary>
     public void Say()
     {
-        if (Formed is not null) Formation.Formed(ClusterId);
+        if (Formed is not null) Formation.Formed(ClusterId, Starts);
         else if (Proposal is not null) Formation.Hold(Proposal);
     }
 

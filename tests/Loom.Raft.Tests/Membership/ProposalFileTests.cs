@@ -88,12 +88,16 @@ internal sealed class ProposalFileTests
         Assert.That(Bytes(again.ProposedList), Is.EqualTo(Bytes(InitialConfiguration.Of(Options))));
     }
 
+    /// <summary>Where the flags name others, the member may be filled from them; until then, and alone, nobody uses the directory.</summary>
     [Test]
-    public void A_proposal_without_an_identity_is_refused()
+    public void A_proposal_without_an_identity_is_damage()
     {
         SimulatedDisk disk = Disk(1);
         ProposalFile.Write(disk, "m", Identity, Proposal(12));
-        Assert.Throws<CorruptionException>(() => Open(disk, Options));
+        using MemberDirectory damaged = Open(disk, Options);
+        Assert.That(damaged.Damage!.File, Is.EqualTo("m/cluster"));
+        Assert.That((damaged.Proposal, damaged.Identity.IsFormed, disk.FileExists("m/cluster")), Is.EqualTo(((Configuration?)null, false, false)));
+        Assert.Throws<CorruptionException>(() => Open(disk, new RaftNodeOptions { Name = "a", DataDirectory = "m" }));
     }
 
     private static MemberDirectory Open(SimulatedDisk disk, RaftNodeOptions options) => MemberDirectory.Open(disk, options, 7, _ => new Lock());

@@ -12,14 +12,13 @@ namespace Loom.Simulation.Cluster;
 /// <summary>The store's own machine over the in-memory twin of the record store, with the checker between it and the applier.</summary>
 internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
 {
-    private readonly LoomStateMachine machine;
+    private readonly LoomStateMachine machine = new(new KeyIndex(), () => new MemoryRecordStore(), () => new MemoryRecordStore());
     private readonly LocalReads reads;
     private readonly ApplyLog log;
     private readonly int member;
 
-    public SimMachine(ApplyLog log, int member, MemoryRecordDirectory records)
+    public SimMachine(ApplyLog log, int member)
     {
-        machine = new LoomStateMachine(new KeyIndex(), records);
         this.log = log;
         this.member = member;
         reads = new LocalReads(machine);
@@ -36,7 +35,7 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
-    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => machine.BeginCheckpoint(at, completed);
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
 
     public IStateSnapshot CaptureSnapshot(StatePosition at) => machine.CaptureSnapshot(at);
 

@@ -1,0 +1,28 @@
+namespace Loom.Raft.Membership;
+
+/// <summary>What a member's directory holds, and what its flags say of it: where <see cref="ClusterFormation"/> begins.</summary>
+/// <param name="Self">This member as its configuration or its flags describe it: what a newcomer says of itself before it is in any configuration.</param>
+/// <param name="ClientUrls">What it advertises.</param>
+internal sealed record Standing(Member Self, IReadOnlyList<string> ClientUrls)
+{
+    /// <summary>Its directory is damaged or out of date: the identity only stands in, and it takes no part in forming a cluster (E1).</summary>
+    public bool Seeking { get; init; }
+
+    /// <summary>Forming: the proposal on disk, or null.</summary>
+    public Configuration? Proposal { get; init; }
+
+    /// <summary>Formed: every configuration in the log, ascending.</summary>
+    public IReadOnlyList<ConfigurationAt> Configurations { get; init; } = [];
+
+    /// <summary>Formed: how far the log is known to be committed.</summary>
+    public long Commit { get; init; }
+
+    /// <summary>Formed: how often the directory was started.</summary>
+    public ulong Starts { get; init; }
+
+    /// <summary>Formed: the end of the log.</summary>
+    public long LastIndex { get; init; }
+
+    /// <summary>What is remembered of the others.</summary>
+    public PeerMemory Memory { get; init; } = new();
+}
