@@ -48,6 +48,14 @@ internal static class Faults
         LoomErrorCode.Overloaded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} calls wait for a hash of the history on this replica already; one is computed at a time. Try again later."));
 
+    public static LoomException QuotaReached(long bytes, long quota) => new(
+        LoomErrorCode.NoSpace,
+        string.Create(CultureInfo.InvariantCulture, $"LOOM1023: the state is {bytes} bytes, and the quota is {quota}. Outcome of this write: not applied. Delete keys and compact the history, or raise the quota on every member; puts then work again by themselves."));
+
+    public static LoomException NoDisk(string why) => new(
+        LoomErrorCode.NoSpace,
+        $"LOOM1023: {why}. Outcome of this write: not applied. Free disk (loom status shows where); puts then work again by themselves.");
+
     public static LoomException RevisionNotReached(long revision, long current, TimeSpan timeout) => new(
         LoomErrorCode.DeadlineExceeded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1009: this replica is at revision {current} and did not reach {revision} within {timeout.TotalSeconds} s. Check that it is connected (loom status), or read on another replica."));

@@ -102,6 +102,15 @@ public sealed record LoomStatus
     /// <summary>The alarms that are active, as applied here, by kind and member.</summary>
     public IReadOnlyList<Alarm> Alarms { get; init; } = [];
 
+    /// <summary>Why puts are refused on this member, with <see cref="LoomErrorCode.NoSpace"/>, for the sake of disks; null: they are not. (An alarm may refuse them as well.)</summary>
+    public string? SpaceRefusal { get; init; }
+
+    /// <summary>Most bytes of state, compared with <see cref="SizeInUseBytes"/>; 0: no limit.</summary>
+    public long QuotaBytes { get; init; }
+
+    /// <summary>Free bytes of the data directory's file system; -1: not known.</summary>
+    public long DiskFreeBytes { get; init; } = -1;
+
     /// <summary>Live keys.</summary>
     public long Keys { get; init; }
 

@@ -67,11 +67,38 @@ public sealed class LoomOptions
     /// </summary>
     public long SnapshotBytesPerSecond { get; set; } = 256L << 20;
 
+    /// <summary>
+    /// Most bytes of state (keys, values and what of the history is not compacted, on one replica), as etcd's <c>--quota-backend-bytes</c>. At the limit puts are refused
+    /// (<see cref="LoomErrorCode.NoSpace"/>) until a tenth of it, at most 64 MiB, is free again; deletes, compactions and all else go on. Default 0: 2 GiB. Negative: no limit.
+    /// The same on every member, or the smallest counts.
+    /// </summary>
+    public long QuotaBytes { get; set; }
+
+    /// <summary>
+    /// Free bytes of the file system of <see cref="DataDirectory"/> below which this member counts as short of disk: it leads no more where another voter can, and puts are refused once the
+    /// voters that have space cannot commit without the others. Default 64 MiB; 0: do not look.
+    /// </summary>
+    public long MinFreeDiskBytes { get; set; } = 64L << 20;
+
+    /// <summary>Compacts history older than this by itself, as etcd's <c>--auto-compaction-mode periodic</c>. Default zero: never. At least 1 s.</summary>
+    public TimeSpan AutoCompactionPeriod { get; set; }
+
+    /// <summary>Compacts all but the newest so many revisions by itself, every five minutes, as etcd's <c>--auto-compaction-mode revision</c>. Default 0: never. Not together with a period.</summary>
+    public long AutoCompactionRevisions { get; set; }
+
     /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
     /// <summary>Where logs go. Default null: nowhere.</summary>
     public ILoggerFactory? LoggerFactory { get; set; }
+
+    /// <summary>What <see cref="QuotaBytes"/> stands for; 0: no limit.</summary>
+    internal long EffectiveQuotaBytes => QuotaBytes switch
+    {
+        < 0 => 0,
+        0 => 2L << 30,
+        _ => QuotaBytes,
+    };
 
     internal LoomOptions Copy() => (LoomOptions)MemberwiseClone();
 
@@ -112,6 +139,21 @@ public sealed class LoomOptions
         if (RecordIndexBytes < 1L << 20)
         {
             faults.Add($"RecordIndexBytes is {RecordIndexBytes}: use at least 1,048,576.");
+        }
+
+        if (MinFreeDiskBytes < 0)
+        {
+            faults.Add($"MinFreeDiskBytes is {MinFreeDiskBytes}: use 0 to leave disks unwatched, or at least 67,108,864.");
+        }
+
+        if (AutoCompactionPeriod != TimeSpan.Zero && AutoCompactionPeriod < TimeSpan.FromSeconds(1))
+        {
+            faults.Add($"AutoCompactionPeriod is {AutoCompactionPeriod.TotalMilliseconds} ms: use zero for never, or at least one second.");
+        }
+
+        if (AutoCompactionRevisions < 0 || (AutoCompactionRevisions > 0 && AutoCompactionPeriod != TimeSpan.Zero))
+        {
+            faults.Add($"AutoCompactionRevisions is {AutoCompactionRevisions}: use 0 for never, or a number of revisions without AutoCompactionPeriod.");
         }
 
         return faults;

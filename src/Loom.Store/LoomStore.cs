@@ -2,6 +2,7 @@ using Loom.Raft;
 using Loom.Raft.Consensus;
 using Loom.Store.Applying;
 using Loom.Store.Commands;
+using Loom.Store.Duties;
 using Loom.Store.Machine;
 using Loom.Store.Model;
 using Loom.Store.Reads;
@@ -24,9 +25,15 @@ public sealed class LoomStore : ILoomStore
     private readonly SemaphoreSlim compactionBegan = new(0, 1);
     private readonly CancellationTokenSource closing = new();
     private readonly Task compacting;
+    private readonly StoreDuties duties;
     private int disposed;
 
-    internal LoomStore(IRaftNode node, LoomStateMachine machine, LoomOptions options)
+    /// <param name="node">The replica.</param>
+    /// <param name="machine">Its state.</param>
+    /// <param name="options">Copied and checked by the caller.</param>
+    /// <param name="freeDiskBytes">Free bytes of the data directory's file system; null: nothing is on a disk.</param>
+    /// <param name="time">The clock of what is done by time; null: the system's.</param>
+    internal LoomStore(IRaftNode node, LoomStateMachine machine, LoomOptions options, Func<long>? freeDiskBytes = null, TimeProvider? time = null)
     {
         this.node = node;
         this.machine = machine;
@@ -35,6 +42,8 @@ public sealed class LoomStore : ILoomStore
         hashes = new HashQueue(reads);
         machine.CompactionBegan = SignalCompaction;
         compacting = CompactAsync(closing.Token);
+        ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
+        duties = new StoreDuties(node, machine, options, ProposeCheckedAsync, freeDiskBytes, time ?? TimeProvider.System, log);
     }
 
 #if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
@@ -62,6 +71,9 @@ public sealed class LoomStore : ILoomStore
                 Revision = new Revision(state.Revision),
                 CompactRevision = state.CompactRevision,
                 Alarms = state.Alarms.All,
+                SpaceRefusal = duties.Refusal,
+                QuotaBytes = duties.QuotaBytes,
+                DiskFreeBytes = duties.FreeBytes,
                 Keys = state.Index.LiveKeys,
                 SizeBytes = sizes.TotalBytes,
                 SizeInUseBytes = sizes.InUseBytes,
@@ -223,6 +235,7 @@ public sealed class LoomStore : ILoomStore
 
         await closing.CancelAsync().ConfigureAwait(false);
         await compacting.ConfigureAwait(false);
+        await duties.DisposeAsync().ConfigureAwait(false);
 
         // Before the records go that it reads. They go when the node closes the machine, and only if its applier has ended by then: nothing is freed here.
         await hashes.DisposeAsync().ConfigureAwait(false);
@@ -245,6 +258,42 @@ public sealed class LoomStore : ILoomStore
     {
         ThrowIfClosed();
         ThrowIf(RequestChecks.Check(command));
+        if (SpaceCost.Of(command) is > 0 and long cost)
+        {
+            await RequireSpaceAsync(cost).ConfigureAwait(false);
+        }
+
+        if (AlarmRule.Stops(machine.Alarms, command) != 0)
+        {
+            // It may have been disarmed where the caller comes from: asked through the quorum, which costs the log nothing, the answer is as good as that of an entry.
+            await WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
+            LoomErrorCode stop = AlarmRule.Stops(machine.Alarms, command);
+            if (stop != 0)
+            {
+                throw Refusals.ToException(stop);
+            }
+        }
+
+        return await ProposeCheckedAsync(command, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Before the log gets longer by a put (S6): the disks, then the quota. An alarm stops it in apply all the same, wherever it was proposed (T4).</summary>
+    private async ValueTask RequireSpaceAsync(long cost)
+    {
+        if (duties.Refusal is { } refusal)
+        {
+            throw Faults.NoDisk(refusal);
+        }
+
+        if (!duties.PassesQuota(cost))
+        {
+            await duties.RaiseQuotaAlarmAsync().ConfigureAwait(false);
+            throw Faults.QuotaReached(machine.Current.Sizes.InUseBytes, duties.QuotaBytes);
+        }
+    }
+
+    private async ValueTask<ProposalResult> ProposeCheckedAsync(Command command, CancellationToken cancellationToken)
+    {
         byte[] payload = CommandWriter.Encode(command);
         if (payload.Length > options.MaxRequestBytes)
         {

@@ -34,7 +34,7 @@ internal static class LoomStoreFactory
                 await WaitUntilReadyAsync(node, cancellationToken).ConfigureAwait(false);
             }
 
-            return new LoomStore(node, machine, copy);
+            return new LoomStore(node, machine, copy, () => new DriveInfo(copy.DataDirectory).AvailableFreeSpace);
         }
         catch (Exception exception)
         {

@@ -90,7 +90,8 @@ internal sealed class LossSearch
         return (things, 0);
     }
 
-    private bool Survives(ulong lost)
+    /// <summary>Whether the voters that are left elect and commit.</summary>
+    public bool Survives(ulong lost)
     {
         for (int i = 0; i < alive.Length; i++)
         {

@@ -106,6 +106,11 @@ internal static class StatusCommand
             session.Data.Line($"{row.Member.Name} failed: {row.Own!.Failure}");
         }
 
+        foreach (string line in SpaceLines.Of(newest, [.. rows.Select(r => r.Own).OfType<ClusterStatusResponse>()], withSizes: session.Data.Mode == OutputMode.Table))
+        {
+            session.Data.Line(line);
+        }
+
         session.Data.Line(HasQuorum(rows)
             ? LossSentence.Of(first.Members, Silent(rows), newest.Placement, newest.PlacementGoal)
             : "No quorum: writes and linearizable reads stop until enough voters return.");
@@ -119,6 +124,19 @@ internal static class StatusCommand
         json.WriteString("placement", first.Placement);
         json.WriteString("placement_goal", first.PlacementGoal);
         json.WriteNumber("further_voters_that_may_be_lost", HasQuorum(rows) ? LossSentence.Further(first.Members, Silent(rows), first.PlacementGoal) : 0);
+        json.WriteNumber("size_in_use_bytes", first.SizeInUseBytes);
+        json.WriteNumber("quota_bytes", first.QuotaBytes);
+        json.WriteStartArray("alarms");
+        foreach (ClusterAlarm alarm in first.Alarms)
+        {
+            json.WriteStartObject();
+            json.WriteString("kind", alarm.Kind);
+            json.WriteString("member_id", alarm.MemberId.ToString("x", CultureInfo.InvariantCulture));
+            json.WriteString("member", rows.FirstOrDefault(r => r.Member.Id == alarm.MemberId)?.Member.Name);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
         json.WriteStartArray("members");
         foreach (Row row in rows)
         {
@@ -139,6 +157,8 @@ internal static class StatusCommand
                 json.WriteNumber("revision", own.Revision);
                 json.WriteString("apply_hash", Convert.ToHexStringLower(own.ApplyHash.Span));
                 json.WriteString("failure", own.Failure);
+                json.WriteNumber("disk_free_bytes", own.DiskFreeBytes);
+                json.WriteString("space_refusal", own.SpaceRefusal);
                 json.WriteString("version", own.Version);
             }
 

@@ -5,11 +5,12 @@ namespace Loom.Server.Configuration;
 /// <summary>Durations as Go writes them: "100ms", "1m30s", "2h".</summary>
 internal static class GoDuration
 {
-    public static TimeSpan? Parse(string text, bool plainIsMilliseconds)
+    /// <summary>Null: it is none, or it is longer than <paramref name="longest"/> milliseconds (what timers take, where nothing else is said).</summary>
+    public static TimeSpan? Parse(string text, bool plainIsMilliseconds, double longest = int.MaxValue)
     {
         if (plainIsMilliseconds && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long plain))
         {
-            return plain <= int.MaxValue ? TimeSpan.FromMilliseconds(plain) : null;
+            return plain <= longest ? TimeSpan.FromMilliseconds(plain) : null;
         }
 
         if (text == "0")
@@ -41,7 +42,7 @@ internal static class GoDuration
             milliseconds += value * factor;
         }
 
-        return text.Length > 0 && milliseconds <= int.MaxValue ? TimeSpan.FromMilliseconds(milliseconds) : null;
+        return text.Length > 0 && milliseconds <= longest ? TimeSpan.FromMilliseconds(milliseconds) : null;
     }
 
     private static double? Unit(string unit) => unit switch

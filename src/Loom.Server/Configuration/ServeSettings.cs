@@ -37,6 +37,15 @@ internal sealed record ServeSettings
     /// <summary>How long frames of a datacenter are held: half of the round trip that was asked for.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; init; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
+    /// <summary>As etcd's: 0 is the default, negative is none.</summary>
+    public long QuotaBytes { get; init; }
+
+    public long MinFreeDiskBytes { get; init; } = 64L << 20;
+
+    public TimeSpan AutoCompactionPeriod { get; init; }
+
+    public long AutoCompactionRevisions { get; init; }
+
     public EtcdLimits Limits { get; init; } = new();
 
     public int MaxConcurrentStreams { get; init; } = int.MaxValue;
@@ -67,6 +76,7 @@ internal sealed record ServeSettings
         TimeSpan heartbeat = sources.Duration("heartbeat-interval", plainIsMilliseconds: true);
         TimeSpan election = sources.Duration("election-timeout", plainIsMilliseconds: true);
         CheckTimings(heartbeat, election);
+        (TimeSpan compactionPeriod, long compactionRevisions) = AutoCompactionText.Parse(sources);
         return new ServeSettings
         {
             Name = name,
@@ -84,6 +94,10 @@ internal sealed record ServeSettings
             ElectionTimeout = election,
             PlacementGoal = Goal(sources, cluster),
             TestPeerDelays = Delays(sources),
+            QuotaBytes = sources.Bytes("quota-backend-bytes", long.MinValue),
+            MinFreeDiskBytes = sources.Bytes("min-free-disk-bytes", 0),
+            AutoCompactionPeriod = compactionPeriod,
+            AutoCompactionRevisions = compactionRevisions,
             Limits = new EtcdLimits
             {
                 MaxTxnOperations = sources.Integer("max-txn-ops", 1, 128),

@@ -91,6 +91,15 @@ internal sealed class SettingSources
         }
     }
 
+    /// <summary>A number of bytes, of any size.</summary>
+    public long Bytes(string name, long minimum)
+    {
+        string text = Text(name);
+        return !long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number) ? throw Bad(name, text, "a number of bytes")
+            : number < minimum ? throw Bad(name, text, string.Create(CultureInfo.InvariantCulture, $"at least {minimum}"))
+            : number;
+    }
+
     public TimeSpan Duration(string name, bool plainIsMilliseconds)
     {
         string text = Text(name);

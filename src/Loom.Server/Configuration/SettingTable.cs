@@ -24,6 +24,10 @@ internal static class SettingTable
         new("max-concurrent-streams", Integer, Works, "2147483647", "most streams per client connection"),
         new("grpc-keepalive-interval", Duration, Works, "2h", "silence after which a client connection is pinged"),
         new("grpc-keepalive-timeout", Duration, Works, "20s", "time after a ping until a silent connection is closed"),
+        new("quota-backend-bytes", Integer, Works, "0", "most bytes of keys, values and history; 0: 2 GiB, negative: no limit"),
+        new("min-free-disk-bytes", Integer, Works, "67108864", "free bytes of the data directory's file system below which this member is short of disk; 0: do not look"),
+        new(AutoCompactionText.Mode, Text, Works, "periodic", "periodic or revision: what --auto-compaction-retention counts"),
+        new(AutoCompactionText.Retention, Text, Works, "0", "history to keep: hours or a duration such as 30m, or a number of revisions; 0: all"),
         new("log-level", Text, Works, "info", "debug, info, warn or error"),
         new("config-file", Text, Works, "", "JSON file with settings, keyed by flag name; flags and variables win over it"),
 
@@ -40,9 +44,9 @@ internal static class SettingTable
 
         // etcd's, without a meaning here
         .. Ignore(
-            "wal-dir", "snapshot-count", "max-snapshots", "max-wals", "initial-election-tick-advance", "quota-backend-bytes", "backend-batch-interval", "backend-batch-limit",
+            "wal-dir", "snapshot-count", "max-snapshots", "max-wals", "initial-election-tick-advance", "backend-batch-interval", "backend-batch-limit",
             "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
-            "enable-grpc-gateway", "cors", "host-whitelist", "strict-reconfig-check", "pre-vote", "auto-compaction-retention", "auto-compaction-mode", "enable-v2",
+            "enable-grpc-gateway", "cors", "host-whitelist", "strict-reconfig-check", "pre-vote", "enable-v2",
             "v2-deprecation", "discovery-fallback", "discovery-proxy", "cipher-suites", "tls-min-version", "tls-max-version", "self-signed-cert-validity",
             "auth-token", "bcrypt-cost", "auth-token-ttl", "enable-pprof", "metrics", "listen-metrics-urls", "logger", "log-outputs", "log-package-levels", "debug",
             "enable-log-rotation", "log-rotation-config-json", "log-format", "proxy", "proxy-failure-wait", "proxy-refresh-interval", "proxy-dial-timeout",

@@ -33,8 +33,16 @@ internal sealed class HealthProbe(ILoomStore store)
     public bool IsLearner => store.Status.Raft.Role == "learner";
 
     /// <summary>An active alarm that makes calls of clients fail here, in etcd's words; null: none. <paramref name="isExcluded"/>: which ones the caller does not care about.</summary>
-    public string? Alarm(Func<string, bool> isExcluded) => AlarmTranslation.All([.. store.Status.Alarms.Where(alarm => alarm.Kind != AlarmKind.LowDisk)])
-        .Select(alarm => AlarmTranslation.Name(alarm.Alarm)).FirstOrDefault(name => !isExcluded(name));
+    public string? Alarm(Func<string, bool> isExcluded)
+    {
+        LoomStatus status = store.Status;
+
+        // A low disk is told where it makes puts fail, not on every member.
+        return AlarmTranslation.All([.. status.Alarms.Where(alarm => alarm.Kind != AlarmKind.LowDisk)])
+            .Select(alarm => AlarmTranslation.Name(alarm.Alarm))
+            .Concat(status.SpaceRefusal is null ? [] : [AlarmTranslation.Name(Etcd.Protos.AlarmType.Nospace)])
+            .FirstOrDefault(name => !isExcluded(name));
+    }
 
     /// <summary>This member failed, or the cluster's replicas differ.</summary>
     public string? DataCorruption() => Failure ?? (store.Status.Alarms.Any(alarm => alarm.Kind == AlarmKind.Corrupt) ? "alarm activated: CORRUPT" : null);

@@ -38,7 +38,12 @@ internal sealed class ClusterStatusService(ILoomStore store, NodeAddresses addre
             Placement = status.Placement,
             PlacementGoal = status.Configuration.Goal == PlacementGoal.TwoDatacenters ? "two-datacenters" : "majority",
             Version = NodeVersion.Text,
+            SizeInUseBytes = status.SizeInUseBytes,
+            QuotaBytes = status.QuotaBytes,
+            DiskFreeBytes = status.DiskFreeBytes,
+            SpaceRefusal = status.SpaceRefusal ?? "",
         };
+        response.Alarms.AddRange(status.Alarms.Select(alarm => new ClusterAlarm { MemberId = alarm.Member, Kind = alarm.Kind.ToString().ToUpperInvariant() }));
         foreach (Member member in status.Configuration.Members)
         {
             response.Members.Add(Describe(member, raft, addresses));

@@ -30,6 +30,10 @@ internal sealed class LoomConfiguration(IConfiguration configuration) : IValidat
         options.RecordMemoryBytes = Read<long>(nameof(LoomOptions.RecordMemoryBytes), options.RecordMemoryBytes, TryLong, "a number of bytes");
         options.RecordIndexBytes = Read<long>(nameof(LoomOptions.RecordIndexBytes), options.RecordIndexBytes, TryLong, "a number of bytes");
         options.SnapshotBytesPerSecond = Read<long>(nameof(LoomOptions.SnapshotBytesPerSecond), options.SnapshotBytesPerSecond, TryLong, "a number of bytes");
+        options.QuotaBytes = Read<long>(nameof(LoomOptions.QuotaBytes), options.QuotaBytes, TryLong, "a number of bytes");
+        options.MinFreeDiskBytes = Read<long>(nameof(LoomOptions.MinFreeDiskBytes), options.MinFreeDiskBytes, TryLong, "a number of bytes");
+        options.AutoCompactionPeriod = Read(nameof(LoomOptions.AutoCompactionPeriod), options.AutoCompactionPeriod, TryDuration, "a duration such as 01:00:00");
+        options.AutoCompactionRevisions = Read<long>(nameof(LoomOptions.AutoCompactionRevisions), options.AutoCompactionRevisions, TryLong, "a number of revisions");
         options.PlacementGoal = Read<PlacementGoal>(nameof(LoomOptions.PlacementGoal), options.PlacementGoal, TryName, "Majority or TwoDatacenters");
         if (configuration.GetSection(nameof(LoomOptions.InitialCluster)) is { } cluster && cluster.GetChildren().Any())
         {

@@ -24,6 +24,24 @@ internal sealed class ServeSettingsTests
         });
     }
 
+    [TestCase("", 0, 0)]
+    [TestCase("--auto-compaction-retention 1", 3600, 0)]
+    [TestCase("--auto-compaction-retention=72h", 72 * 3600, 0)]
+    [TestCase("--auto-compaction-mode periodic --auto-compaction-retention=1h30m", 5400, 0)]
+    [TestCase("--auto-compaction-retention=1000", 1000 * 3600, 0)]
+    [TestCase("--auto-compaction-mode=revision --auto-compaction-retention=1000", 0, 1000)]
+    [TestCase("--auto-compaction-mode=revision", 0, 0)]
+    public void Automatic_compaction_is_written_as_for_etcd(string arguments, int seconds, long revisions)
+    {
+        ServeSettings settings = From(arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.That((settings.AutoCompactionPeriod.TotalSeconds, settings.AutoCompactionRevisions), Is.EqualTo(((double)seconds, revisions)));
+    }
+
+    [TestCase("0", 0)]
+    [TestCase("-1", -1)]
+    [TestCase("8589934592", 8589934592)]
+    public void The_quota_is_written_as_for_etcd(string text, long bytes) => Assert.That(From(["--quota-backend-bytes=" + text]).QuotaBytes, Is.EqualTo(bytes));
+
     [Test]
     public void Members_carry_datacenter_role_and_several_urls()
     {
@@ -48,6 +66,13 @@ internal sealed class ServeSettingsTests
             ["south"] = TimeSpan.FromMilliseconds(3.5), ["west"] = TimeSpan.FromMilliseconds(10),
         }));
 
+    [TestCase("--auto-compaction-mode=hourly", "--auto-compaction-mode is 'hourly'", "periodic or revision")]
+    [TestCase("--auto-compaction-mode=revision --auto-compaction-retention=1h", "is '1h'", "a number of revisions")]
+    [TestCase("--auto-compaction-retention=soon", "is 'soon'", "a number of hours")]
+    [TestCase("--auto-compaction-retention=10ms", "is '10ms'", "at least a second")]
+    [TestCase("--auto-compaction-retention=-1", "is '-1'", "a number of hours")]
+    [TestCase("--quota-backend-bytes=2GiB", "is '2GiB'", "a number of bytes")]
+    [TestCase("--min-free-disk-bytes=-1", "is '-1'", "at least 0")]
     [TestCase("--name=x --initial-cluster a=http://h:1,b=http://h:2", "not in --initial-cluster", "--name")]
     [TestCase("--name=e1 --datacenter west --initial-cluster CLUSTER", "puts e1 into east", "e1@west")]
     [TestCase("--name=e1 --initial-advertise-peer-urls http://h:9 --initial-cluster CLUSTER", "--initial-advertise-peer-urls has", "make them equal")]
