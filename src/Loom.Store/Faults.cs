@@ -60,6 +60,15 @@ internal static class Faults
         LoomErrorCode.DeadlineExceeded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1009: this replica is at revision {current} and did not reach {revision} within {timeout.TotalSeconds} s. Check that it is connected (loom status), or read on another replica."));
 
+    public static LoomException OfBackup(string path, RaftException fault)
+    {
+        LoomErrorCode code = fault.Code == RaftErrorCode.CannotOpen ? LoomErrorCode.CannotOpen : LoomErrorCode.Corruption;
+        return new LoomException(code, string.Create(CultureInfo.InvariantCulture, $"LOOM{(int)code}: {path}: {fault.Message} Nothing was changed."), WriteOutcome.NotApplied, fault);
+    }
+
+    public static LoomException TargetExists(string path) => new(
+        LoomErrorCode.TargetExists, $"LOOM1025: {path} exists already. Nothing was changed. Choose another name, or move it away.");
+
     public static LoomException Closed() => new(LoomErrorCode.Stopped, "LOOM1010: the store is closed. Nothing was applied. Open it again, or call another member.");
 
     private static string Fix(LoomErrorCode code) => code switch

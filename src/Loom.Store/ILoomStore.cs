@@ -73,6 +73,12 @@ public interface ILoomStore : IAsyncDisposable
     /// <summary>Disarms an alarm. If its cause is still there, the member raises it again.</summary>
     ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Begins a backup of this replica: everything that it has applied, at one revision, while it goes on. With <see cref="ReadBarrierAsync"/> before it, everything that was acknowledged
+    /// until then is in it; without a quorum a member still gives what it has. Two at a time (Overloaded). Copy the stream to its end, and verify what was kept: <c>LoomBackup</c>.
+    /// </summary>
+    ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default);
+
     /// <summary>A consistent picture of this replica.</summary>
     LoomStatus Status { get; }
 }

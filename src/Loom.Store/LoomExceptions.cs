@@ -76,6 +76,9 @@ public enum LoomErrorCode
 
     /// <summary>A CORRUPT alarm is active: the replicas differ, and writes stop until an operator has looked. Nothing was applied.</summary>
     CorruptAlarm = 1024,
+
+    /// <summary>What is to be written exists already, and was left as it is.</summary>
+    TargetExists = 1025,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>

@@ -226,6 +226,20 @@ public sealed class LoomStore : ILoomStore
     }
 
     /// <inheritdoc/>
+    public async ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default)
+    {
+        ThrowIfClosed();
+        try
+        {
+            return new LoomBackupStream(await node.CaptureSnapshotAsync(cancellationToken).ConfigureAwait(false));
+        }
+        catch (RaftException exception)
+        {
+            throw Faults.Translate(exception, isWrite: false, cancellationToken);
+        }
+    }
+
+    /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref disposed, 1) != 0)

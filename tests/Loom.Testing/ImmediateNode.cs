@@ -2,6 +2,8 @@ using Loom.Raft;
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
+using Loom.Raft.Snapshots;
 using Loom.Store;
 using Loom.Store.Applying;
 using Loom.Store.Mvcc;
@@ -14,6 +16,7 @@ namespace Loom.Testing;
 /// </summary>
 public sealed class ImmediateNode : IRaftNode
 {
+    private const ulong Cluster = 0xC1;
     private static readonly MemberId Self = new(0x1001);
     private readonly Lock gate = new();
     private readonly IReplicatedStateMachine machine;
@@ -55,7 +58,7 @@ public sealed class ImmediateNode : IRaftNode
             {
                 return new RaftNodeStatus
                 {
-                    ClusterId = 0xC1,
+                    ClusterId = Cluster,
                     MemberId = Self,
                     Role = closed ? "stopped" : "leader",
                     Term = 2,
@@ -117,7 +120,9 @@ public sealed class ImmediateNode : IRaftNode
         lock (gate)
         {
             ThrowIfFaulty(write: false);
-            return new ValueTask<RaftSnapshot>(new RaftSnapshot(0xC1, Self, default, machine.CaptureSnapshot(new StatePosition(index, 2, default))));
+            IStateSnapshot state = machine.CaptureSnapshot(new StatePosition(index, 2, AppliedSection.Encode(applyHash, index * 1000, new SessionTable())));
+            var manifest = new SnapshotManifest((ulong)index + 1, Cluster, Self, 2, state.At, new ConfigurationAt(0, Configuration), state.Header);
+            return new ValueTask<RaftSnapshot>(new RaftSnapshot(Cluster, Self, SnapshotManifestCodec.Encode(manifest), state));
         }
     }
 

@@ -18,6 +18,7 @@ internal static partial class Posix
     private const int DirectoryOnly = 0x10000;
     private const int CloseOnExec = 0x80000;
     private const int LockExclusiveNonBlocking = 2 | 4;
+    private const int DontNeed = 4;
 
     /// <summary>Whether an error of the file system says that there is no space. The HResult of what .NET throws is the number of the error.</summary>
     public static bool IsOutOfSpace(int errno) => errno is NoSpace or QuotaReached;
@@ -51,6 +52,9 @@ internal static partial class Posix
                 throw Failure("flush", path, errno);
         }
     }
+
+    /// <summary>Asks the kernel to forget what it keeps of a flushed file in memory, so that reading it back reads the disk. It may do it in part, or not at all.</summary>
+    public static void ForgetCached(SafeFileHandle handle) => _ = FileAdvise(handle, 0, 0, DontNeed);
 
     public static void FlushDirectory(string path)
     {
@@ -102,6 +106,10 @@ internal static partial class Posix
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "posix_fadvise")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int FileAdvise(SafeFileHandle file, long offset, long length, int advice);
 
     [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

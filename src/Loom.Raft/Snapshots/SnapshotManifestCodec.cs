@@ -64,6 +64,9 @@ internal static class SnapshotManifestCodec
         }
     }
 
+    /// <summary>It begins as a manifest of a version that this build does not know.</summary>
+    public static bool IsOfOtherVersion(ReadOnlySpan<byte> bytes) => bytes.Length >= PrefixBytes && bytes.StartsWith(Magic) && BinaryPrimitives.ReadUInt32LittleEndian(bytes[8..]) != Version;
+
     private static ReadOnlySpan<byte> Verified(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length < PrefixBytes + 4 || !bytes.StartsWith(Magic)) throw new InvalidDataException("not the manifest of a Loom snapshot");

@@ -2,14 +2,16 @@ using Loom.Store;
 
 namespace Loom.Server.Cli;
 
-/// <summary>Work of a command on files of this machine: on the thread pool, for it blocks; its failures in the form of all others.</summary>
+/// <summary>Work of a command on files of this machine; its failures in the form of all others.</summary>
 internal static class LocalFiles
 {
-    public static async Task<T> RunAsync<T>(Func<T> work)
+    public static Task<T> RunAsync<T>(Func<T> work) => RunAsync(() => Task.Run(work));
+
+    public static async Task<T> RunAsync<T>(Func<Task<T>> work)
     {
         try
         {
-            return await Task.Run(work).ConfigureAwait(false);
+            return await work().ConfigureAwait(false);
         }
         catch (LoomException exception)
         {

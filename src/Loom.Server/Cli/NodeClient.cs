@@ -63,6 +63,49 @@ internal sealed class NodeClient : IDisposable
 
     public Task<RangeResponse> RangeAsync(RangeRequest request) => ReadAsync((invoker, options) => new KV.KVClient(invoker).RangeAsync(request, options));
 
+    /// <summary>Begins a stream, on the endpoint that answered the last call where there was one. The time-out is for each message (<see cref="NextAsync"/>): how long the whole takes is nobody's mistake.</summary>
+    public async Task<AsyncServerStreamingCall<T>> StreamAsync<T>(Func<CallInvoker, CallOptions, AsyncServerStreamingCall<T>> call)
+    {
+        CommandException? unreachable = null;
+        foreach ((string endpoint, GrpcChannel channel) in channels.Where(c => Answered is null || c.Endpoint == Answered))
+        {
+            AsyncServerStreamingCall<T> begun = call(channel.CreateCallInvoker(), new CallOptions(cancellationToken: cancellationToken));
+            try
+            {
+                _ = await begun.ResponseHeadersAsync.WaitAsync(timeout, cancellationToken).ConfigureAwait(false);
+                Answered = endpoint;
+                return begun;
+            }
+            catch (Exception exception) when (exception is RpcException or TimeoutException)
+            {
+                begun.Dispose();
+                CommandException translated = Translate(exception, endpoint);
+                if (translated.ExitCode != ExitCode.Unreachable)
+                {
+                    throw translated;
+                }
+
+                unreachable ??= translated;
+            }
+        }
+
+        throw unreachable!;
+    }
+
+    /// <summary>The next message of a stream; null: its end.</summary>
+    public async Task<T?> NextAsync<T>(AsyncServerStreamingCall<T> stream)
+        where T : class
+    {
+        try
+        {
+            return await stream.ResponseStream.MoveNext(cancellationToken).WaitAsync(timeout, cancellationToken).ConfigureAwait(false) ? stream.ResponseStream.Current : null;
+        }
+        catch (Exception exception) when (exception is RpcException or TimeoutException)
+        {
+            throw Translate(exception, Answered!);
+        }
+    }
+
     public void Dispose()
     {
         foreach ((_, GrpcChannel channel) in channels)
@@ -80,6 +123,18 @@ internal sealed class NodeClient : IDisposable
         HttpHandler = new SocketsHttpHandler { UseProxy = false, ConnectTimeout = TimeSpan.FromSeconds(2), EnableMultipleHttp2Connections = true },
         DisposeHttpClient = true,
     });
+
+    private CommandException Translate(Exception exception, string endpoint)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException("interrupted", exception, cancellationToken);
+        }
+
+        return exception is RpcException fault
+            ? RpcFailure.Translate(fault, write: false, endpoint)
+            : new CommandException(ExitCode.NoQuorum, $"{endpoint} sent nothing for {timeout.TotalSeconds} s", "give it more time with --timeout, or ask another member with --endpoints", "LOOM1009");
+    }
 
     private static string Address(string endpoint) => endpoint.Contains("://", StringComparison.Ordinal) ? endpoint : "http://" + endpoint;
 

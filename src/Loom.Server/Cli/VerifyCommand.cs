@@ -11,15 +11,21 @@ internal static class VerifyCommand
 {
     public static Command Create(CommandLineOptions common)
     {
-        var path = new Argument<string>("path") { Description = "the data directory of a member that does not run" };
-        var command = new Command("verify", "Check every checksum of a data directory, and whether a member would start from it; exit code 1 if it is damaged");
+        var path = new Argument<string>("path") { Description = "a backup, or the data directory of a member that does not run" };
+        var command = new Command("verify", "Check every checksum of a backup, or of a data directory and whether a member would start from it; exit code 1 if it is damaged");
         command.Arguments.Add(path);
         common.SetAction(command, async (parsed, session) =>
         {
             string name = parsed.GetValue(path)!;
-            return await LocalFiles.RunAsync(() => VerifyDirectory(name, session.Data)).ConfigureAwait(false);
+            return await LocalFiles.RunAsync(() => File.Exists(name) ? VerifyBackup(name, session) : VerifyDirectory(name, session.Data)).ConfigureAwait(false);
         });
         return command;
+    }
+
+    private static int VerifyBackup(string path, CommandSession session)
+    {
+        BackupText.Write(session.Data, LoomBackup.Verify(path, session.CancellationToken));
+        return ExitCode.Ok;
     }
 
     private static int VerifyDirectory(string path, DataWriter data)

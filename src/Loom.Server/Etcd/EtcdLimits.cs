@@ -22,6 +22,9 @@ internal sealed record EtcdLimits
 
     public int MaxRequestBytes { get; init; } = 1536 * 1024;
 
+    /// <summary>How long a snapshot waits for its reader to take the next blob. etcd waits for ever.</summary>
+    public TimeSpan SnapshotPatience { get; init; } = TimeSpan.FromSeconds(60);
+
     public int MaxMessageBytes => MaxRequestBytes + GrpcOverheadBytes;
 
     /// <summary>What the store must accept for a request of <see cref="MaxRequestBytes"/>.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Google.Protobuf;
 using Grpc.Core;
 using Loom.Server.Etcd.Translation;
 using Loom.Store;
@@ -8,8 +9,11 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Maintenance: what this node answers now; the rest is Unimplemented.</summary>
-internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers) : Wire.Maintenance.MaintenanceBase
+internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers, EtcdLimits limits) : Wire.Maintenance.MaintenanceBase
 {
+    /// <summary>As etcd's.</summary>
+    private const int SnapshotBlobBytes = 32 * 1024;
+
     /// <summary>Local, like etcd's: a member without a quorum answers it too, and says so among the errors.</summary>
     public override Task<Wire.StatusResponse> Status(Wire.StatusRequest request, ServerCallContext context)
     {
@@ -85,6 +89,47 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers)
         catch (LoomException exception)
         {
             throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>
+    /// This member's state as one archive (docs/data-files.md), made while it is sent; one blob is in memory at a time, and who reads slowly slows only this call down. Like etcd's it is not
+    /// linearizable, and a member without a quorum gives what it has. Two at a time.
+    /// </summary>
+    public override async Task Snapshot(Wire.SnapshotRequest request, IServerStreamWriter<Wire.SnapshotResponse> responseStream, ServerCallContext context)
+    {
+        try
+        {
+            await using LoomBackupStream backup = await store.OpenBackupAsync(context.CancellationToken).ConfigureAwait(false);
+            byte[] blob = new byte[SnapshotBlobBytes], next = new byte[SnapshotBlobBytes];
+            int length = await backup.ReadAtLeastAsync(blob, blob.Length, throwOnEndOfStream: false, context.CancellationToken).ConfigureAwait(false);
+            while (length > 0)
+            {
+                // The last one must say so: whoever reads by remaining bytes would end too early, or never.
+                int following = await backup.ReadAtLeastAsync(next, next.Length, throwOnEndOfStream: false, context.CancellationToken).ConfigureAwait(false);
+                long remaining = following == 0 ? 0 : Math.Max(following, backup.EstimatedBytes - backup.Position + following);
+                await SendAsync(responseStream, new Wire.SnapshotResponse { Blob = ByteString.CopyFrom(blob, 0, length), RemainingBytes = (ulong)remaining }, context.CancellationToken).ConfigureAwait(false);
+                (blob, next, length) = (next, blob, following);
+            }
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>A reader that has stopped would hold one of two places, and history that compaction should free. Ending the write resets its stream: it finds the call cancelled.</summary>
+    private async Task SendAsync(IServerStreamWriter<Wire.SnapshotResponse> stream, Wire.SnapshotResponse message, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(limits.SnapshotPatience);
+        try
+        {
+            await stream.WriteAsync(message, patience.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new RpcException(new Status(StatusCode.DeadlineExceeded, $"the snapshot was not read on for {limits.SnapshotPatience.TotalSeconds} s"));
         }
     }
 

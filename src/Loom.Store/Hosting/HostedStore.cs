@@ -52,5 +52,7 @@ internal sealed class HostedStore : ILoomStore
 
     public ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) => Store.DisarmAlarmAsync(kind, member, cancellationToken);
 
+    public ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default) => Store.OpenBackupAsync(cancellationToken);
+
     public ValueTask DisposeAsync() => Volatile.Read(ref store)?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

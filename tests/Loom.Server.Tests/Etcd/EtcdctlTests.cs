@@ -106,6 +106,23 @@ internal sealed class EtcdctlTests
     }
 
     [Test]
+    public void Snapshot_save_writes_an_archive_that_loom_verifies()
+    {
+        string file = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            Assert.That(Ctl("snapshot", "save", file), Does.Contain($"Snapshot saved at {file}"));
+            Loom.Store.LoomBackupReport report = Loom.Store.LoomBackup.Verify(file);
+            Assert.That(report.Revision, Is.EqualTo(node.Store.Status.Revision.Number));
+            Assert.That(report.Keys, Is.EqualTo(node.Store.Status.Keys));
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Test]
     public void Member_list_names_the_member()
     {
         Assert.That(Ctl("member", "list"), Does.Contain("1001, started, default, "));

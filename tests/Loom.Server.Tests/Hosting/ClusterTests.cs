@@ -1,9 +1,11 @@
 using System.Globalization;
+using System.Text.Json;
 using Google.Protobuf;
 using Grpc.Net.Client;
 using Loom.Server.Cli;
 using Loom.Server.Etcd.Protos;
 using Loom.Server.Hosting;
+using Loom.Server.Tests.Cli;
 using Loom.Testing;
 
 namespace Loom.Server.Tests.Hosting;
@@ -31,7 +33,7 @@ internal sealed class ClusterTests
         try
         {
             await WaitUntilAsync(() => errors.All(e => e.Read().Contains("ready:", StringComparison.Ordinal)), () => string.Join("\n", errors.Select(e => e.Read())));
-            await UseEveryMemberAsync(endpoints);
+            await UseEveryMemberAsync(directory, endpoints);
             await LookAtTheMapAsync(endpoints);
         }
         finally
@@ -45,7 +47,7 @@ internal sealed class ClusterTests
         Directory.Delete(directory, recursive: true);
     }
 
-    private static async Task UseEveryMemberAsync(string[] endpoints)
+    private static async Task UseEveryMemberAsync(string directory, string[] endpoints)
     {
         GrpcChannel[] channels = [.. endpoints.Select(e => GrpcChannel.ForAddress("http://" + e))];
         for (int i = 0; i < channels.Length; i++)
@@ -63,12 +65,37 @@ internal sealed class ClusterTests
         {
             HashKVResponse hash = await new Maintenance.MaintenanceClient(channel).HashKVAsync(new HashKVRequest());
             hashes.Add((hash.Hash, hash.CompactRevision, hash.Header.ClusterId));
-            MemberListResponse list = await new Cluster.ClusterClient(channel).MemberListAsync(new MemberListRequest { Linearizable = true });
+            Assert.That(await BackedUpAsync(directory, endpoints[hashes.Count - 1]), Is.EqualTo(endpoints.Length));
+            MemberListResponse list = await ListOnceUrlsAreKnownAsync(channel);
             Assert.That(list.Members.Select(m => (m.IsLearner, m.ClientURLs.Count, m.PeerURLs.Count)), Is.EqualTo(Enumerable.Repeat((false, 1, 1), endpoints.Length)));
             channel.Dispose();
         }
 
         Assert.That(hashes.Distinct().Count(), Is.EqualTo(1));
+    }
+
+    /// <summary>The leader adds them by an entry, when it has heard them.</summary>
+    private static async Task<MemberListResponse> ListOnceUrlsAreKnownAsync(GrpcChannel channel)
+    {
+        MemberListResponse list = new();
+        await WaitUntilAsync(
+            () =>
+            {
+                list = new Cluster.ClusterClient(channel).MemberList(new MemberListRequest { Linearizable = true });
+                return list.Members.All(m => m.ClientURLs.Count == 1);
+            },
+            () => list.ToString());
+        return list;
+    }
+
+    /// <summary>Keys in a backup of a member.</summary>
+    private static async Task<long> BackedUpAsync(string directory, string endpoint)
+    {
+        string file = Path.Combine(directory, Path.GetRandomFileName());
+        CommandRun run = await CommandRun.OfAsync("backup", file, "--endpoints", endpoint, "-o", "json");
+        Assert.That((run.Code, run.Error), Is.EqualTo((0, "")));
+        using JsonDocument json = JsonDocument.Parse(run.Output);
+        return json.RootElement.GetProperty("keys").GetInt64();
     }
 
     private static async Task LookAtTheMapAsync(string[] endpoints)
