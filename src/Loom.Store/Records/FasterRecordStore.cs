@@ -68,7 +68,7 @@ internal sealed class FasterRecordStore : IRecordStore
         writer = store.For(writerFunctions).NewSession<RecordFunctions>();
         readers = new(store, faults);
         writerReader = new(store, faults);
-        checkpoints = target is null ? null : new(store, device, commits, faults, target);
+        checkpoints = target is null ? null : new(store, device, commits, faults, target, options.FenceMilliseconds);
         WriterReads = new ApplierReads(this);
     }
 
@@ -107,7 +107,7 @@ internal sealed class FasterRecordStore : IRecordStore
     public static FasterRecordStore Recover(
         string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget target, CheckpointFile from, string fromPath, IRecordRebuild rebuild)
     {
-        RecordStoreOptions same = new() { IndexBytes = options.IndexBytes, MemoryBytes = options.MemoryBytes, PageBytes = from.PageBytes, SegmentBytes = from.SegmentBytes };
+        RecordStoreOptions same = new() { IndexBytes = options.IndexBytes, MemoryBytes = options.MemoryBytes, PageBytes = from.PageBytes, SegmentBytes = from.SegmentBytes, FenceMilliseconds = options.FenceMilliseconds };
         string path = Path.Combine(directory, FileName);
         new RecordLogScan(path, from.PageBytes, from.SegmentBytes, LogExtent.Of(fromPath, from.Log)).Run(rebuild);
         rebuild.Finish();
@@ -122,9 +122,9 @@ internal sealed class FasterRecordStore : IRecordStore
             return;
         }
 
-        device.VisibleEnd = extent.End;
+        device.Visible = (extent.Begin, extent.End);
         store.Recover(Guid.Empty, commits.Offer(from.Log));
-        device.VisibleEnd = long.MaxValue;
+        device.Visible = (0, long.MaxValue);
         faults.ThrowIfAny();
         if (store.Log.TailAddress != extent.End || store.Log.BeginAddress != extent.Begin)
         {
@@ -174,6 +174,14 @@ internal sealed class FasterRecordStore : IRecordStore
         return checkpoints is not null && checkpoints.Begin(writer, state, completed);
     }
 
+    /// <summary>For tests: does something as a reader that is inside of FASTER meanwhile.</summary>
+    internal void ActInside(Action act)
+    {
+        RecordReader reader = readers.Rent();
+        reader.ActInside(act);
+        readers.Return(reader);
+    }
+
     /// <summary>Waits until no checkpoint is under way. False: it takes longer.</summary>
     public bool AwaitCheckpoint(long untilTicks) => checkpoints is null || checkpoints.Await(untilTicks);
 
@@ -205,6 +213,12 @@ internal sealed class FasterRecordStore : IRecordStore
         // The device first: a page that it is writing belongs to the store.
         if (!device.Stop(until))
         {
+            return;
+        }
+
+        if (store.SystemState.Phase != Phase.REST)
+        {
+            // A checkpoint that did not end: the next step of a session, its end too, would go on with it, on a device that is gone.
             return;
         }
 

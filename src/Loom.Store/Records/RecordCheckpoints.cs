@@ -13,14 +13,12 @@ namespace Loom.Store.Records;
 /// </remarks>
 internal sealed class RecordCheckpoints
 {
-    // FASTER's phases in memory wait for nothing but threads that are inside of it for microseconds (N3).
-    private const int FenceMilliseconds = 10_000;
-
     private readonly FasterKV<StoredKey, SpanByte> store;
     private readonly RecordDevice device;
     private readonly FasterCommits commits;
     private readonly RecordFaults faults;
     private readonly CheckpointTarget target;
+    private readonly int fenceMilliseconds;
     private readonly RecordThreads thread;
     private readonly RecordSession session;
     private int underWay;
@@ -31,8 +29,10 @@ internal sealed class RecordCheckpoints
     /// <param name="commits">What it commits to.</param>
     /// <param name="faults">The store's.</param>
     /// <param name="target">Where the checkpoint files go.</param>
-    public RecordCheckpoints(FasterKV<StoredKey, SpanByte> store, RecordDevice device, FasterCommits commits, RecordFaults faults, CheckpointTarget target)
+    /// <param name="fenceMilliseconds">How long FASTER may take to begin one.</param>
+    public RecordCheckpoints(FasterKV<StoredKey, SpanByte> store, RecordDevice device, FasterCommits commits, RecordFaults faults, CheckpointTarget target, int fenceMilliseconds)
     {
+        this.fenceMilliseconds = fenceMilliseconds;
         this.store = store;
         this.device = device;
         this.commits = commits;
@@ -102,13 +102,13 @@ internal sealed class RecordCheckpoints
     /// </summary>
     private void Fence(RecordSession writer, long version)
     {
-        long until = Environment.TickCount64 + FenceMilliseconds;
+        long until = Environment.TickCount64 + fenceMilliseconds;
         while (!IsCut(store.SystemState, version))
         {
             writer.Refresh();
             if (Environment.TickCount64 > until)
             {
-                throw Fault(new TimeoutException($"FASTER did not begin a checkpoint in {FenceMilliseconds / 1000} s"));
+                throw Fault(new TimeoutException($"FASTER did not begin a checkpoint in {fenceMilliseconds} ms"));
             }
 
             Thread.Yield();

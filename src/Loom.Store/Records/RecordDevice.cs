@@ -53,9 +53,9 @@ internal sealed class RecordDevice : StorageDeviceBase
     public int SegmentBytes { get; }
 
     /// <summary>
-    /// During a recovery: what lies behind this address is read as zeros. It is of a life that ended, nobody has checked it, and FASTER looks at the headers in the whole of a page.
+    /// During a recovery: what lies outside of this is read as zeros. Nobody has checked it, it may be of a life that ended, and FASTER takes the whole of a page for records.
     /// </summary>
-    public long VisibleEnd { get; set; } = long.MaxValue;
+    public (long Begin, long End) Visible { get; set; } = (0, long.MaxValue);
 
     /// <summary>For tests: throws or returns in place of the disk.</summary>
     internal Action<long, int>? BeforeWrite { get; set; }
@@ -94,7 +94,7 @@ internal sealed class RecordDevice : StorageDeviceBase
         ManualResetEventSlim? issuer = waiter;
         if (BeforeRead is null && CachedRead.TryRead(File(segmentId), (long)sourceAddress, destinationAddress, (int)readLength))
         {
-            Mask(segmentId, (long)sourceAddress, destinationAddress, (int)readLength);
+            Hide(segmentId, (long)sourceAddress, destinationAddress, (int)readLength);
             callback(0, readLength, context);
             issuer?.Set();
             return;
@@ -231,17 +231,16 @@ internal sealed class RecordDevice : StorageDeviceBase
             got += read;
         }
 
-        Mask(segment, at, target, got);
+        Hide(segment, at, target, got);
         return (uint)got;
     }
 
-    private unsafe void Mask(int segment, long at, IntPtr target, int got)
+    private unsafe void Hide(int segment, long at, IntPtr target, int length)
     {
-        long visible = VisibleEnd - (((long)segment * SegmentBytes) + at);
-        if (visible < got)
-        {
-            new Span<byte>((byte*)target + Math.Max(0, visible), got - (int)Math.Max(0, visible)).Clear();
-        }
+        Span<byte> bytes = new((void*)target, length);
+        long address = ((long)segment * SegmentBytes) + at;
+        bytes[..(int)Math.Clamp(Visible.Begin - address, 0, bytes.Length)].Clear();
+        bytes[(int)Math.Clamp(Visible.End - address, 0, bytes.Length)..].Clear();
     }
 
     private SafeFileHandle FileToWrite(int segment)

@@ -37,7 +37,7 @@ internal sealed class RecordLogScan(string path, int pageBytes, int segmentBytes
     /// <exception cref="CheckpointDamagedException">The files are damaged; names the file and the place.</exception>
     public void Run(IRecordRebuild rebuild)
     {
-        byte[] buffer = GC.AllocateUninitializedArray<byte>(pageBytes);
+        byte[] buffer = GC.AllocateUninitializedArray<byte>((int)Math.Min(pageBytes, extent.End - extent.Begin));
         for (long at = extent.Begin; at < extent.End;)
         {
             long pageEnd = Math.Min(extent.End, ((at / pageBytes) + 1) * pageBytes);

@@ -75,6 +75,20 @@ internal sealed class RecordReader : IDisposable
     /// <summary>Forgets the arrays it returned.</summary>
     public void Clear(int count) => functions.Slots.AsSpan(0, count).Clear();
 
+    /// <summary>For tests.</summary>
+    internal void ActInside(Action act)
+    {
+        context.BeginUnsafe();
+        try
+        {
+            act();
+        }
+        finally
+        {
+            context.EndUnsafe();
+        }
+    }
+
     public void Dispose()
     {
         session.Dispose();

@@ -12,6 +12,9 @@ internal sealed class RecordStoreOptions
     /// <summary>Unit of flushing. A record must fit into a page, so it stays above the limit of a request by far.</summary>
     public long PageBytes { get; set; } = 4L << 20;
 
-    /// <summary>Size of a file. Nothing is given back while the store is open: whole files will be, once checkpoints exist.</summary>
+    /// <summary>How long FASTER may take to begin a checkpoint: it waits for nothing but threads that are inside of it for microseconds (N3). In milliseconds.</summary>
+    public int FenceMilliseconds { get; set; } = 10_000;
+
+    /// <summary>Size of a file. Whole files are given back, once the checkpoint before the newest one does not need them.</summary>
     public long SegmentBytes { get; set; } = 64L << 20;
 }

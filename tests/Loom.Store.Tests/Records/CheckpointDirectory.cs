@@ -22,10 +22,10 @@ internal sealed class CheckpointDirectory : IDisposable
     private readonly CommittedEntry[] entry = new CommittedEntry[1];
     private readonly ApplyResult[] result = new ApplyResult[1];
 
-    public CheckpointDirectory(string path, StateOrigin? origin = null)
+    public CheckpointDirectory(string path, StateOrigin? origin = null, RecordStoreOptions? options = null)
     {
         Path = path;
-        Directory = new RecordDirectory(path, Small, fault => Fault ??= fault, NullLogger.Instance);
+        Directory = new RecordDirectory(path, options ?? Small, fault => Fault ??= fault, NullLogger.Instance);
         Machine = new LoomStateMachine(new KeyIndex(), Directory);
         Opened = Machine.Open(origin ?? Origin());
         Index = Opened?.At.Index ?? 0;
