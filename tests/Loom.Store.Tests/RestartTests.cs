@@ -37,6 +37,47 @@ internal sealed class RestartTests
         Assert.That(found, Is.EqualTo(Keys));
     }
 
+    // Goal: a process that died after some checkpoints goes on from the newest one, with everything that was acknowledged. Method: a copy of the directory of a running store is opened.
+    [Test]
+    public async Task A_store_that_died_goes_on_from_its_newest_checkpoint()
+    {
+        LoomOptions options = new() { DataDirectory = Path.Combine(root, "live"), SnapshotCount = 400 };
+        await using LoomStore live = await LoomStore.OpenAsync(options);
+        for (int round = 0; round < 5; round++)
+        {
+            await Task.WhenAll(Enumerable.Range(0, Keys / 3).Select(i => live.PutAsync(Key(i), Key(i + round)).AsTask()));
+        }
+
+        long deadline = Environment.TickCount64 + 20_000;
+        while (live.Status.Raft.CheckpointIndex < 4_000 && Environment.TickCount64 < deadline)
+        {
+            await Task.Delay(20);
+        }
+
+        Assert.That(live.Status.Raft.CheckpointIndex, Is.GreaterThanOrEqualTo(4_000));
+        Records.CheckpointDirectory.CopyAll(options.DataDirectory, Path.Combine(root, "copy"));
+        await using LoomStore again = await LoomStore.OpenAsync(new LoomOptions { DataDirectory = Path.Combine(root, "copy") });
+        Assert.That(Enumerable.Range(0, Keys / 3).Count(i => again.Get(Key(i)) is { } pair && pair.Value.Span.SequenceEqual(Key(i + 4)) && pair.Version == 5), Is.EqualTo(Keys / 3));
+        Assert.That(again.Status.Raft.CheckpointIndex, Is.EqualTo(live.Status.Raft.CheckpointIndex));
+        Assert.That(again.Status.Raft.AppliedIndex, Is.GreaterThan(again.Status.Raft.CheckpointIndex));
+    }
+
+    [Test]
+    public async Task A_store_that_was_closed_has_nothing_to_replay()
+    {
+        LoomOptions options = new() { DataDirectory = Path.Combine(root, "live") };
+        long last;
+        await using (LoomStore first = await LoomStore.OpenAsync(options))
+        {
+            await Task.WhenAll(Enumerable.Range(0, Keys).Select(i => first.PutAsync(Key(i), Key(i)).AsTask()));
+            last = first.Status.Raft.AppliedIndex;
+        }
+
+        await using LoomStore again = await LoomStore.OpenAsync(options);
+        Assert.That(again.Status.Raft.CheckpointIndex, Is.EqualTo(last));
+        Assert.That(Enumerable.Range(0, Keys).Count(i => again.Get(Key(i)) is not null), Is.EqualTo(Keys));
+    }
+
     private LoomOptions Options(InitialMember[] members, int self) => new()
     {
         Name = members[self].Name,
