@@ -116,6 +116,8 @@ internal static class Program
             refused for damage           {total.Refused}
             transfers                    {total.Transfers}
             two leaders at once          {total.TwoLeaders}
+            checkpoints                  {total.Checkpoints}
+            starts from a checkpoint     {total.Restored}
             slowest seed                 {reports.MaxBy(r => r.Seconds)!.Seed}: {reports.Max(r => r.Seconds):F1} s
 
             """;

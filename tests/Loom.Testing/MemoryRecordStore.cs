@@ -4,9 +4,9 @@ using Loom.Store.Mvcc;
 namespace Loom.Testing;
 
 /// <summary>
-/// The twin of the FASTER store for the simulator and for tests: same contract, nothing on a disk. A crash is a new, empty one, as the records directory is emptied at every start.
+/// The twin of the FASTER store for the simulator and for tests: same contract, nothing on a disk. What survives it is in its directory, if it has one.
 /// </summary>
-internal sealed class MemoryRecordStore : IRecordStore
+internal sealed class MemoryRecordStore(MemoryRecordDirectory? directory = null) : IRecordStore
 {
     private readonly Lock gate = new();
     private readonly SortedDictionary<RecordKey, byte[]> records = [];
@@ -78,6 +78,18 @@ internal sealed class MemoryRecordStore : IRecordStore
         for (int i = 0; i < keys.Length; i++)
         {
             TryRead(keys[i], out results[i]);
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool BeginCheckpoint(StoredState state, Action<Exception?> completed) => directory?.Begin(this, state, completed) ?? false;
+
+    /// <summary>All records as they are now, in revision order.</summary>
+    internal KeyValuePair<RecordKey, byte[]>[] All()
+    {
+        lock (gate)
+        {
+            return [.. records];
         }
     }
 

@@ -101,11 +101,24 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
         return new OpenedState(AppliedIndex, AppliedTerm, ClusterTime, ApplyHash, AppliedIndex, AppliedIndex);
     }
 
-    private StatePosition Position() => new(AppliedIndex, AppliedTerm, AppliedSection.Encode(ApplyHash, ClusterTime, sessions));
+    private StatePosition Position()
+    {
+        var index = AppliedIndex;
+#if LOOM_MUTATIONS
+        index += Diagnostics.Mutations.On("L9-checkpoint-ahead-of-applied") ? 1 : 0;
+#endif
+        return new StatePosition(index, AppliedTerm, AppliedSection.Encode(ApplyHash, ClusterTime, sessions));
+    }
 
     private void Restore(in StatePosition at)
     {
         (ApplyHash, ClusterTime) = AppliedSection.Decode(at.Section.Span, sessions);
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("P2-forget-sessions-at-restart"))
+        {
+            sessions.Deserialize(new SessionTable().Serialize());
+        }
+#endif
         AppliedIndex = at.Index;
         AppliedTerm = at.Term;
     }

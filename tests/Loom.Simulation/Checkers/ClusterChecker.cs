@@ -31,6 +31,9 @@ internal interface IMemberView
     long ClusterTime { get; }
 
     long Applied { get; }
+
+    /// <summary>Newest durable checkpoint that the replica knows of, and the one before it; 0: none.</summary>
+    (long Newest, long Previous) Checkpoints { get; }
 }
 
 /// <summary>
@@ -382,6 +385,12 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         {
             throw new SimulationFailure("index-order",
                 $"n{view.Number}: base {log.BaseIndex} ≤ applied {member.Applied} → {view.Applied} ≤ min(commit {view.Commit}, durable {log.DurableIndex}) does not hold (L9)");
+        }
+
+        (long newest, long previous) = view.Checkpoints;
+        if (newest > view.Applied || previous > newest || log.BaseIndex > (previous > 0 ? previous : newest))
+        {
+            throw new SimulationFailure("index-order", $"n{view.Number}: base {log.BaseIndex} ≤ previous checkpoint {previous} ≤ checkpoint {newest} ≤ applied {view.Applied} does not hold (L9)");
         }
     }
 

@@ -23,6 +23,9 @@ internal sealed class MemberProcess
     private readonly List<ReplicaEvent> inbox = [];
     private readonly Queue<ApplyWork> works = new();
     private readonly List<SimMember.Ticket> tickets = [];
+    private readonly CheckpointPace pace;
+    private long checkpointIndex;
+    private bool checkpointing;
     private bool ended;
     private bool stepScheduled;
     private bool batchOut;
@@ -39,9 +42,20 @@ internal sealed class MemberProcess
         this.random = random;
         Clock = clock;
         Log = recovered.Log;
-        Machine = new SimMachine(cluster.ApplyLog, member.Number);
+        SimRandom disk = random.Split("checkpoints");
+        member.Records.Later = act => After(disk.Tail(cluster.Swarm.CheckpointLatency), act);
+        Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Records);
         Applier = new Applier(Machine, new SessionTable()) { Observer = (index, hash) => cluster.Checker.ObserveHash(member.Number, index, hash) };
-        Applier.Open(default);
+        OpenedState opened = Applier.Open(new StateOrigin(SimCluster.ClusterId, member.Id, Log.BaseIndex, Log.LastIndex));
+        opened.Check(Log);
+        checkpointIndex = opened.CheckpointIndex;
+        pace = new CheckpointPace(clock.Now, cluster.Swarm.CheckpointEntries);
+        if (opened.Index > 0)
+        {
+            cluster.Trace.Add(member.Number, "opens the checkpoint at {0}", opened.Index);
+            cluster.Coverage.Restored++;
+        }
+
         ulong incarnation = random.Next() | 1;
         Core = new RaftCore(
             new RaftCoreOptions
@@ -55,7 +69,7 @@ internal sealed class MemberProcess
                 AppendBytes = cluster.Swarm.AppendBytes,
                 MayVote = member.MayVote,
             },
-            Log, recovered.HardState, recovered.CommitHint, recovered.Configurations, recovered.LastClusterTime, clock.Now);
+            Log, recovered.HardState, Math.Max(recovered.CommitHint, opened.Index), recovered.Configurations, recovered.LastClusterTime, clock.Now);
         replica = new ReplicaCore(
             new ReplicaOptions
             {
@@ -66,7 +80,7 @@ internal sealed class MemberProcess
                 HeartbeatInterval = cluster.Swarm.Heartbeat,
                 ElectionTimeout = cluster.Swarm.ElectionTimeout,
             },
-            Core, Log);
+            Core, Log, opened);
     }
 
     public SimClock Clock { get; }
@@ -78,6 +92,8 @@ internal sealed class MemberProcess
     public Applier Applier { get; }
 
     public SimMachine Machine { get; }
+
+    public (long Newest, long Previous) Checkpoints => (replica.CheckpointIndex, replica.PreviousCheckpointIndex);
 
     public bool IsPaused => cluster.Scheduler.Now < pausedUntil;
 
@@ -381,7 +397,29 @@ internal sealed class MemberProcess
         cluster.Trace.Add(member.Number, "applied {0}..{1}, hash {2:x}", work.FirstIndex, batch.LastIndex, (long)(ulong)batch.ApplyHash);
         cluster.Checker.ObserveApplied(member.Number);
         Post(new BatchApplied(batch));
+        pace.Applied(work.Entries.Count, work.Entries.Sum(entry => (long)entry.Body.Length));
+        CheckpointIfDue();
         ApplySoon();
+    }
+
+    private void CheckpointIfDue()
+    {
+        if (checkpointing || !pace.IsDue(Clock.Now))
+        {
+            return;
+        }
+
+        long index = Applier.AppliedIndex;
+        checkpointing = true;
+        pace.Begun(Clock.Now);
+        Applier.BeginCheckpoint(error =>
+        {
+            checkpointing = false;
+            cluster.Trace.Add(member.Number, "has a checkpoint at {0}", index);
+            cluster.Coverage.Checkpoints++;
+            Post(error is null ? new CheckpointTaken(index, checkpointIndex) : new HostFailed(error));
+            checkpointIndex = index;
+        });
     }
 
     /// <summary>Callers' code runs after the step, as it never runs on the loop's thread. An answer that the process did not live to give is none.</summary>

@@ -38,6 +38,11 @@ internal sealed class Coverage
     /// <summary>A member began to lead while another one still thought that it led.</summary>
     public long TwoLeaders { get; set; }
 
+    public long Checkpoints { get; set; }
+
+    /// <summary>Processes that began with the state of a checkpoint.</summary>
+    public long Restored { get; set; }
+
     public void Add(Coverage other)
     {
         Crashes += other.Crashes;
@@ -52,6 +57,8 @@ internal sealed class Coverage
         Wiped += other.Wiped;
         Transfers += other.Transfers;
         TwoLeaders += other.TwoLeaders;
+        Checkpoints += other.Checkpoints;
+        Restored += other.Restored;
     }
 }
 

@@ -12,13 +12,14 @@ namespace Loom.Simulation.Cluster;
 /// <summary>The store's own machine over the in-memory twin of the record store, with the checker between it and the applier.</summary>
 internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
 {
-    private readonly LoomStateMachine machine = new(new KeyIndex(), () => new MemoryRecordStore(), () => new MemoryRecordStore());
+    private readonly LoomStateMachine machine;
     private readonly LocalReads reads;
     private readonly ApplyLog log;
     private readonly int member;
 
-    public SimMachine(ApplyLog log, int member)
+    public SimMachine(ApplyLog log, int member, MemoryRecordDirectory records)
     {
+        machine = new LoomStateMachine(new KeyIndex(), records);
         this.log = log;
         this.member = member;
         reads = new LocalReads(machine);
@@ -35,7 +36,7 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
-    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => throw new NotSupportedException("Comes with checkpoints.");
+    public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => machine.BeginCheckpoint(at, completed);
 
     public IStateSnapshot CaptureSnapshot(StatePosition at) => machine.CaptureSnapshot(at);
 

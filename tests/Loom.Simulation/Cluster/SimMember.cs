@@ -57,6 +57,9 @@ internal sealed class SimMember : IMemberView
 
     public SimulatedDisk Disk { get; }
 
+    /// <summary>The records directory: of each life the newest two checkpoints.</summary>
+    public MemoryRecordDirectory Records { get; private set; } = new();
+
     /// <summary>Counts processes.</summary>
     public int Life { get; private set; }
 
@@ -91,6 +94,8 @@ internal sealed class SimMember : IMemberView
     public bool IsLeader => process is not null && process.Core.Role == RaftRole.Leader;
 
     long IMemberView.Commit => Process.Core.Commit;
+
+    (long Newest, long Previous) IMemberView.Checkpoints => Process.Checkpoints;
 
     long IMemberView.ClusterTime => Process.Core.ClusterTime;
 
@@ -134,6 +139,12 @@ internal sealed class SimMember : IMemberView
         Life++;
         HasDiskFailed = false;
         Cluster.Trace.Add(Number, "starts life {0}: log ends at {1}, term {2}", Life, recovered.Log.LastIndex, recovered.HardState.Term);
+        if (random.Split("records", (ulong)Life).Chance(Cluster.Swarm.BadCheckpoint) && (recovered.Log.BaseIndex == 0 || Records.Whole.Count > 1))
+        {
+            Cluster.Trace.Add(Number, "has a damaged checkpoint");
+            Records.SpoilNewest();
+        }
+
         SimClock clock = new(Cluster.Scheduler, random.Between(0, 100_000) * Ns.Second, 1 + ((random.Double() - 0.5) * 2 * Cluster.Swarm.ClockSkew));
         process = new MemberProcess(this, recovered, clock, random.Split("process", (ulong)Life));
         Cluster.Checker.ObserveOpen(Number, recovered.HardState);
@@ -183,6 +194,7 @@ internal sealed class SimMember : IMemberView
         IsSpoiled = true;
         Disk.Erase();
         Disk.CapacityBytes = long.MaxValue;
+        Records = new MemoryRecordDirectory();
         DataIncarnation = random.Next() | 1;
         Cluster.Checker.ObserveWipe(Number);
         if (refuses)

@@ -87,6 +87,15 @@ internal sealed record Swarm
 
     public double DamagedProposals { get; init; }
 
+    /// <summary>Applied entries from checkpoint to checkpoint.</summary>
+    public long CheckpointEntries { get; init; }
+
+    /// <summary>How long the disk takes for a checkpoint, on average.</summary>
+    public long CheckpointLatency { get; init; }
+
+    /// <summary>Share of starts at which the newest checkpoint of the records turns out to be damaged, and the one before must do.</summary>
+    public double BadCheckpoint { get; init; }
+
     /// <summary>Mean time between resets of a random connection.</summary>
     public long ResetEvery { get; init; }
 
@@ -103,6 +112,7 @@ internal sealed record Swarm
         bool several = places.Where(p => p.Role == MemberRole.Voter).Select(p => p.Datacenter).Distinct().Count() > 1;
         long election = random.Pick<long>([50, 100, 100, 200, 300, 1000]) * Ns.Millisecond;
         NetworkRates network = NetworkRates.Draw(random, election);
+        SimRandom checkpoints = random.Split("checkpoints");
         long safety = (random.Between(20, 60) * election) + (random.Between(1, 3) * Ns.Second);
         return new Swarm
         {
@@ -146,6 +156,9 @@ internal sealed record Swarm
             HuntLeaders = random.Chance(0.35) ? 0.3 + (random.Double() * 0.7) : 0,
             FullDiskEvery = Rate(random, 0.2, 5, 30, election),
             FullDiskFor = random.Between(5, 60) * election / 10,
+            CheckpointEntries = checkpoints.Pick([5L, 20, 100, 100, 1_000, 1_000_000]),
+            CheckpointLatency = checkpoints.Between(1, 50) * election / 50,
+            BadCheckpoint = checkpoints.Chance(0.3) ? 0.3 : 0,
         };
     }
 

@@ -35,6 +35,7 @@ internal sealed class SeedTests
             Assert.That(reports.Sum(r => r.NotApplied), Is.GreaterThan(0), "definite refusals");
             Assert.That(reports.Sum(r => r.Conflicts), Is.GreaterThan(0), "overwritten suffixes");
             Assert.That(reports.Sum(r => r.Coverage.PowerCuts), Is.GreaterThan(0), "power cuts");
+            Assert.That(reports.Sum(r => r.Coverage.Restored), Is.GreaterThan(0), "starts from a checkpoint");
             Assert.That(reports.Sum(r => r.Coverage.Refused), Is.GreaterThan(0), "damaged logs that were refused");
         });
     }
