@@ -76,6 +76,15 @@ public sealed record RaftNodeStatus
     /// <summary>Index of the newest durable checkpoint of the state here: a restart replays the log from there. 0: none yet.</summary>
     public long CheckpointIndex { get; init; }
 
+    /// <summary>
+    /// Index at which the state here was found to differ from that of a strict majority (S5): this member serves no reads and takes no writes until its state has been replaced by a healthy
+    /// member's, which begins by itself. 0: it does not differ.
+    /// </summary>
+    public long QuarantinedAt { get; init; }
+
+    /// <summary>Index at which the members' states differ without a strict majority that agrees (S5): an operator must decide which to keep. 0: no such thing was seen.</summary>
+    public long StatesDifferAt { get; init; }
+
     /// <summary>Cluster time of the last applied entry, ns (T5).</summary>
     public long ClusterTime { get; init; }
 

@@ -69,6 +69,10 @@ internal static class Faults
     public static LoomException TargetExists(string path) => new(
         LoomErrorCode.TargetExists, $"LOOM1025: {path} exists already. Nothing was changed. Choose another name, or move it away.");
 
+    public static LoomException Condemned() => new(
+        LoomErrorCode.Corruption,
+        "LOOM1020: the state of this member was found to differ from that of the majority, so it serves none of it; it is being replaced by a healthy member's. Ask another member until then.");
+
     public static LoomException Closed() => new(LoomErrorCode.Stopped, "LOOM1010: the store is closed. Nothing was applied. Open it again, or call another member.");
 
     private static string Fix(LoomErrorCode code) => code switch

@@ -13,6 +13,7 @@ internal sealed class MemoryRecordDirectory : IRecordDirectory
     private readonly List<Kept> checkpoints = [];
     private Kept? installed;
     private bool underWay;
+    private bool condemned;
 
     /// <summary>Runs what the disk has to do, later, or never if the process does not live that long. By default at once.</summary>
     public Action<Action> Later { get; set; } = static act => act();
@@ -32,13 +33,13 @@ internal sealed class MemoryRecordDirectory : IRecordDirectory
     public OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild)
     {
         underWay = false;
-        if (installed is { } whole && whole.State.At.Index == origin.LogBase && (checkpoints.Count == 0 || checkpoints[^1].State.At.Index < origin.LogBase))
+        if (installed is { } whole && whole.State.At.Index == origin.LogBase && (condemned || checkpoints.Count == 0 || checkpoints[^1].State.At.Index < origin.LogBase))
         {
             Adopt(whole);
         }
 
         installed = null;
-        checkpoints.RemoveAll(kept => kept.IsDamaged || kept.State.At.Index < origin.LogBase || origin.StartOver);
+        checkpoints.RemoveAll(kept => condemned || kept.IsDamaged || kept.State.At.Index < origin.LogBase || origin.StartOver);
         if (checkpoints.Count > 0)
         {
             return Open(checkpoints[^1], rebuild(checkpoints[^1].State));
@@ -48,6 +49,8 @@ internal sealed class MemoryRecordDirectory : IRecordDirectory
             ? new OpenedRecords(new MemoryRecordStore(this), null, 0)
             : throw new SnapshotNeededException(origin.LogBase, "no checkpoint is whole");
     }
+
+    public void Condemn() => condemned = true;
 
     public IRecordInstallation BeginInstall() => new Installation(this);
 
@@ -97,6 +100,7 @@ internal sealed class MemoryRecordDirectory : IRecordDirectory
         checkpoints.Clear();
         checkpoints.Add(whole);
         installed = null;
+        condemned = false;
     }
 
     private sealed record Kept(StoredState State, KeyValuePair<RecordKey, byte[]>[] Records, bool IsDamaged = false);

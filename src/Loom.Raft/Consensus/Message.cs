@@ -17,6 +17,9 @@ internal enum MessageKind : byte
 
     /// <summary>S4: the entries that the receiver needs have left the leader's log; it must get a snapshot at <see cref="Message.Index"/> or above. Its answer, once its log stands there, is an AppendResponse.</summary>
     SnapshotNeeded = 12,
+
+    /// <summary>S5, none of consensus: the sender's rolling hash of its state at an index. Compared by Replica/StateExchange; the core never sees it.</summary>
+    StateReport = 13,
 }
 
 /// <summary>
@@ -53,10 +56,10 @@ internal sealed record Message
     /// <summary>Heartbeat and its response, Append and its response: number of the leader's confirmation round (ReadIndex, check-quorum, cluster time). A Heartbeat with round 0 is a commit notice and gets no answer (D4).</summary>
     public long Round { get; init; }
 
-    /// <summary>ReadIndex and its response: the asking replica's counter; with its incarnation it names the request (R1).</summary>
+    /// <summary>ReadIndex and its response: the asking replica's counter; with its incarnation it names the request (R1). StateReport: upper half of the hash.</summary>
     public ulong Context { get; init; }
 
-    /// <summary>ReadIndex and its response: incarnation of the asking process (R1).</summary>
+    /// <summary>ReadIndex and its response: incarnation of the asking process (R1). StateReport: lower half of the hash.</summary>
     public ulong Incarnation { get; init; }
 
     /// <summary>Vote, PreVote: campaign ordered by the leader (TimeoutNow), so stickiness does not apply (thesis 3.10).</summary>

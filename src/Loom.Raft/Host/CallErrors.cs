@@ -17,6 +17,7 @@ internal static class CallErrors
             RaftErrorCode.LeaderChanged => "the leader changed and the write was superseded",
             RaftErrorCode.TooLarge => "the payload is larger than this member accepts",
             RaftErrorCode.BadTransferTarget => "the named member cannot take leadership: it is no voter, or is not caught up",
+            RaftErrorCode.Corruption => "the state of this member differs from that of the majority and is being replaced by a healthy member's; ask another member",
             RaftErrorCode.NotLeader => "this member does not lead",
             _ => code.ToString(),
         };

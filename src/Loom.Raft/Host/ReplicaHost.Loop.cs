@@ -16,6 +16,7 @@ internal sealed partial class ReplicaHost
 
     private long statusAt;
     private bool failureSeen;
+    private bool condemned;
     private long stallsLoggedAt = long.MinValue;
 
     private void Run()
@@ -112,6 +113,7 @@ internal sealed partial class ReplicaHost
         foreach (ApplyWork work in effects.Apply) applier!.Give(work);
         foreach (CaptureRequested capture in effects.Captures) applier!.Give(capture);
         if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
+        if (replica!.QuarantinedAt > 0 && !condemned) Condemn(replica.QuarantinedAt);
         if (effects.Unfit) log.LogWarning("The disk or the applier of this leader hangs while a majority goes on without it: leadership is handed over (E8). Look at the disk of {Directory}", directory.Path);
         // Before anyone is answered: a caller that reads the status finds its own write in it.
         Publish(effects, at);
@@ -166,6 +168,14 @@ internal sealed partial class ReplicaHost
         board.Publish(board.Status with { Role = "failed", Failure = failure.Message }, board.Configuration);
         // The others shall not wait for a silent leader: broken connections and a closed port tell them at once (E2). Whoever disposes of us waits for the threads, not the loop.
         transport?.Close();
+    }
+
+    /// <summary>S5. In the loop's own time: nothing of the state may be served from here on, and the file that says so is small.</summary>
+    private void Condemn(long index)
+    {
+        condemned = true;
+        log.LogCritical("The state of this member differs from that of the majority at entry {Index} (S5). It serves no reads and takes no writes until its state is replaced by a healthy member's; keep its data directory if you want to learn why", index);
+        machine.Condemn();
     }
 
     private void NoteStall(long nanoseconds, string how)

@@ -17,6 +17,7 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     private CommittedEntry[] batch = new CommittedEntry[256];
     private ApplyResult[] results = new ApplyResult[256];
     private int[] positions = new int[256];
+    private readonly List<StateMark> marks = [];
     private int gathered;
 
     /// <summary>Index of the last applied entry.</summary>
@@ -30,6 +31,9 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
 
     /// <summary>Rolling hash over everything applied (S5).</summary>
     public UInt128 ApplyHash { get; private set; }
+
+    /// <summary>At every multiple of it the hash is marked, to be compared with the other members' (S5).</summary>
+    public long MarkInterval { get; init; } = 4096;
 
     /// <summary>Told (index, hash) of every entry, in order: what a checker compares between replicas. Null in production.</summary>
     public Action<long, UInt128>? Observer { get; set; }
@@ -229,6 +233,10 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
         ApplyHash = XxHash128.HashToUInt128(bytes);
         AppliedIndex = index;
         Observer?.Invoke(index, ApplyHash);
+        if (index % MarkInterval == 0)
+        {
+            marks.Add(new StateMark(index, ApplyHash));
+        }
     }
 
     private AppliedBatch Report(ApplyWork work)
@@ -249,7 +257,9 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
         Array.Clear(decided, 0, work.Entries.Count);
         Array.Clear(batch, 0, work.Entries.Count);
         Array.Clear(results, 0, work.Entries.Count);
-        return new AppliedBatch(last.Index, last.Term, last.ClusterTime, ApplyHash, mine);
+        StateMark[] passed = [.. marks];
+        marks.Clear();
+        return new AppliedBatch(last.Index, last.Term, last.ClusterTime, ApplyHash, mine, passed);
     }
 
     private void Reserve(int count)

@@ -27,7 +27,8 @@ internal readonly record struct LocalEntry(int Position, bool WantsResult);
 /// <param name="ClusterTime">Cluster time of the last entry (T5).</param>
 /// <param name="ApplyHash">Rolling hash up to the last entry (S5).</param>
 /// <param name="Local">One per <see cref="ApplyWork.Local"/>, in the same order.</param>
-internal sealed record AppliedBatch(long LastIndex, long LastTerm, long ClusterTime, UInt128 ApplyHash, IReadOnlyList<LocalOutcome> Local);
+/// <param name="Marks">The rolling hash at the multiples of the exchange interval that the work passed (S5), ascending.</param>
+internal sealed record AppliedBatch(long LastIndex, long LastTerm, long ClusterTime, UInt128 ApplyHash, IReadOnlyList<LocalOutcome> Local, IReadOnlyList<StateMark> Marks);
 
 /// <summary>How a session judged an entry (P1).</summary>
 internal enum ApplyVerdict : byte

@@ -6,7 +6,7 @@ namespace Loom.Raft.Replica;
 /// E8, N3: whether this replica should go on leading. A leader whose own flush hangs still sends heartbeats and lets the others commit, but applies nothing:
 /// in the end its window is full and no write of the cluster goes through. So it hands over once the others hold, flushed, what it has not flushed for half an election timeout
 /// (where all disks are slow alike nobody is better, and leadership stays), once its flushes have been four times slower than the quorum's for five seconds,
-/// or once its applier has been stuck for ten seconds.
+/// once its applier has been stuck for ten seconds, or at once when its state was found to be wrong (S5).
 /// </summary>
 internal sealed class Fitness(long electionTimeout)
 {
@@ -22,7 +22,7 @@ internal sealed class Fitness(long electionTimeout)
     public long NextLook { get; private set; } = long.MaxValue;
 
     /// <summary>True: hand over now. Says so again only after two election timeouts, for a hand-over may fail.</summary>
-    public bool MustHandOver(long now, RaftCore core, IReplicaLog log, HandOver handOver)
+    public bool MustHandOver(long now, RaftCore core, IReplicaLog log, HandOver handOver, bool quarantined)
     {
         flush.Look(now, log.WriteSequence, log.DurableSequence);
         apply.Look(now, handOver.HandedOver, handOver.Applied);
@@ -34,7 +34,7 @@ internal sealed class Fitness(long electionTimeout)
         }
 
         var behind = core.Commit > log.DurableIndex;
-        if (pace.IsSlow(now, log.LastIndex, core.Commit, log.DurableIndex) || (flush.IsOverdue(now) && behind) || apply.IsOverdue(now))
+        if (quarantined || pace.IsSlow(now, log.LastIndex, core.Commit, log.DurableIndex) || (flush.IsOverdue(now) && behind) || apply.IsOverdue(now))
         {
             var ask = now >= askAgainAt && !core.Transferring;
             if (ask)

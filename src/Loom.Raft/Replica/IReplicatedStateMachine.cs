@@ -44,6 +44,11 @@ public interface IReplicatedStateMachine
     /// </summary>
     void Switch(IStateInstallation installation);
 
+    /// <summary>
+    /// The state here is wrong (S5): from now on no read of it is served and no checkpoint of it is opened again, until a <see cref="Switch"/> replaces it. Durable on return. Any thread.
+    /// </summary>
+    void Condemn();
+
     /// <summary>Called once, last.</summary>
     void Close();
 }

@@ -25,6 +25,7 @@ internal sealed class ReplicaCore
     private readonly Transfers transfers;
     private readonly HandOver handOver;
     private readonly Fitness fitness;
+    private readonly StateExchange exchange;
     private readonly SeededRandom random;
     private readonly List<PeerView> peers = [];
     private long coreDeadline;
@@ -50,6 +51,7 @@ internal sealed class ReplicaCore
         reads = new ReadBarrier(options, effects.Reads);
         transfers = new Transfers(options.Id, effects.Transfers);
         fitness = new Fitness(options.ElectionTimeout);
+        exchange = new StateExchange(options.Id, effects.Control);
         CheckpointIndex = opened.CheckpointIndex;
         PreviousCheckpointIndex = opened.PreviousCheckpointIndex;
         log.AdvanceApplied(opened.Index);
@@ -59,6 +61,12 @@ internal sealed class ReplicaCore
 
     /// <summary>Everything up to here is applied here.</summary>
     public long Applied => handOver.Applied;
+
+    /// <summary>S5: at this index the state here was found to differ from that of a strict majority. Nothing is applied or answered any more until it is replaced. 0: it is not.</summary>
+    public long QuarantinedAt { get; private set; }
+
+    /// <summary>S5: at this index the members' states differ and no strict majority agrees. 0: no such thing was seen.</summary>
+    public long StatesDifferAt { get; private set; }
 
     /// <summary>Index of the newest durable checkpoint of the state; 0: none.</summary>
     public long CheckpointIndex { get; private set; }
@@ -155,6 +163,9 @@ internal sealed class ReplicaCore
     {
         switch (one)
         {
+            case PeerMessage { Message.Kind: MessageKind.StateReport } e:
+                exchange.Received(now, e.Message);
+                break;
             case PeerMessage e:
                 StepCore(now, new MessageReceived(e.Message));
                 break;
@@ -236,15 +247,42 @@ internal sealed class ReplicaCore
         }
 
         transfers.Check(now, core);
-        handOver.Advance(core.Commit);
+        CompareStates(now);
+        if (QuarantinedAt == 0)
+        {
+            handOver.Advance(core.Commit);
+        }
+
         LeaveLeadershipIfUnfit(now);
         effects.LogWork = log.HasWork;
-        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(fitness.NextLook, Math.Min(proposer.SweepAt, reads.SweepAt)));
+        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(Math.Min(fitness.NextLook, exchange.NextLook), Math.Min(proposer.SweepAt, reads.SweepAt)));
+    }
+
+    private void CompareStates(long now)
+    {
+        switch (exchange.Look(now, core.Configuration))
+        {
+            case DivergenceVerdict.Here when QuarantinedAt == 0:
+#if LOOM_MUTATIONS
+                if (Diagnostics.Mutations.On("S5-ignore-divergence"))
+                {
+                    break;
+                }
+#endif
+                QuarantinedAt = exchange.FoundAt;
+                effects.StatusChanged = true;
+                reads.FailAll(RaftErrorCode.Corruption);
+                break;
+            case DivergenceVerdict.Undecided when StatesDifferAt == 0:
+                StatesDifferAt = exchange.FoundAt;
+                effects.StatusChanged = true;
+                break;
+        }
     }
 
     private void LeaveLeadershipIfUnfit(long now)
     {
-        if (!fitness.MustHandOver(now, core, log, handOver))
+        if (!fitness.MustHandOver(now, core, log, handOver, QuarantinedAt > 0))
         {
             return;
         }
@@ -286,6 +324,7 @@ internal sealed class ReplicaCore
         effects.Failure is not null ? RaftErrorCode.Failed
         : stopped ? RaftErrorCode.Stopped
         : core.NoQuorum(now) ? RaftErrorCode.NoQuorum
+        : QuarantinedAt > 0 ? RaftErrorCode.Corruption
         : isWrite && core.Commit - Applied > Options.MaxForwardLag ? RaftErrorCode.Overloaded
         : 0;
 
@@ -369,6 +408,7 @@ internal sealed class ReplicaCore
     private void OnApplied(long now, AppliedBatch batch)
     {
         handOver.Done(batch);
+        exchange.Applied(now, core.Term, core.Configuration, batch.Marks);
         foreach (var outcome in batch.Local)
         {
             proposer.OnOutcome(outcome);
@@ -474,6 +514,8 @@ internal sealed class ReplicaCore
     public RaftNodeStatus CaptureStatus() => StatusPicture.Of(Options, core, log, handOver, noQuorum, stopped, effects.Failure, peers) with
     {
         CheckpointIndex = CheckpointIndex,
+        QuarantinedAt = QuarantinedAt,
+        StatesDifferAt = StatesDifferAt,
         LogPause = logPause,
     };
 }

@@ -56,7 +56,7 @@ internal static class MessageCodec
     {
         var reader = new WireReader(body);
         byte kind = reader.Byte();
-        if (kind is < (byte)MessageKind.PreVote or > (byte)MessageKind.SnapshotNeeded) throw new WireException($"unknown message kind {kind}");
+        if (kind is < (byte)MessageKind.PreVote or > (byte)MessageKind.StateReport) throw new WireException($"unknown message kind {kind}");
         byte flags = reader.Byte();
         if (flags > 7) throw new WireException($"unknown message flags {flags}");
         var message = new Message

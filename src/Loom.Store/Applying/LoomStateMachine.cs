@@ -36,6 +36,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long clusterTime;
     private int installing;
     private int closed;
+    private volatile bool condemned;
 
     /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
     public LoomStateMachine(IKeyIndex index, IRecordDirectory directory)
@@ -59,6 +60,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     /// <summary>Index, records and what is published of them. A reader takes it once and stays in it: a snapshot may replace it at any time, and then its records close.</summary>
     public StateGeneration Current => Volatile.Read(ref current);
+
+    /// <summary>What readers take: <see cref="Current"/>, unless its state is known to be wrong (S5).</summary>
+    public StateGeneration Serving => condemned ? throw Faults.Condemned() : Current;
 
     public IKeyIndex Index => Current.Index;
 
@@ -178,11 +182,19 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         {
             captures.EndAll("the state that it captured was replaced by a newer one");
             Hold(next);
+            condemned = false;
         }
 
         // Whoever still reads there finds it closed, and reads again in the new one.
         old.Records.Dispose();
         collected.DeleteReplaced();
+    }
+
+    /// <inheritdoc/>
+    public void Condemn()
+    {
+        condemned = true;
+        directory.Condemn();
     }
 
     /// <summary>

@@ -9,6 +9,11 @@ internal sealed class EmptyRecords(Func<IRecordStore> open, Func<IRecordStore> o
 
     public IRecordInstallation BeginInstall() => new Installation(openBeside());
 
+    public void Condemn()
+    {
+        // Nothing outlives the process anyway.
+    }
+
     private sealed class Installation(IRecordStore records) : IRecordInstallation
     {
         private bool adopted;

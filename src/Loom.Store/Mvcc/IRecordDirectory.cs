@@ -18,6 +18,11 @@ internal interface IRecordDirectory
     /// <exception cref="Raft.RaftException">CannotOpen: it belongs to another cluster or member, or to a newer version.</exception>
     OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild);
 
+    /// <summary>
+    /// The state that was opened here, and every checkpoint of it, is wrong (S5): no <see cref="Open"/> uses one of them again, only what is installed after this. Durable on return. Any thread.
+    /// </summary>
+    void Condemn();
+
     /// <summary>Begins an empty store beside the present one, for a state that is installed (S3). Not on the applier's thread; one at a time.</summary>
     IRecordInstallation BeginInstall();
 }

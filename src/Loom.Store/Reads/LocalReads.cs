@@ -16,7 +16,7 @@ internal sealed class LocalReads(LoomStateMachine machine)
     {
         while (true)
         {
-            StateGeneration state = machine.Current;
+            StateGeneration state = machine.Serving;
             ReadView view = state.View;
             try
             {
@@ -41,7 +41,7 @@ internal sealed class LocalReads(LoomStateMachine machine)
     {
         while (true)
         {
-            StateGeneration state = machine.Current;
+            StateGeneration state = machine.Serving;
             ReadView view = state.View;
             result = null;
             LoomErrorCode refusal = RangeRule.CheckRevision(query.Revision, view);
@@ -75,7 +75,7 @@ internal sealed class LocalReads(LoomStateMachine machine)
     {
         while (true)
         {
-            StateGeneration state = machine.Current;
+            StateGeneration state = machine.Serving;
             ReadView view = state.View;
             long oldest = Oldest(transaction, view.Revision);
             try
@@ -107,7 +107,7 @@ internal sealed class LocalReads(LoomStateMachine machine)
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            StateGeneration state = machine.Current;
+            StateGeneration state = machine.Serving;
             ReadView view = state.View;
             LoomErrorCode refusal = RangeRule.CheckRevision(revision, view);
             if (refusal != 0)

@@ -12,6 +12,7 @@ namespace Loom.Store.Records;
 internal sealed class CheckpointFiles(string directory)
 {
     private const string Prefix = "checkpoint-";
+    private const string CondemnedName = "condemned";
     private const string InstalledPrefix = "installed-";
     private const string Temporary = ".tmp";
 
@@ -66,6 +67,28 @@ internal sealed class CheckpointFiles(string directory)
         Step("rename");
         File.Move(PathOfInstalled(index), PathOf(index), overwrite: true);
         Flush();
+    }
+
+    /// <summary>The file that says that no checkpoint beside it may be used (S5). Its presence alone counts.</summary>
+    public bool IsCondemned => File.Exists(Path.Combine(directory, CondemnedName));
+
+    /// <summary>Durable on return.</summary>
+    public void Condemn()
+    {
+        Step("condemn");
+        File.Create(Path.Combine(directory, CondemnedName)).Dispose();
+        Flush();
+    }
+
+    /// <summary>After every checkpoint that was condemned is gone for good.</summary>
+    public void Acquit()
+    {
+        if (IsCondemned)
+        {
+            Step("acquit");
+            File.Delete(Path.Combine(directory, CondemnedName));
+            Flush();
+        }
     }
 
     private void Write(CheckpointFile checkpoint, string path)

@@ -51,7 +51,7 @@ internal sealed class RecordDirectory : IRecordDirectory
 
         List<Exception> damage = [];
         FinishInstallation(damage);
-        List<CheckpointFile> whole = ReadAll(damage);
+        List<CheckpointFile> whole = Files.IsCondemned ? Condemned(damage) : ReadAll(damage);
         foreach (CheckpointFile candidate in whole)
         {
             CheckpointFile? before = whole.FirstOrDefault(other => other.Index < candidate.Index && other.Generation == candidate.Generation);
@@ -81,13 +81,22 @@ internal sealed class RecordDirectory : IRecordDirectory
     /// <inheritdoc/>
     public IRecordInstallation BeginInstall() => new Installation(this);
 
+    /// <inheritdoc/>
+    public void Condemn() => Files.Condemn();
+
+    private List<CheckpointFile> Condemned(List<Exception> damage)
+    {
+        damage.Add(new CheckpointDamagedException(path, 0, "the state in it was found to differ from that of the majority (S5)"));
+        return [];
+    }
+
     /// <summary>
     /// S3: the log stands on a snapshot that was installed whole, and the member stopped before it was put in force. Any other installation is of no use: it may not even be newer than what is here.
     /// </summary>
     private void FinishInstallation(List<Exception> damage)
     {
         long newest = Files.List().FirstOrDefault();
-        if (whose.LogBase == 0 || newest >= whose.LogBase || !Files.ListInstalled().Contains(whose.LogBase))
+        if (whose.LogBase == 0 || (newest >= whose.LogBase && !Files.IsCondemned) || !Files.ListInstalled().Contains(whose.LogBase))
         {
             return;
         }
@@ -96,6 +105,8 @@ internal sealed class RecordDirectory : IRecordDirectory
         {
             RequireOurs(Files.ReadInstalled(whose.LogBase));
             Files.Adopt(whose.LogBase);
+            DeleteFiles(index => index != whose.LogBase);
+            Files.Acquit();
         }
         catch (CheckpointDamagedException e)
         {
@@ -270,6 +281,7 @@ internal sealed class RecordDirectory : IRecordDirectory
             directory.Files.Adopt(target.Index);
             target.Adopted();
             directory.DeleteFiles(index => index != target.Index);
+            directory.Files.Acquit();
             directory.current = records;
             directory.generation = generation;
             adopted = true;

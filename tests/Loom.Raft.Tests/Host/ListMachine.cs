@@ -73,5 +73,9 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
         lock (gate) payloads = [.. state.Payloads];
     }
 
+    public void Condemn()
+    {
+    }
+
     public void Close() => Closed = true;
 }

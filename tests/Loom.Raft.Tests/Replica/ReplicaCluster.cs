@@ -217,7 +217,7 @@ internal sealed class ReplicaNode
             Id = Id, Incarnation = incarnation, Seed = (ulong)number * 77, ClusterId = 5,
         });
         Sessions = new SessionTable(cluster.MaxSessions, SessionTable.MaxOutcomes);
-        Applier = new Applier(Machine, Sessions) { Observer = (index, hash) => Hashes[index] = hash };
+        Applier = new Applier(Machine, Sessions) { MarkInterval = 64, Observer = (index, hash) => Hashes[index] = hash };
         Applier.Open(default);
         var coreOptions = new RaftCoreOptions { Self = Id, Incarnation = incarnation, Seed = (ulong)number + 1 };
         var core = new RaftCore(

@@ -12,6 +12,9 @@ internal sealed class TallyMachine : IReplicatedStateMachine
     /// <summary>Throws when it meets this number: a broken replica.</summary>
     public long Poison { get; set; } = long.MinValue;
 
+    /// <summary>From this number on it applies something else than the others: a replica whose state is wrong.</summary>
+    public long WrongFrom { get; set; } = long.MaxValue;
+
     public static byte[] Payload(long number)
     {
         var bytes = new byte[8];
@@ -42,7 +45,7 @@ internal sealed class TallyMachine : IReplicatedStateMachine
             results[i] = new ApplyResult
             {
                 Outcome = new Outcome(0, 0, Seen.Count, number),
-                Hash = (UInt128)number,
+                Hash = (UInt128)number + (number >= WrongFrom ? (UInt128)WrongFrom : 0),
                 Result = entries[i].WantsResult ? $"answer {number}" : null,
             };
         }
@@ -60,6 +63,10 @@ internal sealed class TallyMachine : IReplicatedStateMachine
     public IStateInstallation BeginInstall(StatePosition at, ReadOnlyMemory<byte> header) => throw new NotSupportedException("Comes with checkpoints.");
 
     public void Switch(IStateInstallation installation) => throw new NotSupportedException("Comes with checkpoints.");
+
+    public bool IsCondemned { get; private set; }
+
+    public void Condemn() => IsCondemned = true;
 
     public void Close()
     {

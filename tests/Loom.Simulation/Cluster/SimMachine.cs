@@ -44,6 +44,8 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
 
     public void Switch(IStateInstallation installation) => machine.Switch(installation);
 
+    public void Condemn() => machine.Condemn();
+
     public void Close() => machine.Close();
 
     public void Dispose() => machine.Dispose();

@@ -1,5 +1,6 @@
 using Loom.Raft;
 using Loom.Raft.Replica;
+using Loom.Store.Reads;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests.Records;
@@ -53,6 +54,37 @@ internal sealed class InstallationTests
         source.ApplyMixed(9_000);
         again.Checkpoint();
         Assert.That(again.Answers(), Is.EqualTo(source.Answers()));
+    }
+
+    /// <summary>S5: what was found to be wrong is neither read nor opened again; an installed state takes its place, also when the process dies before it could.</summary>
+    [TestCase(false)]
+    [TestCase(true)]
+    public void A_condemned_state_is_served_by_nobody_until_another_is_installed(bool dies)
+    {
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+            live.Machine.Condemn();
+            LocalReads reads = new(live.Machine);
+            Assert.That(() => reads.Get("k"u8.ToArray()), Throws.TypeOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Corruption));
+            live.ApplyMixed(3_100);
+            live.Checkpoint();
+            string copy = Path.Combine(root, "copy");
+            CheckpointDirectory.Copy(Live, copy);
+            Assert.That(() => new CheckpointDirectory(copy, CheckpointDirectory.Origin(logBase: 2_000)), Throws.TypeOf<SnapshotNeededException>());
+            IStateInstallation installation = live.Collect(source);
+            installation.Complete();
+            if (!dies)
+            {
+                live.Switch(installation);
+                Assert.That(() => reads.Get("k"u8.ToArray()), Throws.Nothing);
+            }
+        }
+
+        using CheckpointDirectory again = new(Live, CheckpointDirectory.Origin(logBase: 8_000));
+        Assert.That(again.Answers(), Is.EqualTo(source.Answers()));
+        Assert.That(File.Exists(Path.Combine(Live, "condemned")), Is.False);
     }
 
     // Goal: whatever moment the process dies at, the state at the next start is the one that the log goes on from. Method: copies at each moment, opened with the base that the log may have then.

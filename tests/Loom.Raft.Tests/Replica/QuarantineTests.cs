@@ -1,0 +1,72 @@
+using NUnit.Framework;
+
+namespace Loom.Raft.Tests.Replica;
+
+/// <summary>S5: a replica whose state is wrong is found within one exchange interval (64 entries here), and serves nothing from then on.</summary>
+[TestFixture]
+public sealed class QuarantineTests
+{
+    [Test]
+    public void A_follower_that_applied_something_else_is_quarantined_within_one_interval_and_the_others_go_on()
+    {
+        var cluster = new ReplicaCluster(3);
+        var leader = cluster.WaitForLeader();
+        var wrong = cluster.Follower;
+        wrong.Machine.WrongFrom = 10;
+        for (var number = 1; number <= 100; number++)
+        {
+            leader.Propose(number);
+            cluster.Run(2);
+        }
+
+        cluster.Until(() => wrong.Replica.QuarantinedAt > 0);
+        Assert.That(wrong.Replica.QuarantinedAt, Is.EqualTo(64));
+        Assert.That(cluster.Nodes.Where(n => n != wrong).Select(n => (n.Replica.QuarantinedAt, n.Replica.StatesDifferAt)), Is.All.EqualTo((0L, 0L)));
+
+        var (read, write) = (wrong.Read(), wrong.Propose(1000));
+        Assert.That(wrong.CompletionOf(read)!.Value.Error, Is.EqualTo(RaftErrorCode.Corruption));
+        Assert.That(wrong.CompletionOf(write)!.Value, Has.Property("Error").EqualTo(RaftErrorCode.Corruption).And.Property("Known").EqualTo(WriteOutcome.NotApplied));
+        var applied = wrong.Replica.Applied;
+        var other = leader.Propose(1001);
+        cluster.Until(() => leader.CompletionOf(other) is { Succeeded: true });
+        cluster.Run(1000);
+        Assert.That(wrong.Replica.Applied, Is.EqualTo(applied), "nothing is applied to a state that is known to be wrong");
+    }
+
+    [Test]
+    public void A_leader_that_applied_something_else_hands_over()
+    {
+        var cluster = new ReplicaCluster(3);
+        var wrong = cluster.WaitForLeader();
+        wrong.Machine.WrongFrom = 10;
+        for (var number = 1; number <= 100; number++)
+        {
+            cluster.Leader?.Propose(number);
+            cluster.Run(2);
+        }
+
+        cluster.Until(() => wrong.Replica.QuarantinedAt > 0 && cluster.Leader is { } next && next != wrong);
+        var write = cluster.Leader!.Propose(1000);
+        cluster.Until(() => cluster.Leader!.CompletionOf(write) is { Succeeded: true });
+    }
+
+    [Test]
+    public void Where_no_majority_agrees_nobody_is_quarantined_and_everybody_says_so()
+    {
+        var cluster = new ReplicaCluster(3);
+        var leader = cluster.WaitForLeader();
+        for (var i = 0; i < 2; i++)
+        {
+            cluster.Nodes[i].Machine.WrongFrom = 10 + i;
+        }
+
+        for (var number = 1; number <= 100; number++)
+        {
+            leader.Propose(number);
+            cluster.Run(2);
+        }
+
+        cluster.Until(() => cluster.Nodes.All(n => n.Replica.StatesDifferAt == 64));
+        Assert.That(cluster.Nodes.Select(n => n.Replica.QuarantinedAt), Is.All.Zero);
+    }
+}
