@@ -25,6 +25,12 @@ public sealed class RaftNodeOptions
     /// <summary>All members at formation, this one included; empty: a cluster of this one member, which opens no peer port. Ignored by a used directory (N5).</summary>
     public IReadOnlyList<InitialMember> InitialCluster { get; set; } = [];
 
+    /// <summary>
+    /// An empty directory takes no part in forming a cluster: it waits until it can join one that has formed and has a member of its name (etcd: <c>--initial-cluster-state existing</c>). Default false: it
+    /// does whichever the others need.
+    /// </summary>
+    public bool JoinOnly { get; set; }
+
     /// <summary>Token that keeps clusters apart. Default "loom-cluster".</summary>
     public string ClusterToken { get; set; } = "loom-cluster";
 

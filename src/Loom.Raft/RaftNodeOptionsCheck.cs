@@ -13,6 +13,7 @@ internal static class RaftNodeOptionsCheck
             Datacenter = options.Datacenter,
             DataDirectory = options.DataDirectory,
             InitialCluster = [.. options.InitialCluster],
+            JoinOnly = options.JoinOnly,
             ClusterToken = options.ClusterToken,
             ListenPeerUrls = [.. options.ListenPeerUrls],
             AdvertiseClientUrls = [.. options.AdvertiseClientUrls],

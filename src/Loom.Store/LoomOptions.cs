@@ -22,6 +22,12 @@ public sealed class LoomOptions
     /// <summary>All members at formation, this one included. Default empty: a cluster of this one member, which opens no peer port. A list must be sound; otherwise a directory that belongs to a cluster already ignores it.</summary>
     public IReadOnlyList<InitialMember> InitialCluster { get; set; } = [];
 
+    /// <summary>
+    /// An empty directory takes no part in forming a cluster: it waits until it can join one that has formed and has a member of its name (etcd: <c>--initial-cluster-state existing</c>). Default false: it
+    /// does whichever the others need.
+    /// </summary>
+    public bool JoinOnly { get; set; }
+
     /// <summary>Token that keeps clusters apart. Default "loom-cluster".</summary>
     public string ClusterToken { get; set; } = "loom-cluster";
 
@@ -108,6 +114,7 @@ public sealed class LoomOptions
         Datacenter = Datacenter,
         DataDirectory = DataDirectory,
         InitialCluster = InitialCluster,
+        JoinOnly = JoinOnly,
         ClusterToken = ClusterToken,
         ListenPeerUrls = ListenPeerUrls,
         AdvertiseClientUrls = AdvertiseClientUrls,

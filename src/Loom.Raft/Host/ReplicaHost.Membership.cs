@@ -50,7 +50,8 @@ internal sealed partial class ReplicaHost
 
     private Standing StandingOf(Member self)
     {
-        var standing = new Standing(self, [.. options.AdvertiseClientUrls]) { Seeking = directory.Damage is not null, Proposal = directory.Proposal };
+        bool joinOnly = options.JoinOnly && !directory.Identity.IsFormed && directory.Proposal is null;
+        var standing = new Standing(self, [.. options.AdvertiseClientUrls]) { Seeking = directory.Damage is not null || joinOnly, Proposal = directory.Proposal };
         if (recovered is null) return standing;
         PeerMemory memory = directory.ReadPeers(out string? trouble);
         if (trouble is not null) log.LogWarning("{Trouble}", trouble);

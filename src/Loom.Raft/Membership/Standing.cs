@@ -5,7 +5,7 @@ namespace Loom.Raft.Membership;
 /// <param name="ClientUrls">What it advertises.</param>
 internal sealed record Standing(Member Self, IReadOnlyList<string> ClientUrls)
 {
-    /// <summary>Its directory is damaged or out of date: the identity only stands in, and it takes no part in forming a cluster (E1).</summary>
+    /// <summary>It takes no part in forming a cluster: its directory is damaged or out of date, and the identity only stands in (E1); or it was told so.</summary>
     public bool Seeking { get; init; }
 
     /// <summary>Forming: the proposal on disk, or null.</summary>

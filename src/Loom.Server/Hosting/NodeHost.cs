@@ -138,18 +138,15 @@ internal sealed class NodeHost
         }
     }
 
-    /// <summary>
-    /// etcd's "existing" says: never form a cluster. An empty directory under a listed name would try; that the others then refuse it is not enough when all of them
-    /// were started so.
-    /// </summary>
+    /// <summary>etcd's "existing" says: never form a cluster. Beside others an empty directory then joins them; alone it could only form one.</summary>
     private void RefuseToFormWhatExists()
     {
-        if (settings.ExistingCluster && settings.InitialCluster.Count > 0 &&
+        if (settings.ExistingCluster && settings.InitialCluster.Count <= 1 &&
             (!Directory.Exists(settings.DataDirectory) || !Directory.EnumerateFileSystemEntries(settings.DataDirectory).Any()))
         {
             throw new ConfigurationException(
-                $"--initial-cluster-state is existing, but {settings.DataDirectory} is empty: a member that lost its data cannot resume its name",
-                "point --data-dir to this member's data; to form a new cluster write --initial-cluster-state new on every member");
+                $"--initial-cluster-state is existing, but {settings.DataDirectory} is empty and --initial-cluster names no other member to be filled from",
+                "point --data-dir to this member's data, or list the other members; to form a new cluster write --initial-cluster-state new");
         }
     }
 
@@ -283,7 +280,7 @@ internal sealed class NodeHost
         Member? self = status.Configuration.Find(status.Raft.MemberId);
         int members = status.Configuration.Members.Count;
         int datacenters = status.Configuration.Members.Select(m => m.Datacenter).Distinct(StringComparer.Ordinal).Count();
-        string role = self?.Role == MemberRole.Standby ? "standby" : "voter";
+        string role = (self?.Role ?? MemberRole.Learner).ToString().ToLowerInvariant();
         string cluster = members == 1
             ? "a cluster of one member"
             : string.Create(CultureInfo.InvariantCulture, $"{members} members in {datacenters} datacenter{(datacenters == 1 ? "" : "s")}");

@@ -15,6 +15,7 @@ internal static class StoreOpening
         Datacenter = settings.Datacenter,
         DataDirectory = settings.DataDirectory,
         InitialCluster = settings.InitialCluster,
+        JoinOnly = settings.ExistingCluster,
         ClusterToken = settings.ClusterToken,
         ListenPeerUrls = settings.ListenPeerUrls,
         AdvertiseClientUrls = settings.AdvertiseClientUrls,

@@ -34,6 +34,7 @@ internal sealed class LoomConfiguration(IConfiguration configuration) : IValidat
         options.MinFreeDiskBytes = Read<long>(nameof(LoomOptions.MinFreeDiskBytes), options.MinFreeDiskBytes, TryLong, "a number of bytes");
         options.AutoCompactionPeriod = Read(nameof(LoomOptions.AutoCompactionPeriod), options.AutoCompactionPeriod, TryDuration, "a duration such as 01:00:00");
         options.AutoCompactionRevisions = Read<long>(nameof(LoomOptions.AutoCompactionRevisions), options.AutoCompactionRevisions, TryLong, "a number of revisions");
+        options.JoinOnly = Read<bool>(nameof(LoomOptions.JoinOnly), options.JoinOnly, bool.TryParse, "true or false");
         options.PlacementGoal = Read<PlacementGoal>(nameof(LoomOptions.PlacementGoal), options.PlacementGoal, TryName, "Majority or TwoDatacenters");
         if (configuration.GetSection(nameof(LoomOptions.InitialCluster)) is { } cluster && cluster.GetChildren().Any())
         {

@@ -43,8 +43,18 @@ public sealed class RejoinTests
         MemberId old = cluster[victim].Status.MemberId;
         await cluster.StopAsync(victim);
         Directory.Delete(cluster.DirectoryOf(victim), recursive: true);
-        await cluster.StartAsync(victim);
+        await cluster.StartAsync(victim, o => o.JoinOnly = true);
         await WholeAsync(cluster, victim, old, MemberRole.Voter);
+    }
+
+    [Test]
+    public async Task Members_that_may_only_join_form_no_cluster()
+    {
+        await using RealCluster cluster = RealCluster.OfThree();
+        foreach (string name in new[] { "east", "west", "south" }) await cluster.StartAsync(name, o => o.JoinOnly = true);
+        await Task.Delay(1500);
+        Assert.That(cluster.Nodes.Select(n => n.Status.ClusterId), Is.All.Zero);
+        Assert.That(cluster["east"].Status.Obstacle, Does.Contain("no member of the cluster is heard"));
     }
 
     [Test]

@@ -114,7 +114,7 @@ internal sealed class LoomCluster : IDisposable
         Directory.Delete(root, recursive: true);
     }
 
-    private async Task<ClusterStatusResponse?> StatusAsync(LoomProcess node)
+    public async Task<ClusterStatusResponse?> StatusAsync(LoomProcess node)
     {
         try
         {

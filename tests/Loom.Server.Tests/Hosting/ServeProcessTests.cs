@@ -97,7 +97,7 @@ internal sealed class ServeProcessTests
     }
 
     [TestCase("--nmae x", 2, "error: unknown setting --nmae\nhint: did you mean --name?\n")]
-    [TestCase("--initial-cluster-state existing --initial-cluster default=http://127.0.0.1:1,b=http://127.0.0.1:2", 1, "error: --initial-cluster-state is existing, but loom-data is empty")]
+    [TestCase("--initial-cluster-state existing --initial-cluster default=http://127.0.0.1:1", 1, "error: --initial-cluster-state is existing, but loom-data is empty")]
     public async Task Settings_that_cannot_work_end_the_process(string line, int code, string error)
     {
         using var serve = new ServeProcess(directory, line.Split(' '));
