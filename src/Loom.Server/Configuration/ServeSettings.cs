@@ -57,6 +57,9 @@ internal sealed record ServeSettings
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
     /// <summary>Stop when standard input ends: a node that a demo or test started must not outlive it.</summary>
+    /// <summary>Applied entries from checkpoint to checkpoint.</summary>
+    public long SnapshotCount { get; init; } = 100_000;
+
     public bool ExitWithInput { get; init; }
 
     public IReadOnlyList<string> Warnings { get; init; } = [];
@@ -96,6 +99,7 @@ internal sealed record ServeSettings
             TestPeerDelays = Delays(sources),
             QuotaBytes = sources.Bytes("quota-backend-bytes", long.MinValue),
             MinFreeDiskBytes = sources.Bytes("min-free-disk-bytes", 0),
+            SnapshotCount = sources.Integer("snapshot-count", 1, int.MaxValue),
             AutoCompactionPeriod = compactionPeriod,
             AutoCompactionRevisions = compactionRevisions,
             Limits = new EtcdLimits

@@ -28,6 +28,7 @@ internal static class SettingTable
         new("min-free-disk-bytes", Integer, Works, "67108864", "free bytes of the data directory's file system below which this member is short of disk; 0: do not look"),
         new(AutoCompactionText.Mode, Text, Works, "periodic", "periodic or revision: what --auto-compaction-retention counts"),
         new(AutoCompactionText.Retention, Text, Works, "0", "history to keep: hours or a duration such as 30m, or a number of revisions; 0: all"),
+        new("snapshot-count", Integer, Works, "100000", "applied entries after which a checkpoint of the state is taken at the latest; a restart replays what came after the last one"),
         new("log-level", Text, Works, "info", "debug, info, warn or error"),
         new("config-file", Text, Works, "", "JSON file with settings, keyed by flag name; flags and variables win over it"),
 
@@ -44,7 +45,7 @@ internal static class SettingTable
 
         // etcd's, without a meaning here
         .. Ignore(
-            "wal-dir", "snapshot-count", "max-snapshots", "max-wals", "initial-election-tick-advance", "backend-batch-interval", "backend-batch-limit",
+            "wal-dir", "max-snapshots", "max-wals", "initial-election-tick-advance", "backend-batch-interval", "backend-batch-limit",
             "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
             "enable-grpc-gateway", "cors", "host-whitelist", "strict-reconfig-check", "pre-vote", "enable-v2",
             "v2-deprecation", "discovery-fallback", "discovery-proxy", "cipher-suites", "tls-min-version", "tls-max-version", "self-signed-cert-validity",

@@ -24,6 +24,7 @@ internal static class StoreOpening
         PlacementGoal = settings.PlacementGoal,
         QuotaBytes = settings.QuotaBytes,
         MinFreeDiskBytes = settings.MinFreeDiskBytes,
+        SnapshotCount = settings.SnapshotCount,
         AutoCompactionPeriod = settings.AutoCompactionPeriod,
         AutoCompactionRevisions = settings.AutoCompactionRevisions,
         RequestTimeout = settings.RequestTimeout,

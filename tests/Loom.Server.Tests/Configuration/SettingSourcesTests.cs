@@ -46,12 +46,12 @@ internal sealed class SettingSourcesTests
     [Test]
     public void A_flag_of_etcd_without_a_meaning_is_accepted_with_one_line()
     {
-        SettingSources sources = Read(["--max-wals=5", "--enable-v2", "--backend-batch-limit", "8589934592", "--snapshot-count", "10000"], new Dictionary<string, string> { ["ETCD_MAX_SNAPSHOTS"] = "3" });
+        SettingSources sources = Read(["--max-wals=5", "--enable-v2", "--backend-batch-limit", "8589934592", "--max-learners", "2"], new Dictionary<string, string> { ["ETCD_MAX_SNAPSHOTS"] = "3" });
         Assert.That(sources.Warnings, Is.EquivalentTo(new[]
         {
             "--max-wals has no meaning in Loom and is ignored", "--enable-v2 has no meaning in Loom and is ignored",
             "--backend-batch-limit has no meaning in Loom and is ignored", "ETCD_MAX_SNAPSHOTS has no meaning in Loom and is ignored",
-            "--snapshot-count has no meaning in Loom and is ignored",
+            "--max-learners has no meaning in Loom and is ignored",
         }));
     }
 
