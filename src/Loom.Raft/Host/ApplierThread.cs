@@ -113,7 +113,7 @@ internal sealed class ApplierThread
                 return;
             }
         }
-        if (pace.IsDue(at)) _ = Begin(at);
+        if (pace.IsDue(at) || (pace.MayBegin(at) && applier.WantsCheckpoint)) _ = Begin(at);
     }
 
     /// <summary>False: the machine did not begin one.</summary>

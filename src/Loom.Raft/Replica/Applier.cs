@@ -59,6 +59,9 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     /// <summary>The state as it is now, between two works; null: there is none yet.</summary>
     public IStateSnapshot? Capture() => AppliedIndex == 0 ? null : machine.CaptureSnapshot(Position());
 
+    /// <summary>A checkpoint would give space back.</summary>
+    public bool WantsCheckpoint => machine.WantsCheckpoint;
+
     /// <summary>Closes the machine; call once, last.</summary>
     public void Close() => machine.Close();
 

@@ -2,7 +2,7 @@ namespace Loom.Raft.Replica;
 
 /// <summary>
 /// When a checkpoint of the applied state is due: after so many bytes or entries since the last one (they bound the replay at a restart, and what of the log must stay),
-/// or when something was applied and the last one is long ago. Nothing applied: none. Times in ns of the monotonic clock.
+/// or when something was applied and the last one is long ago. Nothing applied: none, unless the machine wants one to give space back. Times in ns of the monotonic clock.
 /// </summary>
 internal sealed class CheckpointPace(long now, long maxEntries)
 {
@@ -11,6 +11,9 @@ internal sealed class CheckpointPace(long now, long maxEntries)
 
     /// <summary>Time since the last checkpoint, when anything was applied.</summary>
     public const long MaxAge = 10_000_000_000;
+
+    /// <summary>Least time between checkpoints of which the machine wants the second.</summary>
+    public const long MinAge = 2_000_000_000;
 
     private long begunAt = now;
     private long bytes;
@@ -24,6 +27,9 @@ internal sealed class CheckpointPace(long now, long maxEntries)
         entries += entryCount;
         bytes += bodyBytes;
     }
+
+    /// <summary>Whether a checkpoint that the machine wants may begin.</summary>
+    public bool MayBegin(long now) => now - begunAt >= MinAge;
 
     public bool IsDue(long now) => entries >= maxEntries || bytes >= MaxBytes || (entries > 0 && now - begunAt >= MaxAge);
 

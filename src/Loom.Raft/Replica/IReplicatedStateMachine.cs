@@ -31,6 +31,9 @@ public interface IReplicatedStateMachine
     /// </summary>
     bool BeginCheckpoint(StatePosition at, Action<Exception?> completed);
 
+    /// <summary>A checkpoint would be worth it although nothing was applied since the last: it gives disk space back. Asked by the applier's thread about once a second.</summary>
+    bool WantsCheckpoint => false;
+
     /// <summary>Captures the state as it is now, between two batches (S2): cheap, and what is applied or compacted afterwards does not change it. It is read from another thread while applying goes on.</summary>
     IStateSnapshot CaptureSnapshot(StatePosition at);
 

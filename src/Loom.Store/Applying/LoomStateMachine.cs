@@ -28,6 +28,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private StateGeneration current;
     private StagedView staged;
     private Compaction compaction;
+    private GenerationOwner owner;
     private StateContent content = new();
     private byte[] scratch = new byte[4096];
     private long appliedRevision = 1;
@@ -45,6 +46,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         current = new StateGeneration(index, NoRecords.Instance, MachineState.Initial, default);
         staged = new StagedView(index, NoRecords.Instance);
         compaction = new Compaction(index, NoRecords.Instance);
+        owner = new GenerationOwner(writer, current, compaction);
     }
 
     /// <summary>A machine over a store that starts empty and keeps nothing. <paramref name="newRecords"/>: a store for a state that is installed.</summary>
@@ -144,6 +146,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
+    /// <inheritdoc/>
+    public bool WantsCheckpoint => current.Records.WantsCheckpoint;
+
     public IStateSnapshot CaptureSnapshot(StatePosition at)
     {
         lock (writer)
@@ -237,11 +242,18 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         content = state.Content;
         staged = new StagedView(state.Index, state.Records.WriterReads);
         compaction = new Compaction(state.Index, state.Records, appliedCompact);
-        Volatile.Write(ref current, new StateGeneration(state.Index, state.Records, state.Header.State, content.Sums));
+        StateGeneration next = new(state.Index, state.Records, state.Header.State, content.Sums);
+        owner = new GenerationOwner(writer, next, compaction);
+        Volatile.Write(ref current, next);
         Waiters.Release(appliedRevision);
     }
 
-    private bool Trim(int budget) => !captures.Any && compaction.Step(budget);
+    private bool Trim(int budget)
+    {
+        bool isMore = !captures.Any && compaction.Step(budget);
+        current.Records.Reclaim(owner);
+        return isMore;
+    }
 
     private void CloseCapture(StateSnapshot snapshot)
     {

@@ -47,6 +47,16 @@ internal interface IRecordStore : IRecordReads, IDisposable
     /// </summary>
     bool BeginCheckpoint(StoredState state, Action<Exception?> completed) => false;
 
+    /// <summary>
+    /// Gives space back where there is much to give: what the owner does not need. The writer's thread; returns at once, the work is done by a thread of the store's own. Call it often.
+    /// </summary>
+    void Reclaim(IRecordOwner owner)
+    {
+    }
+
+    /// <summary>A checkpoint would give space back, although nothing was appended since the last one.</summary>
+    bool WantsCheckpoint => false;
+
     /// <summary>Removes a record that compaction made unreachable. May be lazy.</summary>
     void Remove(RecordKey key);
 }

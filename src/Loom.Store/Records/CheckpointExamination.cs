@@ -19,7 +19,7 @@ internal sealed class CheckpointExamination(string path, ulong cluster, MemberId
     /// <summary>Newest first; those that a snapshot left, which are not in force, behind the others.</summary>
     public List<CheckpointReport> Run() => !Directory.Exists(path) ? [] :
     [
-        .. files.List().Select(index => Examine(index, files.PathOf(index), isInstalled: false, () => files.Read(index))),
+        .. files.List().Select(name => Examine(name.Index, files.PathOf(name), isInstalled: false, () => files.Read(name))),
         .. files.ListInstalled().Select(index => Examine(index, files.PathOfInstalled(index), isInstalled: true, () => files.ReadInstalled(index))),
     ];
 

@@ -6,7 +6,8 @@ namespace Loom.Store.Records;
 
 /// <summary>
 /// The checkpoint files of a records directory: <c>checkpoint-INDEX</c> with 20 digits, so that names sort by index. Written whole beside, flushed, renamed, and the directory flushed:
-/// a crash leaves the old files or the new one. A state that was installed and is not in force yet is <c>installed-INDEX</c>, the same file under another name.
+/// a crash leaves the old files or the new one. When a second one is taken at the same index, because it gives space back, the first becomes <c>checkpoint-INDEX.before</c>.
+/// A state that was installed and is not in force yet is <c>installed-INDEX</c>, the same file under another name.
 /// </summary>
 /// <param name="directory">The records directory.</param>
 internal sealed class CheckpointFiles(string directory)
@@ -14,6 +15,7 @@ internal sealed class CheckpointFiles(string directory)
     private const string Prefix = "checkpoint-";
     private const string CondemnedName = "condemned";
     private const string InstalledPrefix = "installed-";
+    private const string Before = ".before";
     private const string Temporary = ".tmp";
 
     /// <summary>For tests: called before each step on the disk, with its name; what it throws stops the world there.</summary>
@@ -21,20 +23,25 @@ internal sealed class CheckpointFiles(string directory)
 
     public string Directory => directory;
 
-    /// <summary>Indexes of the checkpoints, newest first.</summary>
-    public List<long> List() => List(Prefix);
+    /// <summary>The checkpoints, newest first.</summary>
+    public List<CheckpointName> List()
+    {
+        List<CheckpointName> names = [.. List(Prefix, "").Select(index => new CheckpointName(index)), .. List(Prefix, Before).Select(index => new CheckpointName(index, true))];
+        names.Sort();
+        return names;
+    }
 
     /// <summary>Indexes of the installed states that are not in force, newest first.</summary>
-    public List<long> ListInstalled() => List(InstalledPrefix);
+    public List<long> ListInstalled() => List(InstalledPrefix, "");
 
-    public string PathOf(long index) => PathOf(Prefix, index);
+    public string PathOf(CheckpointName name) => PathOf(Prefix, name.Index) + (name.IsBefore ? Before : "");
 
     public string PathOfInstalled(long index) => PathOf(InstalledPrefix, index);
 
     /// <exception cref="CheckpointDamagedException">The file is damaged, or it is another one's.</exception>
-    public CheckpointFile Read(long index) => Read(index, PathOf(index));
+    public CheckpointFile Read(CheckpointName name) => Read(name.Index, PathOf(name));
 
-    /// <inheritdoc cref="Read(long)"/>
+    /// <inheritdoc cref="Read(CheckpointName)"/>
     public CheckpointFile ReadInstalled(long index) => Read(index, PathOfInstalled(index));
 
     private static CheckpointFile Read(long index, string path)
@@ -55,17 +62,23 @@ internal sealed class CheckpointFiles(string directory)
         return found.Index == index ? found : throw new CheckpointDamagedException(path, 40, $"it holds the checkpoint at entry {found.Index}: a file was put in the place of another");
     }
 
-    /// <summary>Durable on return.</summary>
-    public void Write(CheckpointFile checkpoint) => Write(checkpoint, PathOf(checkpoint.Index));
+    /// <summary>Durable on return. One at the same index that was there is the one before it from here on: its new name is returned.</summary>
+    public CheckpointName? Write(CheckpointFile checkpoint)
+    {
+        CheckpointName name = new(checkpoint.Index, false), before = new(checkpoint.Index, true);
+        bool isSecond = File.Exists(PathOf(name));
+        Write(checkpoint, PathOf(name), isSecond ? PathOf(before) : null);
+        return isSecond ? before : null;
+    }
 
     /// <summary>Of a state that is not in force yet. Durable on return.</summary>
-    public void WriteInstalled(CheckpointFile checkpoint) => Write(checkpoint, PathOfInstalled(checkpoint.Index));
+    public void WriteInstalled(CheckpointFile checkpoint) => Write(checkpoint, PathOfInstalled(checkpoint.Index), null);
 
     /// <summary>Puts an installed state in force. Durable on return.</summary>
     public void Adopt(long index)
     {
         Step("rename");
-        File.Move(PathOfInstalled(index), PathOf(index), overwrite: true);
+        File.Move(PathOfInstalled(index), PathOf(new CheckpointName(index)), overwrite: true);
         Flush();
     }
 
@@ -91,7 +104,7 @@ internal sealed class CheckpointFiles(string directory)
         }
     }
 
-    private void Write(CheckpointFile checkpoint, string path)
+    private void Write(CheckpointFile checkpoint, string path, string? before)
     {
         byte[] bytes = checkpoint.Encode();
         string beside = path + Temporary;
@@ -101,6 +114,12 @@ internal sealed class CheckpointFiles(string directory)
             RandomAccess.Write(file, bytes, 0);
             Step("flush");
             Posix.FlushData(beside, file);
+        }
+
+        if (before is not null)
+        {
+            Step("step back");
+            File.Move(path, before, overwrite: true);
         }
 
         Step("rename");
@@ -116,10 +135,10 @@ internal sealed class CheckpointFiles(string directory)
     }
 
     /// <summary>Not durable before <see cref="Flush"/>.</summary>
-    public void Delete(long index)
+    public void Delete(CheckpointName name)
     {
         Step("delete");
-        File.Delete(PathOf(index));
+        File.Delete(PathOf(name));
     }
 
     /// <summary>Not durable before <see cref="Flush"/>.</summary>
@@ -138,12 +157,12 @@ internal sealed class CheckpointFiles(string directory)
         }
     }
 
-    private List<long> List(string prefix)
+    private List<long> List(string prefix, string suffix)
     {
         List<long> found = [];
-        foreach (string path in System.IO.Directory.EnumerateFiles(directory, prefix + "*"))
+        foreach (string path in System.IO.Directory.EnumerateFiles(directory, prefix + "*" + suffix))
         {
-            if (long.TryParse(Path.GetFileName(path.AsSpan())[prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long index))
+            if (long.TryParse(Path.GetFileName(path.AsSpan())[prefix.Length..^suffix.Length], NumberStyles.None, CultureInfo.InvariantCulture, out long index))
             {
                 found.Add(index);
             }
@@ -156,4 +175,10 @@ internal sealed class CheckpointFiles(string directory)
     private string PathOf(string prefix, long index) => Path.Combine(directory, string.Create(CultureInfo.InvariantCulture, $"{prefix}{index:d20}"));
 
     private void Step(string name) => BeforeStep?.Invoke(name);
+}
+
+/// <summary>Which checkpoint: at which entry of the log, and whether a second one at the same entry has followed it. Newest first in order.</summary>
+internal readonly record struct CheckpointName(long Index, bool IsBefore = false) : IComparable<CheckpointName>
+{
+    public int CompareTo(CheckpointName other) => Index != other.Index ? other.Index.CompareTo(Index) : IsBefore.CompareTo(other.IsBefore);
 }

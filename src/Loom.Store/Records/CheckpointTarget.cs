@@ -14,15 +14,15 @@ namespace Loom.Store.Records;
 /// <param name="isInstallation">The records are not in force: until <see cref="Adopted"/> what is written is an installed state.</param>
 internal sealed class CheckpointTarget(CheckpointFiles files, ulong clusterId, MemberId member, long generation, bool isInstallation = false)
 {
-    private CheckpointFile? newest;
-    private CheckpointFile? previous;
+    private KeptCheckpoint? newest;
+    private KeptCheckpoint? previous;
     private bool inForce = !isInstallation;
 
     /// <summary>Log index of the newest checkpoint; 0: none.</summary>
-    public long Index => newest?.Index ?? 0;
+    public long Index => newest?.Name.Index ?? 0;
 
     /// <summary>What a recovery found: the checkpoint that it opened, and the one before it.</summary>
-    public void Found(CheckpointFile opened, CheckpointFile? before)
+    public void Found(KeptCheckpoint opened, KeptCheckpoint? before)
     {
         newest = opened;
         previous = before;
@@ -44,32 +44,29 @@ internal sealed class CheckpointTarget(CheckpointFiles files, ulong clusterId, M
             SegmentBytes = device.SegmentBytes,
             Log = log,
         };
+        KeptCheckpoint kept = new(new(file.Index), file);
         if (!inForce)
         {
             files.WriteInstalled(file);
-            newest = file;
+            newest = kept;
             return;
         }
 
-        files.Write(file);
-        if (newest?.Index == file.Index)
+        CheckpointName? steppedBack = files.Write(file);
+        if (previous is { } superfluous && superfluous.Name != steppedBack)
         {
-            // Nothing was applied since: it took the place of the one before.
-            newest = file;
-            return;
-        }
-
-        if (previous is not null)
-        {
-            files.Delete(previous.Index);
+            files.Delete(superfluous.Name);
             files.Flush();
         }
 
-        previous = newest;
-        newest = file;
+        previous = newest is not null && steppedBack is { } name ? newest with { Name = name } : newest;
+        newest = kept;
         if (previous is not null)
         {
-            device.DeleteBelow(LogExtent.Of(files.PathOf(previous.Index), previous.Log).Begin);
+            device.DeleteBelow(LogExtent.Of(files.PathOf(previous.Name), previous.File.Log).Begin);
         }
     }
 }
+
+/// <summary>A checkpoint that is there.</summary>
+internal sealed record KeptCheckpoint(CheckpointName Name, CheckpointFile File);

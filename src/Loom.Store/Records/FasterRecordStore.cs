@@ -30,7 +30,9 @@ internal sealed class FasterRecordStore : IRecordStore
     private readonly RecordReaderPool readers;
     private readonly RecordReader writerReader;
     private readonly RecordCheckpoints? checkpoints;
+    private readonly RecordReclaim? reclaim;
     private byte[] buffer = new byte[4096];
+    private long lastIndex;
     private volatile bool closed;
 
     private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget? target, CheckpointFile? from)
@@ -68,7 +70,12 @@ internal sealed class FasterRecordStore : IRecordStore
         writer = store.For(writerFunctions).NewSession<RecordFunctions>();
         readers = new(store, faults);
         writerReader = new(store, faults);
-        checkpoints = target is null ? null : new(store, device, commits, faults, target, options.FenceMilliseconds);
+        if (target is not null)
+        {
+            checkpoints = new(store, device, commits, faults, target, options.FenceMilliseconds) { DurableEnd = from is null ? 0 : store.Log.TailAddress };
+            reclaim = new(store, device, checkpoints, faults, (key, record) => Append(key, record, lastIndex));
+        }
+
         WriterReads = new ApplierReads(this);
     }
 
@@ -76,13 +83,23 @@ internal sealed class FasterRecordStore : IRecordStore
     public IRecordReads WriterReads { get; }
 
     /// <inheritdoc/>
-    public long SizeBytes => store.Log.TailAddress - store.Log.BeginAddress;
+    /// <remarks>Files that the checkpoint before still needs count until they are deleted.</remarks>
+    public long SizeBytes => store.Log.TailAddress - device.FirstAddress;
+
+    /// <inheritdoc/>
+    public bool WantsCheckpoint => reclaim is { WantsCheckpoint: true };
 
     /// <inheritdoc/>
     /// <remarks>FASTER's header, the key, the length, the checksum, and what rounding up to eight adds on average.</remarks>
     public int RecordOverheadBytes => 8 + 16 + 4 + RecordFunctions.ChecksumBytes + 4;
 
     internal RecordDevice Device => device;
+
+    /// <summary>Gives space back; null without checkpoints.</summary>
+    internal RecordReclaim? Reclaimer => reclaim;
+
+    /// <summary>Where the log begins.</summary>
+    internal long BeginAddress => store.Log.BeginAddress;
 
     /// <summary>Empties the directory and opens a store in it. <paramref name="onFault"/> is called once, from any thread, when the store fails for good. Without a target it takes no checkpoints.</summary>
     public static FasterRecordStore Open(string directory, RecordStoreOptions? options = null, Action<Exception>? onFault = null, CheckpointTarget? target = null)
@@ -150,6 +167,7 @@ internal sealed class FasterRecordStore : IRecordStore
         {
             SpanByte value = SpanByte.FromFixedSpan(new Span<byte>(start, length));
             writer.Upsert(ref stored, ref value, 0, appliedIndex);
+            lastIndex = appliedIndex;
         }
 
         if (writerFunctions.Conflict)
@@ -186,9 +204,12 @@ internal sealed class FasterRecordStore : IRecordStore
     public bool AwaitCheckpoint(long untilTicks) => checkpoints is null || checkpoints.Await(untilTicks);
 
     /// <inheritdoc/>
+    public void Reclaim(IRecordOwner owner) => reclaim?.Consider(owner);
+
+    /// <inheritdoc/>
     public void Remove(RecordKey key)
     {
-        // The index is the only authority on what is live; FASTER's own deletes are not used. The bytes stay on the disk until the log of FASTER is compacted.
+        // The index is the only authority on what is live; FASTER's own deletes are not used. The bytes go when their page is given back (RecordReclaim).
     }
 
     /// <summary>
@@ -205,7 +226,7 @@ internal sealed class FasterRecordStore : IRecordStore
         faults.Close();
         closed = true;
         long until = Environment.TickCount64 + CloseMilliseconds;
-        if (!readers.Close(until) | !(checkpoints?.Close(until) ?? true))
+        if (!readers.Close(until) | !(reclaim?.Close(until) ?? true) | !(checkpoints?.Close(until) ?? true))
         {
             return;
         }

@@ -22,6 +22,7 @@ internal sealed class RecordCheckpoints
     private readonly RecordThreads thread;
     private readonly RecordSession session;
     private int underWay;
+    private long durableEnd;
     private volatile bool closed;
 
     /// <param name="store">Recovered, if it is to be.</param>
@@ -41,6 +42,19 @@ internal sealed class RecordCheckpoints
         thread = new("loom-records-checkpoint", 1, faults);
         session = store.For(new RecordFunctions()).NewSession<RecordFunctions>();
     }
+
+    /// <summary>From the applier's <see cref="Begin"/> until it has succeeded or failed.</summary>
+    public bool IsUnderWay => Volatile.Read(ref underWay) != 0;
+
+    /// <summary>Everything in the log below this address is on the disk for good: the end of the newest checkpoint.</summary>
+    public long DurableEnd
+    {
+        get => Volatile.Read(ref durableEnd);
+        set => Volatile.Write(ref durableEnd, value);
+    }
+
+    /// <summary>Called after each, from its thread; must only signal.</summary>
+    public Action? Ended { get; set; }
 
     /// <summary>The applier's thread, between two entries. False: one is under way.</summary>
     public bool Begin(RecordSession writer, StoredState state, Action<Exception?> completed)
@@ -129,6 +143,7 @@ internal sealed class RecordCheckpoints
             // Whatever a write reported to FASTER, only now it is known that all of them reached the disk.
             faults.ThrowIfAny();
             target.Write(state, log, device);
+            DurableEnd = LogExtent.Of(device.FileName, log).End;
         }
 #pragma warning disable CA1031 // Whatever it was, there is no checkpoint, and the replica ends.
         catch (Exception e)
@@ -140,6 +155,7 @@ internal sealed class RecordCheckpoints
 
         Volatile.Write(ref underWay, 0);
         completed(failure);
+        Ended?.Invoke();
     }
 
     /// <summary>Drives FASTER's phases: an idle store has nobody else who does. It has no limit of its own: who asked for the checkpoint knows how long a disk may take (N3).</summary>

@@ -30,12 +30,14 @@ internal sealed class RecordDevice : StorageDeviceBase
     private readonly SortedDictionary<int, SafeFileHandle> files = [];
     private readonly SortedSet<int> unflushed = [];
     private bool directoryChanged = true;
+    private long firstAddress;
 
     public RecordDevice(string path, RecordStoreOptions options, RecordFaults faults)
         : base(path, Sector, -1)
     {
         PageBytes = (int)options.PageBytes;
         SegmentBytes = (int)options.SegmentBytes;
+        firstAddress = Segments().Select(segment => segment * (long)SegmentBytes).DefaultIfEmpty(0).Min();
         this.faults = faults;
         readers = new("loom-records-read", 16, faults);
         writer = new("loom-records-write", 1, faults);
@@ -51,6 +53,9 @@ internal sealed class RecordDevice : StorageDeviceBase
     public int PageBytes { get; }
 
     public int SegmentBytes { get; }
+
+    /// <summary>Where the first file begins that is still there.</summary>
+    public long FirstAddress => Volatile.Read(ref firstAddress);
 
     /// <summary>
     /// During a recovery: what lies outside of this is read as zeros. Nobody has checked it, it may be of a life that ended, and FASTER takes the whole of a page for records.
@@ -174,22 +179,39 @@ internal sealed class RecordDevice : StorageDeviceBase
     /// <summary>Deletes the files that hold nothing at or above an address.</summary>
     public void DeleteBelow(long address)
     {
-        foreach (string path in Directory.EnumerateFiles(Path.GetDirectoryName(FileName)!, Path.GetFileName(FileName) + ".*"))
+        foreach (int segment in Segments().Where(segment => (segment + 1L) * SegmentBytes <= address))
         {
-            if (int.TryParse(path.AsSpan(FileName.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int segment) && (segment + 1L) * SegmentBytes <= address)
+            lock (gate)
             {
-                lock (gate)
+                if (files.Remove(segment, out SafeFileHandle? file))
                 {
-                    if (files.Remove(segment, out SafeFileHandle? file))
-                    {
-                        file.Dispose();
-                    }
+                    file.Dispose();
                 }
-
-                System.IO.File.Delete(path);
             }
+
+            System.IO.File.Delete($"{FileName}.{segment}");
+        }
+
+        Volatile.Write(ref firstAddress, Math.Max(FirstAddress, address / SegmentBytes * SegmentBytes));
+    }
+
+    /// <summary>Reads what was written, on the caller's thread. Not across files.</summary>
+    public void ReadAt(long address, Span<byte> target)
+    {
+        SafeFileHandle file = File((int)(address / SegmentBytes));
+        for (int got = 0; got < target.Length;)
+        {
+            int read = RandomAccess.Read(file, target[got..], (address % SegmentBytes) + got);
+            got += read > 0 ? read : throw new IOException($"{FileName}.{address / SegmentBytes} ends at {(address % SegmentBytes) + got}, before what was written there");
         }
     }
+
+    private List<int> Segments() =>
+    [
+        .. Directory.EnumerateFiles(Path.GetDirectoryName(FileName)!, Path.GetFileName(FileName) + ".*")
+            .Select(path => int.TryParse(path.AsSpan(FileName.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int segment) ? segment : -1)
+            .Where(segment => segment >= 0),
+    ];
 
     /// <inheritdoc/>
     public override void Dispose() => Stop(Environment.TickCount64);

@@ -51,16 +51,17 @@ internal sealed class RecordDirectory : IRecordDirectory
 
         List<Exception> damage = [];
         FinishInstallation(damage);
-        List<CheckpointFile> whole = Files.IsCondemned ? Condemned(damage) : ReadAll(damage);
-        foreach (CheckpointFile candidate in whole)
+        List<KeptCheckpoint> whole = Files.IsCondemned ? Condemned(damage) : ReadAll(damage);
+        for (int i = 0; i < whole.Count; i++)
         {
-            CheckpointFile? before = whole.FirstOrDefault(other => other.Index < candidate.Index && other.Generation == candidate.Generation);
+            KeptCheckpoint candidate = whole[i];
+            KeptCheckpoint? before = whole.Skip(i + 1).FirstOrDefault(other => other.File.Generation == candidate.File.Generation);
             if (TryRecover(candidate, before, rebuild, damage) is { } records)
             {
                 Keep(candidate, before);
                 current = records;
-                generation = candidate.Generation;
-                return new OpenedRecords(records, candidate.Stored, before?.Index ?? 0);
+                generation = candidate.File.Generation;
+                return new OpenedRecords(records, candidate.File.Stored, before?.Name.Index ?? 0);
             }
         }
 
@@ -84,7 +85,7 @@ internal sealed class RecordDirectory : IRecordDirectory
     /// <inheritdoc/>
     public void Condemn() => Files.Condemn();
 
-    private List<CheckpointFile> Condemned(List<Exception> damage)
+    private List<KeptCheckpoint> Condemned(List<Exception> damage)
     {
         damage.Add(new CheckpointDamagedException(path, 0, "the state in it was found to differ from that of the majority (S5)"));
         return [];
@@ -95,7 +96,7 @@ internal sealed class RecordDirectory : IRecordDirectory
     /// </summary>
     private void FinishInstallation(List<Exception> damage)
     {
-        long newest = Files.List().FirstOrDefault();
+        long newest = Files.List().FirstOrDefault().Index;
         if (whose.LogBase == 0 || (newest >= whose.LogBase && !Files.IsCondemned) || !Files.ListInstalled().Contains(whose.LogBase))
         {
             return;
@@ -105,7 +106,7 @@ internal sealed class RecordDirectory : IRecordDirectory
         {
             RequireOurs(Files.ReadInstalled(whose.LogBase));
             Files.Adopt(whose.LogBase);
-            DeleteFiles(index => index != whose.LogBase);
+            DeleteFiles(name => name != new CheckpointName(whose.LogBase));
             Files.Acquit();
         }
         catch (CheckpointDamagedException e)
@@ -116,27 +117,27 @@ internal sealed class RecordDirectory : IRecordDirectory
     }
 
     /// <summary>The files that can be read and that the log goes on from, newest first.</summary>
-    private List<CheckpointFile> ReadAll(List<Exception> damage)
+    private List<KeptCheckpoint> ReadAll(List<Exception> damage)
     {
-        List<CheckpointFile> whole = [];
-        foreach (long index in Files.List())
+        List<KeptCheckpoint> whole = [];
+        foreach (CheckpointName name in Files.List())
         {
             try
             {
-                CheckpointFile file = Files.Read(index);
+                CheckpointFile file = Files.Read(name);
                 RequireOurs(file);
-                if (index >= whose.LogBase)
+                if (name.Index >= whose.LogBase)
                 {
-                    whole.Add(file);
+                    whole.Add(new(name, file));
                 }
                 else
                 {
-                    damage.Add(new IOException($"{Files.PathOf(index)} ends at entry {index}, and the log begins after entry {whose.LogBase}."));
+                    damage.Add(new IOException($"{Files.PathOf(name)} ends at entry {name.Index}, and the log begins after entry {whose.LogBase}."));
                 }
             }
             catch (Exception e) when (e is CheckpointDamagedException or IOException)
             {
-                log.LogWarning("The checkpoint at entry {Index} cannot be used: {Damage}", index, e.Message);
+                log.LogWarning("The checkpoint at entry {Index} cannot be used: {Damage}", name.Index, e.Message);
                 damage.Add(e);
             }
         }
@@ -150,17 +151,18 @@ internal sealed class RecordDirectory : IRecordDirectory
         {
             throw new RaftException(
                 RaftErrorCode.CannotOpen,
-                $"{Files.PathOf(file.Index)} belongs to the member {file.Member} of cluster {file.ClusterId:x}, this is {whose.Member} of {whose.ClusterId:x}. Put the right directory in its place, or move this one away");
+                $"{Files.PathOf(new CheckpointName(file.Index))} belongs to the member {file.Member} of cluster {file.ClusterId:x}, this is {whose.Member} of {whose.ClusterId:x}. Put the right directory in its place, or move this one away");
         }
     }
 
-    private FasterRecordStore? TryRecover(CheckpointFile from, CheckpointFile? before, Func<StoredState, IRecordRebuild> rebuild, List<Exception> damage)
+    private FasterRecordStore? TryRecover(KeptCheckpoint opened, KeptCheckpoint? before, Func<StoredState, IRecordRebuild> rebuild, List<Exception> damage)
     {
+        CheckpointFile from = opened.File;
         CheckpointTarget target = new(Files, from.ClusterId, from.Member, from.Generation);
-        target.Found(from, before);
+        target.Found(opened, before);
         try
         {
-            return FasterRecordStore.Recover(PathOf(from.Generation), options, onFault, target, from, Files.PathOf(from.Index), rebuild(from.Stored));
+            return FasterRecordStore.Recover(PathOf(from.Generation), options, onFault, target, from, Files.PathOf(opened.Name), rebuild(from.Stored));
         }
         catch (Exception e) when (e is IOException or FASTER.core.FasterException or LoomException { Code: LoomErrorCode.Corruption or LoomErrorCode.Failed } or RaftException { Code: RaftErrorCode.Corruption })
         {
@@ -173,12 +175,12 @@ internal sealed class RecordDirectory : IRecordDirectory
     /// <summary>
     /// Deletes what is neither of the two. Before anything is appended: a newer checkpoint that could not be used names bytes that will be overwritten.
     /// </summary>
-    private void Keep(CheckpointFile opened, CheckpointFile? before)
+    private void Keep(KeptCheckpoint opened, KeptCheckpoint? before)
     {
-        DeleteFiles(index => index != opened.Index && index != before?.Index);
+        DeleteFiles(name => name != opened.Name && name != before?.Name);
 
         // The one before is of the same generation: an installed state is the only checkpoint when it comes into force.
-        DeleteGenerations(other => other != opened.Generation);
+        DeleteGenerations(other => other != opened.File.Generation);
     }
 
     private OpenedRecords OpenEmpty()
@@ -191,11 +193,11 @@ internal sealed class RecordDirectory : IRecordDirectory
         return new OpenedRecords(current, null, 0);
     }
 
-    private void DeleteFiles(Func<long, bool> which)
+    private void DeleteFiles(Func<CheckpointName, bool> which)
     {
-        foreach (long index in Files.List().Where(which))
+        foreach (CheckpointName name in Files.List().Where(which))
         {
-            Files.Delete(index);
+            Files.Delete(name);
         }
 
         foreach (long index in Files.ListInstalled())
@@ -280,7 +282,7 @@ internal sealed class RecordDirectory : IRecordDirectory
 
             directory.Files.Adopt(target.Index);
             target.Adopted();
-            directory.DeleteFiles(index => index != target.Index);
+            directory.DeleteFiles(name => name != new CheckpointName(target.Index));
             directory.Files.Acquit();
             directory.current = records;
             directory.generation = generation;

@@ -15,6 +15,6 @@ internal sealed class RecordStoreOptions
     /// <summary>How long FASTER may take to begin a checkpoint: it waits for nothing but threads that are inside of it for microseconds (N3). In milliseconds.</summary>
     public int FenceMilliseconds { get; set; } = 10_000;
 
-    /// <summary>Size of a file. Whole files are given back, once the checkpoint before the newest one does not need them.</summary>
-    public long SegmentBytes { get; set; } = 64L << 20;
+    /// <summary>Size of a file. Space is given back in whole files; there are as many as this goes into the data.</summary>
+    public long SegmentBytes { get; set; } = 16L << 20;
 }

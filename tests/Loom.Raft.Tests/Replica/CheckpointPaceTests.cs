@@ -35,4 +35,12 @@ internal sealed class CheckpointPaceTests
         pace.Applied(1, 0);
         Assert.That((pace.IsDue(14 * Second), pace.IsDue(15 * Second)), Is.EqualTo((false, true)));
     }
+
+    [Test]
+    public void A_checkpoint_that_is_only_wanted_keeps_its_distance()
+    {
+        CheckpointPace pace = new(0, 10);
+        pace.Begun(5 * Second);
+        Assert.That((pace.MayBegin((5 * Second) + CheckpointPace.MinAge - 1), pace.MayBegin((5 * Second) + CheckpointPace.MinAge)), Is.EqualTo((false, true)));
+    }
 }

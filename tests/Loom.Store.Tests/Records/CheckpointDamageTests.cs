@@ -23,7 +23,7 @@ internal sealed class CheckpointDamageTests
     public void Every_flipped_bit_of_a_checkpoint_file_is_found()
     {
         (CheckpointFiles files, long index, _) = Specimen(6);
-        byte[] whole = File.ReadAllBytes(files.PathOf(index));
+        byte[] whole = File.ReadAllBytes(files.PathOf(new(index)));
         for (int bit = 0; bit < whole.Length * 8; bit++)
         {
             byte[] bytes = [.. whole];
@@ -37,8 +37,8 @@ internal sealed class CheckpointDamageTests
             Assert.That(() => CheckpointFile.Decode("", bytes), Throws.InstanceOf<CheckpointDamagedException>(), $"{length} bytes");
         }
 
-        File.WriteAllBytes(files.PathOf(index + 1), whole);
-        Assert.That(() => files.Read(index + 1), Throws.InstanceOf<CheckpointDamagedException>().With.Message.Contains("put in the place of another"));
+        File.WriteAllBytes(files.PathOf(new(index + 1)), whole);
+        Assert.That(() => files.Read(new(index + 1)), Throws.InstanceOf<CheckpointDamagedException>().With.Message.Contains("put in the place of another"));
     }
 
     // Goal: no flipped bit of a record file ends the process or changes an answer. Method: the scan judges each; what it lets pass is opened with FASTER and must answer as before.
@@ -46,7 +46,7 @@ internal sealed class CheckpointDamageTests
     public void Every_flipped_bit_of_a_record_file_is_found_or_changes_nothing()
     {
         (CheckpointFiles files, long index, List<string> answers) = Specimen(6);
-        CheckpointFile checkpoint = files.Read(index);
+        CheckpointFile checkpoint = files.Read(new(index));
         string path = Directory.GetFiles(Live, "hlog.log.0", SearchOption.AllDirectories).Single();
         byte[] whole = File.ReadAllBytes(path);
         LogExtent extent = LogExtent.Of("", checkpoint.Log);
@@ -80,7 +80,7 @@ internal sealed class CheckpointDamageTests
     public void Zeroed_sectors_missing_ends_and_swapped_files_are_found()
     {
         (CheckpointFiles files, long index, List<string> answers) = Specimen(60_000);
-        CheckpointFile checkpoint = files.Read(index);
+        CheckpointFile checkpoint = files.Read(new(index));
         string[] segments = [.. Directory.GetFiles(Live, "hlog.log.*", SearchOption.AllDirectories).OrderBy(path => path.Length).ThenBy(path => path, StringComparer.Ordinal)];
         Assert.That(segments, Has.Length.GreaterThan(3));
         LogExtent extent = LogExtent.Of("", checkpoint.Log);
@@ -119,7 +119,7 @@ internal sealed class CheckpointDamageTests
     {
         RecordStoreOptions tiny = new() { IndexBytes = 1 << 14, MemoryBytes = 16 << 20, PageBytes = 4 << 20, SegmentBytes = 16 << 20 };
         (CheckpointFiles files, long index, List<string> answers) = Specimen(9_000, tiny);
-        CheckpointFile checkpoint = files.Read(index);
+        CheckpointFile checkpoint = files.Read(new(index));
         string path = Directory.GetFiles(Live, "hlog.log.0", SearchOption.AllDirectories).Single();
         byte[] whole = File.ReadAllBytes(path);
         List<int> linked = [];

@@ -86,7 +86,7 @@ internal sealed class CheckpointTests
     }
 
     [Test]
-    public void A_second_checkpoint_at_the_same_entry_takes_the_place_of_the_first()
+    public void A_second_checkpoint_at_the_same_entry_makes_the_first_the_one_before()
     {
         using (CheckpointDirectory first = new(Live))
         {
@@ -98,7 +98,8 @@ internal sealed class CheckpointTests
         }
 
         using CheckpointDirectory again = new(Live);
-        Assert.That((again.Opened!.At.Index, again.Opened.PreviousIndex), Is.EqualTo((200, 100)));
+        Assert.That((again.Opened!.At.Index, again.Opened.PreviousIndex), Is.EqualTo((200, 200)));
+        Assert.That(Directory.GetFiles(Live), Has.Length.EqualTo(2));
     }
 
     // Goal: a crash at any time finds a whole checkpoint. Method: the directory is copied again and again while a writer applies and takes checkpoints; each copy is opened.
