@@ -91,11 +91,11 @@ internal sealed partial class ReplicaHost
         if (free && machineOpen)
         {
             if (applier is not null && !failureSeen && !applier.CheckpointAtClose(Remaining)) log.LogWarning("The last checkpoint was not finished in time: the next start replays the log from the one before");
-            Guarded("state machine", machine.Close);
+            free = Guarded("state machine", machine.Close);
         }
         if (written && recovered is not null)
         {
-            Guarded("log", () =>
+            _ = Guarded("log", () =>
             {
                 TakeLastBatch();
                 FlushRest();
@@ -135,15 +135,17 @@ internal sealed partial class ReplicaHost
         }
     }
 
-    private void Guarded(string what, Action close)
+    private bool Guarded(string what, Action close)
     {
         try
         {
             close();
+            return true;
         }
         catch (Exception e)
         {
             log.LogError(e, "Closing the {What} failed", what);
+            return false;
         }
     }
 }

@@ -52,7 +52,7 @@ public interface IReplicatedStateMachine
     /// </summary>
     void Condemn();
 
-    /// <summary>Called once, last.</summary>
+    /// <summary>Called once, last. What it throws says that something of it may still write in the data directory, which stays locked then until the process ends.</summary>
     void Close();
 }
 

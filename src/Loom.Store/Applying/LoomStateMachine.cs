@@ -216,7 +216,10 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
                 captures.EndAll("this member closes");
             }
 
-            Records.Dispose();
+            if (!Records.Close())
+            {
+                throw new IOException("a thread of the record store hangs in the disk and may still write in its directory");
+            }
         }
     }
 

@@ -57,6 +57,13 @@ internal interface IRecordStore : IRecordReads, IDisposable
     /// <summary>A checkpoint would give space back, although nothing was appended since the last one.</summary>
     bool WantsCheckpoint => false;
 
+    /// <summary>Disposes of it. False: a thread of it did not end in time and may still write in its directory, which nobody may open then.</summary>
+    bool Close()
+    {
+        Dispose();
+        return true;
+    }
+
     /// <summary>Removes a record that compaction made unreachable. May be lazy.</summary>
     void Remove(RecordKey key);
 }

@@ -34,6 +34,7 @@ internal sealed class FasterRecordStore : IRecordStore
     private byte[] buffer = new byte[4096];
     private long lastIndex;
     private volatile bool closed;
+    private volatile bool writing;
 
     private FasterRecordStore(string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget? target, CheckpointFile? from)
     {
@@ -216,31 +217,33 @@ internal sealed class FasterRecordStore : IRecordStore
     /// Waits a moment for who reads; from now on a read throws Stopped. If one of them, or the disk, does not end, everything stays as it is until the process ends:
     /// memory that FASTER still uses must not be freed, and its calls do not come back from a store that is gone.
     /// </summary>
-    public void Dispose()
+    public void Dispose() => Close();
+
+    /// <inheritdoc cref="Dispose"/>
+    /// <returns>False: a thread hangs in the disk and may still write there.</returns>
+    public bool Close()
     {
         if (closed)
         {
-            return;
+            return !writing;
         }
 
         faults.Close();
         closed = true;
         long until = Environment.TickCount64 + CloseMilliseconds;
-        if (!readers.Close(until) | !(reclaim?.Close(until) ?? true) | !(checkpoints?.Close(until) ?? true))
-        {
-            return;
-        }
+        bool read = readers.Close(until);
 
-        // The device first: a page that it is writing belongs to the store.
-        if (!device.Stop(until))
+        // What writes ends in any case: a page that is being written belongs to the store, and the directory to the next who opens it.
+        writing = !(reclaim?.Close(until) ?? true) | !(checkpoints?.Close(until) ?? true) | !device.StopWriting(until);
+        if (writing || !read || !device.Stop(until))
         {
-            return;
+            return !writing;
         }
 
         if (store.SystemState.Phase != Phase.REST)
         {
             // A checkpoint that did not end: the next step of a session, its end too, would go on with it, on a device that is gone.
-            return;
+            return true;
         }
 
         if (!faults.Any)
@@ -250,6 +253,7 @@ internal sealed class FasterRecordStore : IRecordStore
 
         writer.Dispose();
         store.Dispose();
+        return true;
     }
 
     /// <summary>Null: a reader of the pool, for whoever is not the applier.</summary>

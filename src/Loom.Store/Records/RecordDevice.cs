@@ -216,6 +216,9 @@ internal sealed class RecordDevice : StorageDeviceBase
     /// <inheritdoc/>
     public override void Dispose() => Stop(Environment.TickCount64);
 
+    /// <summary>Finishes the writes that were asked for, and takes no more. False: one hangs in the disk.</summary>
+    public bool StopWriting(long untilTicks) => writer.Stop(untilTicks);
+
     /// <summary>Finishes what was asked for and closes the files. False: a thread hangs in the disk, and everything stays open that it may use.</summary>
     public bool Stop(long untilTicks)
     {

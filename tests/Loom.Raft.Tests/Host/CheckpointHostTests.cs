@@ -69,6 +69,15 @@ public sealed class CheckpointHostTests
         Assert.That(machine.Taken, Is.Empty, "its state may be half of an entry");
     }
 
+    [Test]
+    public async Task A_directory_in_which_the_machine_may_still_write_stays_locked()
+    {
+        Machine machine = new() { OnClose = () => throw new IOException("a thread hangs in the disk") };
+        RaftNode node = await OpenAsync(machine);
+        await node.DisposeAsync();
+        Assert.That(() => OpenAsync(new Machine()), Throws.InstanceOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.CannotOpen));
+    }
+
     private async Task<RaftNode> OpenAsync(Machine machine, Func<long>? now = null)
     {
         HostSettings settings = RaftNode.SettingsFor(new RaftNodeOptions { DataDirectory = root, SnapshotCount = 10 }, 7);
@@ -116,6 +125,12 @@ public sealed class CheckpointHostTests
 
         public void Condemn() => List.Condemn();
 
-        public void Close() => List.Close();
+        public Action? OnClose { get; init; }
+
+        public void Close()
+        {
+            OnClose?.Invoke();
+            List.Close();
+        }
     }
 }

@@ -193,6 +193,25 @@ internal sealed class CheckpointTests
         Assert.That(again.Index, Is.EqualTo(500));
     }
 
+    // The directory stays locked then: a checkpoint that is finished late would replace the files of whoever opened it meanwhile.
+    [Test]
+    public void A_store_whose_checkpoint_hangs_in_the_disk_says_at_its_close_that_it_may_still_write()
+    {
+        using ManualResetEventSlim flushes = new(), hang = new();
+        CheckpointDirectory live = new(Live);
+        live.ApplyMixed(500);
+        live.Records.Device.BeforeFlush = () =>
+        {
+            flushes.Set();
+            hang.Wait();
+        };
+        Task<Exception?> done = live.BeginCheckpoint().Task;
+        flushes.Wait();
+        Assert.That(live.Dispose, Throws.InstanceOf<IOException>().With.Message.Contains("may still write"));
+        hang.Set();
+        Assert.That(done.Wait(10_000), Is.True);
+    }
+
     [Test]
     public void A_failed_write_of_a_page_is_no_checkpoint()
     {
