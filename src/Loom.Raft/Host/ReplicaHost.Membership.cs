@@ -95,6 +95,8 @@ internal sealed partial class ReplicaHost
         {
             recovered!.Log.Dispose();
             recovered = null;
+            // Written down, for it may take many starts until the others can do without this directory, and each of them raises its counter: an old copy would soon be ahead of what they remember.
+            directory.MarkForgotten(what);
             CorruptionException outOfDate = ForgottenMark.OutOfDate(directory.Path, what);
             if (!directory.MayRejoin) throw outOfDate;
             directory.Suspect(outOfDate);

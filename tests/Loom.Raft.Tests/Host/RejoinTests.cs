@@ -218,6 +218,38 @@ public sealed class RejoinTests
         await WholeAsync(cluster, victim, InitialConfiguration.IdOf("loom-cluster", victim), MemberRole.Voter);
     }
 
+    /// <summary>Every start raises the counter of the copy, so after a few of them it would be ahead of what the others remember: the first accusation has to last.</summary>
+    [Test]
+    public async Task An_old_copy_is_refused_however_often_it_is_started()
+    {
+        await using RealCluster cluster = await Written(RealCluster.OfThree());
+        string victim = await FollowerAsync(cluster);
+        string other = cluster.List.First(m => m.Name != victim && m.Name != cluster.LeaderName()).Name;
+        string left = cluster.List.First(m => m.Name != victim && m.Name != other).Name;
+        MemberId old = cluster[victim].Status.MemberId;
+        string copy = cluster.DirectoryOf("copy");
+        CopyDirectory(cluster.DirectoryOf(victim), copy);
+        await cluster.StopAsync(victim);
+        await cluster.StartAsync(victim);
+        await WriteAsync(cluster, 50);
+        await cluster.AssertEqualAsync();
+        foreach (string name in new[] { victim, other, left }) await cluster.StopAsync(name);
+        Directory.Delete(cluster.DirectoryOf(victim), recursive: true);
+        Directory.Move(copy, cluster.DirectoryOf(victim));
+
+        // Whoever is left has been restarted too: it remembers what is in its file, the starts. And it is no quorum, so the copy is not given up either.
+        await cluster.StartAsync(left);
+        for (int start = 1; start <= 4; start++)
+        {
+            // It asks for an election timeout at most, and this test is not about a witness that is slow.
+            RaftException refused = await RealCluster.Thrown(() => cluster.StartAsync(victim, o => o.ElectionTimeout = TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(300)));
+            Assert.That(refused, Is.InstanceOf<CorruptionException>(), $"start {start}");
+        }
+        await cluster.StartAsync(other);
+        await cluster.StartAsync(victim);
+        await WholeAsync(cluster, victim, old, MemberRole.Voter);
+    }
+
     private static async Task<RealCluster> Written(RealCluster cluster)
     {
         await cluster.StartAllAsync();
