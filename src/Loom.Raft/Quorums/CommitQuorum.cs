@@ -16,6 +16,7 @@ internal sealed class CommitQuorum
     private readonly int[] datacenters;
     private readonly bool[] voters;
     private readonly bool twoDatacenters;
+    private readonly bool twoOutgoingDatacenters;
 
     public CommitQuorum(Configuration configuration)
     {
@@ -42,6 +43,7 @@ internal sealed class CommitQuorum
         }
 
         twoDatacenters = configuration.Goal == PlacementGoal.TwoDatacenters;
+        twoOutgoingDatacenters = twoDatacenters && (IsPlaceOfAllKnown() || TwoDatacenters.CanBeReached(outgoing, datacenters));
     }
 
     public Configuration Configuration { get; }
@@ -64,7 +66,10 @@ internal sealed class CommitQuorum
     /// <summary>True when this member alone is a CommitQuorum: nobody else is asked.</summary>
     public bool IsSoleVoter(int position) => incoming.Length == 1 && incoming[0] == position && outgoing.Length == 0 && !twoDatacenters;
 
-    /// <summary>The largest value that a CommitQuorum reaches: a majority of each half and, where the goal asks for it, two datacenters in each half.</summary>
+    /// <summary>
+    /// The largest value that a CommitQuorum reaches: a majority of each half and, where the goal asks for it, two datacenters in each half. Not in the old half if voters whose place is not known any more
+    /// would have to be one of them: they leave because they are lost, and nothing would commit again, not even that they left. Whatever commits is in two datacenters all the same, by the new half.
+    /// </summary>
     public long Reached(ReadOnlySpan<long> values)
     {
         // Each condition is monotone (more members never break it), so the largest value that satisfies all is the smallest of their largest ones.
@@ -72,6 +77,10 @@ internal sealed class CommitQuorum
         if (twoDatacenters)
         {
             reached = Math.Min(reached, TwoDatacenters.Reached(incoming, datacenters, values));
+        }
+
+        if (twoOutgoingDatacenters)
+        {
             reached = Math.Min(reached, TwoDatacenters.Reached(outgoing, datacenters, values));
         }
 
@@ -81,6 +90,8 @@ internal sealed class CommitQuorum
     /// <summary>The largest value that a majority of each half reaches (E5: what an election needs).</summary>
     public long Elected(ReadOnlySpan<long> values) =>
         incoming.Length == 0 ? long.MinValue : Joint.Reached(incoming, outgoing, values);
+
+    private bool IsPlaceOfAllKnown() => Array.TrueForAll(outgoing, voter => datacenters[voter] != TwoDatacenters.UnknownPlace);
 
     private int[] Positions(IEnumerable<MemberId> members)
     {

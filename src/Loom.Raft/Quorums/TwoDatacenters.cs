@@ -47,4 +47,22 @@ internal static class TwoDatacenters
 
         return second;
     }
+
+    /// <summary>Whether voters whose place is known stand in two datacenters.</summary>
+    public static bool CanBeReached(ReadOnlySpan<int> voters, ReadOnlySpan<int> datacenters)
+    {
+        int first = UnknownPlace;
+        foreach (int voter in voters)
+        {
+            int datacenter = datacenters[voter];
+            if (first != UnknownPlace && datacenter != UnknownPlace && datacenter != first)
+            {
+                return true;
+            }
+
+            first = first == UnknownPlace ? datacenter : first;
+        }
+
+        return false;
+    }
 }

@@ -1,5 +1,6 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
+using Loom.Raft.Quorums;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Consensus;
@@ -36,5 +37,20 @@ public sealed class ConfigurationChangeTests
     {
         Configuration two = Clusters.Of(3, 0, PlacementGoal.TwoDatacenters, "a", "a", "b");
         Assert.That(ConfigurationChange.Towards(two, two with { Members = [.. two.Members.Take(2)] }), Is.Null);
+    }
+
+    /// <summary>The only voter of its datacenter is lost and another one there takes its place (E1). Nobody can say any more where the lost one stood, and it will never answer.</summary>
+    [Test]
+    public void A_lost_voter_that_was_alone_in_its_datacenter_can_be_replaced()
+    {
+        Configuration two = Clusters.Of(3, 0, PlacementGoal.TwoDatacenters, "a", "a", "b");
+        Member lost = two.Members[2];
+        Configuration joint = ConfigurationChange.Towards(two, two with { Members = [two.Members[0], two.Members[1], lost with { Id = new MemberId(9) }] })!;
+        var quorum = new CommitQuorum(joint);
+
+        // Positions: 1 and 2 in a, 3 lost, 9 in b.
+        Assert.That(quorum.Reached([5, 5, 0, 5]), Is.EqualTo(5), "the joint configuration commits without the lost one");
+        Assert.That(quorum.Reached([5, 5, 0, 4]), Is.EqualTo(4), "and not without the other datacenter");
+        Assert.That(quorum.Reached([5, 4, 0, 5]), Is.EqualTo(4), "nor without a majority of the voters before");
     }
 }
