@@ -187,6 +187,7 @@ internal sealed class RecordDirectory : IRecordDirectory
     {
         generation = Generations().DefaultIfEmpty(0).Max() + 1;
         DeleteFiles(_ => true);
+        Files.Acquit();
         DeleteGenerations(_ => true);
         current = FasterRecordStore.Open(PathOf(generation), options, onFault, new CheckpointTarget(Files, whose.ClusterId, whose.Member, generation));
         Posix.FlushDirectory(path);

@@ -87,6 +87,29 @@ internal sealed class InstallationTests
         Assert.That(File.Exists(Path.Combine(Live, "condemned")), Is.False);
     }
 
+    /// <summary>S5: the state that takes the place of a condemned one is not condemned, wherever it came from: from the log, which is still whole, or from a start with nothing.</summary>
+    [TestCase(false)]
+    [TestCase(true)]
+    public void What_follows_a_condemned_state_is_opened_again(bool startOver)
+    {
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+            live.Machine.Condemn();
+        }
+
+        using (CheckpointDirectory rebuilt = new(Live, CheckpointDirectory.Origin() with { StartOver = startOver }))
+        {
+            Assert.That(rebuilt.Opened, Is.Null);
+            rebuilt.ApplyMixed(2_000);
+            rebuilt.Checkpoint();
+        }
+
+        using CheckpointDirectory again = new(Live, CheckpointDirectory.Origin(logBase: 1_000));
+        Assert.That(again.Opened?.At.Index, Is.EqualTo(2_000));
+    }
+
     // Goal: whatever moment the process dies at, the state at the next start is the one that the log goes on from. Method: copies at each moment, opened with the base that the log may have then.
     [TestCase("collecting", 0, 3_000)]
     [TestCase("complete", 0, 3_000)]
