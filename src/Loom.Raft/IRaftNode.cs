@@ -106,6 +106,9 @@ public sealed record RaftNodeStatus
     /// <summary>Why the log takes nothing now: the disk is full. The member acknowledges nothing meanwhile, serves local reads, and goes on by itself when there is space (S6). Null: it does not pause.</summary>
     public string? LogPause { get; init; }
 
+    /// <summary>Why nothing is applied now: there is no space for it (S6). It goes on by itself when there is. Null: it does not pause.</summary>
+    public string? ApplyPause { get; init; }
+
     /// <summary>Bytes of the log on disk.</summary>
     public long LogBytes { get; init; }
 

@@ -45,6 +45,9 @@ public enum RaftErrorCode
 
     /// <summary>A file of the log or identity is damaged.</summary>
     Corruption = 11,
+
+    /// <summary>The disk has no space for it; nothing was changed.</summary>
+    NoSpace = 12,
 }
 
 /// <summary>A call of a <c>RaftNode</c> failed.</summary>

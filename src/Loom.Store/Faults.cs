@@ -28,6 +28,7 @@ internal static class Faults
             RaftErrorCode.CannotOpen => LoomErrorCode.CannotOpen,
             RaftErrorCode.NotLeader => LoomErrorCode.NotLeader,
             RaftErrorCode.Corruption => LoomErrorCode.Corruption,
+            RaftErrorCode.NoSpace => LoomErrorCode.NoSpace,
             _ => LoomErrorCode.Failed,
         };
         bool unknown = isWrite && fault.Outcome == WriteOutcome.Unknown;

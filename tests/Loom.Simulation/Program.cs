@@ -112,7 +112,7 @@ internal static class Program
             crashes                      {total.Crashes} (power {total.PowerCuts}, inside of a file operation {total.CrashesInside})
             partitions, pauses           {total.Partitions}, {total.Pauses}
             flush errors, empty disks    {total.FlushErrors}, {total.Wiped}
-            full disks, logs that paused {total.FullDisks}, {total.LogPauses}
+            full disks, pauses           {total.FullDisks}, {total.LogPauses} logs, {total.ApplyPauses} appliers
             refused for damage           {total.Refused}
             transfers                    {total.Transfers}
             two leaders at once          {total.TwoLeaders}

@@ -13,6 +13,9 @@ internal sealed class ApplierThread
     /// <summary>A checkpoint that takes longer than this has a disk that will not finish it.</summary>
     private const long CheckpointPatience = 60_000_000_000;
 
+    /// <summary>How often it is looked whether there is space to apply what waits (S6).</summary>
+    private const long SpaceRetry = 100_000_000;
+
     private readonly Applier applier;
     private readonly CheckpointPace pace;
     private readonly Inbox inbox;
@@ -96,10 +99,26 @@ internal sealed class ApplierThread
 
     private void Apply(ApplyWork next)
     {
-        inbox.Post(new BatchApplied(applier.ApplyBatch(next)));
         long bytes = 0;
         foreach (Entry entry in next.Entries) bytes += entry.Body.Length;
+        if (!AwaitSpace(bytes)) return;
+        inbox.Post(new BatchApplied(applier.ApplyBatch(next)));
         pace.Applied(next.Entries.Count, bytes);
+    }
+
+    /// <summary>Before the first entry, not in the middle of one (S6). False: the member closes; what waits is applied after the next start.</summary>
+    private bool AwaitSpace(long bytes)
+    {
+        bool paused = false;
+        while (!applier.TryReserve(bytes, out string? obstacle))
+        {
+            if (stopping) return false;
+            if (!paused) inbox.Post(new ApplyPaused(obstacle));
+            paused = true;
+            _ = work.Wait(SpaceRetry);
+        }
+        if (paused) inbox.Post(new ApplyPaused(null));
+        return true;
     }
 
     private void CheckpointIfDue(long at)
@@ -142,12 +161,16 @@ internal sealed class ApplierThread
         {
             previous = checkpointIndex;
             if (error is null) checkpointIndex = index;
-            else failed = true;
+            else if (!IsWithoutSpace(error)) failed = true;
             underWay = 0;
             Monitor.PulseAll(checkpointGate);
         }
-        inbox.Post(error is null ? new CheckpointTaken(index, previous) : new HostFailed(error));
+        if (error is null) inbox.Post(new CheckpointTaken(index, previous));
+        // Without space the checkpoint before stays in force, and the log that is needed from there; the next one is due as if this one had been taken.
+        else if (!IsWithoutSpace(error)) inbox.Post(new HostFailed(error));
     }
+
+    private static bool IsWithoutSpace(Exception error) => error is RaftException { Code: RaftErrorCode.NoSpace };
 
     private bool Settled(long until)
     {

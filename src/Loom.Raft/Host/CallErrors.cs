@@ -19,6 +19,7 @@ internal static class CallErrors
             RaftErrorCode.BadTransferTarget => "the named member cannot take leadership: it is no voter, or is not caught up",
             RaftErrorCode.Corruption => "the state of this member differs from that of the majority and is being replaced by a healthy member's; ask another member",
             RaftErrorCode.NotLeader => "this member does not lead",
+            RaftErrorCode.NoSpace => "the disk of this member is full",
             _ => code.ToString(),
         };
         string outcome = known == WriteOutcome.Unknown ? " The write may have been applied, or may still be." : "";

@@ -12,6 +12,7 @@ internal static partial class Posix
     private const int NoSuchCall = 38;
     private const int NotSupported = 95;
     private const int QuotaReached = 122;
+    private const int KeepSize = 1;
     private const int ReadOnly = 0;
     private const int ReadWrite = 2;
     private const int Create = 0x40;
@@ -23,11 +24,16 @@ internal static partial class Posix
     /// <summary>Whether an error of the file system says that there is no space. The HResult of what .NET throws is the number of the error.</summary>
     public static bool IsOutOfSpace(int errno) => errno is NoSpace or QuotaReached;
 
-    /// <summary>fallocate: takes the space of the whole file, without writing it. False: this file system cannot.</summary>
-    /// <exception cref="NoSpaceException">There is not so much.</exception>
-    public static bool TryAllocate(string path, SafeFileHandle handle, long length)
+    /// <summary>fallocate: takes the space of a part of a file, without writing it. False: this file system cannot.</summary>
+    /// <param name="path">For the message.</param>
+    /// <param name="handle">The file.</param>
+    /// <param name="offset">From here on.</param>
+    /// <param name="length">So many bytes.</param>
+    /// <param name="keepsLength">The file does not get longer by it: what is taken beyond its end is only set aside.</param>
+    /// <exception cref="NoSpaceException">There is not so much; a part may have been taken.</exception>
+    public static bool TryAllocate(string path, SafeFileHandle handle, long offset, long length, bool keepsLength = false)
     {
-        while (FAllocate(handle, 0, 0, length) != 0)
+        while (FAllocate(handle, keepsLength ? KeepSize : 0, offset, length) != 0)
         {
             int errno = Marshal.GetLastPInvokeError();
             if (errno is NotSupported or NoSuchCall)

@@ -107,7 +107,7 @@ internal sealed class PosixFileSystem : IFileSystem
                 return;
             try
             {
-                if (!Posix.TryAllocate(path, handle, length))
+                if (!Posix.TryAllocate(path, handle, 0, length))
                 {
                     // A file system without the call: taking the space means writing it.
                     for (long at = before; at < length; at += SegmentPool.Zeros.Length)

@@ -56,6 +56,9 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     /// </summary>
     public bool BeginCheckpoint(Action<Exception?> completed) => machine.BeginCheckpoint(Position(), completed);
 
+    /// <summary>Takes the space that applying bodies of so many bytes may need (S6). False: there is none; ask again before applying them.</summary>
+    public bool TryReserve(long bytes, out string? obstacle) => machine.TryReserve(bytes, out obstacle);
+
     /// <summary>The state as it is now, between two works; null: there is none yet.</summary>
     public IStateSnapshot? Capture() => AppliedIndex == 0 ? null : machine.CaptureSnapshot(Position());
 

@@ -25,9 +25,19 @@ public interface IReplicatedStateMachine
     void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results);
 
     /// <summary>
+    /// Asked before each <see cref="ApplyBatch"/>, on its thread, with the bytes of the bodies in it: takes the space that applying them may need. False: there is none, for the reason given;
+    /// nothing is applied, and it is asked again a tenth of a second later (S6: apply stops before the disk is full, not in the middle of an entry).
+    /// </summary>
+    bool TryReserve(long bytes, out string? obstacle)
+    {
+        obstacle = null;
+        return true;
+    }
+
+    /// <summary>
     /// Begins a checkpoint of the state as it is now, between two batches; returns at once, and what is applied afterwards is not in it. False: one is under way already.
     /// <paramref name="completed"/> is called once, from any thread: with null when the checkpoint is durable and the one before it is still usable (L9), else with the error,
-    /// after which this replica fails itself. Must only signal.
+    /// after which this replica fails itself; unless it is a <see cref="RaftException"/> with NoSpace: then everything is as before, and the next checkpoint will hold what this one would have. Must only signal.
     /// </summary>
     bool BeginCheckpoint(StatePosition at, Action<Exception?> completed);
 

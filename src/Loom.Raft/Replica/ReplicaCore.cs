@@ -31,6 +31,7 @@ internal sealed class ReplicaCore
     private long coreDeadline;
     private (MemberId Leader, long Term) lastLeader;
     private string? logPause;
+    private string? applyPause;
     private bool noQuorum;
     private bool stopped;
 
@@ -184,6 +185,10 @@ internal sealed class ReplicaCore
                 break;
             case LogPaused e:
                 logPause = e.Reason;
+                effects.StatusChanged = true;
+                break;
+            case ApplyPaused e:
+                applyPause = e.Reason;
                 effects.StatusChanged = true;
                 break;
             case BatchApplied e:
@@ -517,5 +522,6 @@ internal sealed class ReplicaCore
         QuarantinedAt = QuarantinedAt,
         StatesDifferAt = StatesDifferAt,
         LogPause = logPause,
+        ApplyPause = applyPause,
     };
 }

@@ -42,6 +42,9 @@ internal sealed record LogBatchCompleted(long Sequence, Exception? Error) : Repl
 /// <summary>The disk is full: the batch that is out waits, unwritten, and so does everything behind it (S6). Null: it was written, the log goes on.</summary>
 internal sealed record LogPaused(string? Reason) : ReplicaEvent;
 
+/// <summary>There is no space to apply what was handed out: it waits (S6). Null: there is, and it goes on.</summary>
+internal sealed record ApplyPaused(string? Reason) : ReplicaEvent;
+
 /// <summary>The applier finished an <see cref="ApplyWork"/>; works complete in the order in which they were handed out.</summary>
 internal sealed record BatchApplied(AppliedBatch Batch) : ReplicaEvent;
 

@@ -20,6 +20,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     // Keys that one batch of entries may trim on the way, so that compaction advances under load without a driver of its own.
     private const int TrimPerBatch = 256;
 
+    // The least that a put takes in a transaction is 10 bytes, and its record is 72.
+    private const int RecordsPerBody = 8;
+
     // Taken per batch by the applier, per step by whoever drives compaction, and to open and close a capture; nobody holds it for more than one of these.
     private readonly Lock writer = new();
     private readonly IRecordDirectory directory;
@@ -136,6 +139,13 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             Trim(TrimPerBatch);
         }
     }
+
+    /// <inheritdoc/>
+    /// <remarks>
+    /// A body of small puts becomes records of up to eight times its bytes. What a delete writes is not known from its body: it is small and comes out of what the record store has in reserve,
+    /// and one that is larger than that waits inside of it.
+    /// </remarks>
+    public bool TryReserve(long bytes, out string? obstacle) => current.Records.TryReserve(RecordsPerBody * bytes, out obstacle);
 
     /// <inheritdoc/>
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)

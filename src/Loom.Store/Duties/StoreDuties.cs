@@ -156,7 +156,7 @@ internal sealed class StoreDuties : IAsyncDisposable
             Alarms = state.Alarms,
             InUseBytes = state.Sizes.InUseBytes,
             FreeBytes = bytes,
-            Pause = raft.LogPause,
+            Pause = raft.LogPause ?? raft.ApplyPause,
         });
         if (orders.Refusal != refusal)
         {

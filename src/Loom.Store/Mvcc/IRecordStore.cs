@@ -35,6 +35,16 @@ internal interface IRecordStore : IRecordReads, IDisposable
     /// <summary>Appends a record. Visible to <see cref="IRecordReads.TryRead"/> at once; the writer publishes the revision afterwards. <paramref name="appliedIndex"/> is the log index of the entry.</summary>
     void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
 
+    /// <summary>
+    /// Takes the space for records of up to so many bytes, what the store puts around each included, so that none of their appends finds the disk full (S6). The writer's thread.
+    /// False: there is none, for the reason given, and nothing may be appended. Always true where nothing is on a disk, as by default.
+    /// </summary>
+    bool TryReserve(long bytes, out string? obstacle)
+    {
+        obstacle = null;
+        return true;
+    }
+
     /// <summary>Bytes held (memory and disk together) for status.</summary>
     long SizeBytes { get; }
 

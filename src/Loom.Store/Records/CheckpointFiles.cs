@@ -63,6 +63,7 @@ internal sealed class CheckpointFiles(string directory)
     }
 
     /// <summary>Durable on return. One at the same index that was there is the one before it from here on: its new name is returned.</summary>
+    /// <exception cref="NoSpaceException">The disk is full; everything is as before.</exception>
     public CheckpointName? Write(CheckpointFile checkpoint)
     {
         CheckpointName name = new(checkpoint.Index, false), before = new(checkpoint.Index, true);
@@ -108,12 +109,19 @@ internal sealed class CheckpointFiles(string directory)
     {
         byte[] bytes = checkpoint.Encode();
         string beside = path + Temporary;
-        Step("write");
-        using (SafeFileHandle file = File.OpenHandle(beside, FileMode.Create, FileAccess.Write))
+        try
         {
+            Step("write");
+            using SafeFileHandle file = File.OpenHandle(beside, FileMode.Create, FileAccess.Write);
             RandomAccess.Write(file, bytes, 0);
             Step("flush");
             Posix.FlushData(beside, file);
+        }
+        catch (IOException e) when (Posix.IsOutOfSpace(e.HResult))
+        {
+            // Nothing names it yet. What it took is given back: others need it more.
+            File.Delete(beside);
+            throw new NoSpaceException($"Cannot write {beside} ({bytes.Length} bytes): {e.Message}", e);
         }
 
         if (before is not null)

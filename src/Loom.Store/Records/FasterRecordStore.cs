@@ -68,13 +68,14 @@ internal sealed class FasterRecordStore : IRecordStore
             throw;
         }
 
+        device.AllocatedFrom(store.Log.TailAddress);
         writer = store.For(writerFunctions).NewSession<RecordFunctions>();
         readers = new(store, faults);
         writerReader = new(store, faults);
         if (target is not null)
         {
             checkpoints = new(store, device, commits, faults, target, options.FenceMilliseconds) { DurableEnd = from is null ? 0 : store.Log.TailAddress };
-            reclaim = new(store, device, checkpoints, faults, (key, record) => Append(key, record, lastIndex));
+            reclaim = new(store, device, checkpoints, faults, (key, record) => Append(key, record, lastIndex), bytes => TryReserve(bytes, out _));
         }
 
         WriterReads = new ApplierReads(this);
@@ -148,6 +149,14 @@ internal sealed class FasterRecordStore : IRecordStore
         {
             throw new CheckpointDamagedException(device.FileName, 0, $"FASTER recovers [{store.Log.BeginAddress}, {store.Log.TailAddress}) of {extent}");
         }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Pages are written whole, and the end of one that the next record did not fit into is lost: of records of half a page nearly half of it.</remarks>
+    public bool TryReserve(long bytes, out string? obstacle)
+    {
+        faults.ThrowIfAny();
+        return device.TryAllocate(store.Log.TailAddress + (2 * bytes) + (2L * device.PageBytes), out obstacle);
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,6 @@
 using FASTER.core;
+using Loom.Raft;
+using Loom.Raft.Log;
 using Loom.Store.Mvcc;
 using RecordSession = FASTER.core.ClientSession<Loom.Store.Records.StoredKey, FASTER.core.SpanByte, long, Loom.Store.Records.FoundRecord, int, Loom.Store.Records.RecordFunctions>;
 
@@ -144,6 +146,11 @@ internal sealed class RecordCheckpoints
             faults.ThrowIfAny();
             target.Write(state, log, device);
             DurableEnd = LogExtent.Of(device.FileName, log).End;
+        }
+        catch (NoSpaceException e)
+        {
+            // Only the checkpoint file asks for space that was not taken before. The one before it is in force as it was, and so is the store.
+            failure = new RaftException(RaftErrorCode.NoSpace, $"There is no space for a checkpoint: {e.Message}", inner: e);
         }
 #pragma warning disable CA1031 // Whatever it was, there is no checkpoint, and the replica ends.
         catch (Exception e)

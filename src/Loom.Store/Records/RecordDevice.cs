@@ -18,6 +18,7 @@ namespace Loom.Store.Records;
 internal sealed class RecordDevice : StorageDeviceBase
 {
     private const uint Sector = 512;
+    private const int SpaceRetryMilliseconds = 100;
 
     // The event of the reader whose request or completion this thread is carrying, so that a second read of the same record (FASTER guesses the length first) wakes the right one.
     [ThreadStatic]
@@ -27,10 +28,14 @@ internal sealed class RecordDevice : StorageDeviceBase
     private readonly RecordThreads readers;
     private readonly RecordThreads writer;
     private readonly Lock gate = new();
+    private readonly Lock allocating = new();
     private readonly SortedDictionary<int, SafeFileHandle> files = [];
     private readonly SortedSet<int> unflushed = [];
+    private readonly long reserveBytes;
     private bool directoryChanged = true;
     private long firstAddress;
+    private long allocatedEnd;
+    private volatile bool stopping;
 
     public RecordDevice(string path, RecordStoreOptions options, RecordFaults faults)
         : base(path, Sector, -1)
@@ -38,6 +43,7 @@ internal sealed class RecordDevice : StorageDeviceBase
         PageBytes = (int)options.PageBytes;
         SegmentBytes = (int)options.SegmentBytes;
         firstAddress = Segments().Select(segment => segment * (long)SegmentBytes).DefaultIfEmpty(0).Min();
+        reserveBytes = options.ReserveBytes;
         this.faults = faults;
         readers = new("loom-records-read", 16, faults);
         writer = new("loom-records-write", 1, faults);
@@ -65,6 +71,9 @@ internal sealed class RecordDevice : StorageDeviceBase
     /// <summary>For tests: throws or returns in place of the disk.</summary>
     internal Action<long, int>? BeforeWrite { get; set; }
 
+    /// <summary>For tests: throws in place of the disk.</summary>
+    internal Action<long>? BeforeAllocate { get; set; }
+
     /// <summary>For tests: blocks in place of the disk.</summary>
     internal Action? BeforeRead { get; set; }
 
@@ -77,11 +86,7 @@ internal sealed class RecordDevice : StorageDeviceBase
         {
             try
             {
-                BeforeWrite?.Invoke(((long)segmentId * segmentSize) + (long)destinationAddress, (int)numBytesToWrite);
-                unsafe
-                {
-                    RandomAccess.Write(FileToWrite(segmentId), new ReadOnlySpan<byte>((void*)sourceAddress, (int)numBytesToWrite), (long)destinationAddress);
-                }
+                Write(sourceAddress, segmentId, (long)destinationAddress, (int)numBytesToWrite);
             }
 #pragma warning disable CA1031 // Whatever it was, the page is lost and the replica ends.
             catch (Exception e)
@@ -133,6 +138,70 @@ internal sealed class RecordDevice : StorageDeviceBase
                 waiter = null;
             }
         });
+    }
+
+    /// <summary>At open: everything below the page of this address is written, and the rest is nobody's yet.</summary>
+    public void AllocatedFrom(long address) => allocatedEnd = address - (address % PageBytes);
+
+    /// <summary>
+    /// Takes the space of the files up to an address, and some in reserve, so that no write below it finds the disk full. False: it is not there.
+    /// Where the file system cannot set space aside, it is taken for granted, and a write that finds none waits.
+    /// </summary>
+    public bool TryAllocate(long end, out string? obstacle)
+    {
+        obstacle = null;
+        end += PageBytes - 1 - ((end + PageBytes - 1) % PageBytes);
+        using Lock.Scope one = allocating.EnterScope();
+
+        // In steps: a call for each batch would cost more than the batch.
+        if (allocatedEnd < end + (reserveBytes / 2) && !TryTake(end + reserveBytes, ref obstacle) && allocatedEnd < end)
+        {
+            TryTake(end, ref obstacle);
+        }
+
+        obstacle = allocatedEnd < end ? obstacle : null;
+        return obstacle is null;
+    }
+
+    private bool TryTake(long end, ref string? obstacle)
+    {
+        try
+        {
+            BeforeAllocate?.Invoke(end);
+            while (allocatedEnd < end)
+            {
+                int segment = (int)(allocatedEnd / SegmentBytes);
+                long at = allocatedEnd % SegmentBytes;
+                long length = Math.Min(SegmentBytes - at, end - allocatedEnd);
+                Posix.TryAllocate($"{FileName}.{segment}", File(segment), at, length, keepsLength: true);
+                allocatedEnd += length;
+            }
+
+            return true;
+        }
+        catch (IOException e) when (e is NoSpaceException || Posix.IsOutOfSpace(e.HResult))
+        {
+            obstacle = e.Message;
+            return false;
+        }
+    }
+
+    private unsafe void Write(IntPtr source, int segment, long at, int length)
+    {
+        while (true)
+        {
+            try
+            {
+                BeforeWrite?.Invoke(((long)segment * segmentSize) + at, length);
+                RandomAccess.Write(FileToWrite(segment), new ReadOnlySpan<byte>((void*)source, length), at);
+                return;
+            }
+            catch (IOException e) when (Posix.IsOutOfSpace(e.HResult) && !stopping)
+            {
+                // Nothing is lost: the page is in memory until it is written. It comes to this only for what was not reserved (a delete of millions, a file system that cannot).
+                Thread.Sleep(SpaceRetryMilliseconds);
+            }
+        }
     }
 
     /// <summary>Deletes nothing: the checkpoint before may need the file (H15).</summary>
@@ -222,6 +291,7 @@ internal sealed class RecordDevice : StorageDeviceBase
     /// <summary>Finishes what was asked for and closes the files. False: a thread hangs in the disk, and everything stays open that it may use.</summary>
     public bool Stop(long untilTicks)
     {
+        stopping = true;
         if (!writer.Stop(untilTicks) | !readers.Stop(untilTicks))
         {
             return false;

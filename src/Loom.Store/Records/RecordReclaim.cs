@@ -35,11 +35,13 @@ internal sealed class RecordReclaim
     private const int BusyBytesPerSecond = 192 << 20;
     private const double Much = 0.55;
     private const double MaxPauseSeconds = 0.1;
+    private const int SpaceRetryMilliseconds = 100;
 
     private readonly FasterKV<StoredKey, SpanByte> store;
     private readonly RecordDevice device;
     private readonly RecordCheckpoints checkpoints;
     private readonly RecordAppender append;
+    private readonly Func<long, bool> reserve;
     private readonly RecordThreads thread;
     private readonly List<Moving> moving = [];
     private IRecordOwner? owner;
@@ -51,12 +53,13 @@ internal sealed class RecordReclaim
     private int working;
     private volatile bool closed;
 
-    public RecordReclaim(FasterKV<StoredKey, SpanByte> store, RecordDevice device, RecordCheckpoints checkpoints, RecordFaults faults, RecordAppender append)
+    public RecordReclaim(FasterKV<StoredKey, SpanByte> store, RecordDevice device, RecordCheckpoints checkpoints, RecordFaults faults, RecordAppender append, Func<long, bool> reserve)
     {
         this.store = store;
         this.device = device;
         this.checkpoints = checkpoints;
         this.append = append;
+        this.reserve = reserve;
         thread = new("loom-records-reclaim", 1, faults);
         checkpoints.Ended = Consider;
     }
@@ -197,16 +200,27 @@ internal sealed class RecordReclaim
 
     private void AppendMoving(IRecordOwner whose)
     {
-        if (moving.Count > 0)
+        while (moving.Count > 0 && !closed)
         {
             whose.BetweenBatches(() =>
             {
+                if (!reserve(TurnBytes + FasterRecordStore.MaxRecordBytes))
+                {
+                    return;
+                }
+
                 foreach (Moving record in moving)
                 {
                     append(record.Key, page.AsSpan(record.At, record.Length));
                 }
+
+                moving.Clear();
             });
-            moving.Clear();
+            if (moving.Count > 0)
+            {
+                // A full disk (S6). Who makes space may use the last of it; where there is none this waits, and holds nobody up.
+                Thread.Sleep(SpaceRetryMilliseconds);
+            }
         }
     }
 

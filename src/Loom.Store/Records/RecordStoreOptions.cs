@@ -17,4 +17,7 @@ internal sealed class RecordStoreOptions
 
     /// <summary>Size of a file. Space is given back in whole files; there are as many as this goes into the data.</summary>
     public long SegmentBytes { get; set; } = 16L << 20;
+
+    /// <summary>Space that is taken ahead of what is needed: on a full disk it serves what makes space, deletes above all (S6).</summary>
+    public long ReserveBytes { get; set; } = 16L << 20;
 }

@@ -1,3 +1,4 @@
+using Loom.Raft;
 using Loom.Raft.Replica;
 using Loom.Store.Mvcc;
 
@@ -40,6 +41,12 @@ internal sealed class StateInstallation : IStateInstallation, IStateSink
         if (completed is not null || failed || disposed)
         {
             throw new InvalidOperationException("a chunk came after the end of an installation");
+        }
+
+        // What the store puts around the smallest record is three times as much.
+        if (!records.Records.TryReserve(4L * chunk.Bytes.Length, out string? obstacle))
+        {
+            throw new RaftException(RaftErrorCode.NoSpace, $"There is no space for the state that is being collected: {obstacle}");
         }
 
         try

@@ -98,6 +98,35 @@ public sealed class FullDiskTests
         foreach (RaftNode node in nodes.Values) await node.DisposeAsync();
     }
 
+    /// <summary>Apply waits before the first entry, says why, serves what is applied, and goes on; a close does not wait for it.</summary>
+    [Test]
+    public async Task An_applier_without_space_waits_and_goes_on_by_itself()
+    {
+        await using var cluster = new RealCluster(("solo", Loom.Raft.Membership.MemberRole.Voter));
+        RaftNode node = await cluster.StartAsync("solo");
+        ListMachine machine = cluster.Machine("solo");
+        _ = await node.ProposeAsync("a"u8.ToArray(), RealCluster.Soon());
+        machine.Obstacle = "no space for records";
+        Task<ProposalResult> call = node.ProposeAsync("b"u8.ToArray(), RealCluster.Soon()).AsTask();
+        await node.WaitAsync(status => status.ApplyPause == "no space for records", RealCluster.Soon());
+        Assert.That((call.IsCompleted, machine.Payloads.Count, node.Status.Failure), Is.EqualTo((false, 1, (string?)null)));
+        machine.Obstacle = null;
+        Assert.That((await call).Result, Is.EqualTo(2));
+        await node.WaitAsync(status => status.ApplyPause is null, RealCluster.Soon());
+
+        machine.Obstacle = "again";
+        Task<ProposalResult> open = node.ProposeAsync("c"u8.ToArray(), RealCluster.Soon()).AsTask();
+        await node.WaitAsync(status => status.ApplyPause is not null, RealCluster.Soon());
+        long began = Environment.TickCount64;
+        await cluster.StopAsync("solo");
+        Assert.That(machine.Closed);
+        Assert.That(Environment.TickCount64 - began, Is.LessThan(5_000));
+        Assert.That((await RealCluster.Thrown(async () => await open)).Outcome, Is.EqualTo(WriteOutcome.Unknown), "it is in the log");
+        RaftNode again = await cluster.StartAsync("solo");
+        _ = await again.ReadBarrierAsync(RealCluster.Soon());
+        Assert.That(cluster.Machine("solo").Payloads, Has.Count.EqualTo(3));
+    }
+
     private sealed class FullFiles : IFileSystem
     {
         private readonly PosixFileSystem real = PosixFileSystem.Instance;

@@ -15,6 +15,9 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
 
     public Action? OnApply { get; set; }
 
+    /// <summary>Why there is no space to apply anything, or null.</summary>
+    public volatile string? Obstacle;
+
     /// <summary>Before each chunk that is read of a capture, or written into an installation.</summary>
     public Action? OnChunk { get; set; }
 
@@ -49,6 +52,8 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
             }
         }
     }
+
+    public bool TryReserve(long bytes, out string? obstacle) => (obstacle = Obstacle) is null;
 
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)
     {

@@ -32,6 +32,7 @@ internal sealed class MemberProcess
     private bool applying;
     private bool preparing;
     private bool paused;
+    private bool applyPaused;
     private long wakeAt = long.MaxValue;
     private long pausedUntil;
 
@@ -44,7 +45,7 @@ internal sealed class MemberProcess
         Log = recovered.Log;
         SimRandom disk = random.Split("checkpoints");
         member.Records.Later = act => After(disk.Tail(cluster.Swarm.CheckpointLatency), act);
-        Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Records);
+        Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Records) { HasSpace = () => member.Disk.CapacityBytes > 0 };
         Applier = new Applier(Machine, new SessionTable()) { Observer = (index, hash) => cluster.Checker.ObserveHash(member.Number, index, hash) };
         OpenedState opened = Applier.Open(new StateOrigin(SimCluster.ClusterId, member.Id, Log.BaseIndex, Log.LastIndex));
         opened.Check(Log);
@@ -382,6 +383,25 @@ internal sealed class MemberProcess
 
     private void Apply(ApplyWork work)
     {
+        if (!Applier.TryReserve(work.Entries.Sum(e => e.Body.Length), out string? obstacle))
+        {
+            if (!applyPaused)
+            {
+                cluster.Coverage.ApplyPauses++;
+                Post(new ApplyPaused(obstacle));
+            }
+
+            applyPaused = true;
+            After(10 * Ns.Millisecond, () => Apply(work));
+            return;
+        }
+
+        if (applyPaused)
+        {
+            applyPaused = false;
+            Post(new ApplyPaused(null));
+        }
+
         applying = false;
         AppliedBatch batch;
         try

@@ -29,6 +29,8 @@ internal sealed class Coverage
 
     public long LogPauses { get; set; }
 
+    public long ApplyPauses { get; set; }
+
     public long Refused { get; set; }
 
     public long Wiped { get; set; }
@@ -53,6 +55,7 @@ internal sealed class Coverage
         FlushErrors += other.FlushErrors;
         FullDisks += other.FullDisks;
         LogPauses += other.LogPauses;
+        ApplyPauses += other.ApplyPauses;
         Refused += other.Refused;
         Wiped += other.Wiped;
         Transfers += other.Transfers;

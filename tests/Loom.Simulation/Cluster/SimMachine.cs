@@ -36,6 +36,15 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
         }
     }
 
+    /// <summary>A full disk (S6).</summary>
+    public Func<bool> HasSpace { get; init; } = () => true;
+
+    public bool TryReserve(long bytes, out string? obstacle)
+    {
+        obstacle = HasSpace() ? null : "the disk is full";
+        return obstacle is null;
+    }
+
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed) => machine.BeginCheckpoint(at, completed);
 
     public IStateSnapshot CaptureSnapshot(StatePosition at) => machine.CaptureSnapshot(at);
