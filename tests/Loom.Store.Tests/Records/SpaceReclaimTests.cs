@@ -1,5 +1,9 @@
+using Loom.Raft.Replica;
+using Loom.Store.Applying;
 using Loom.Store.Model;
+using Loom.Store.Mvcc;
 using Loom.Store.Reads;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests.Records;
@@ -52,6 +56,93 @@ internal sealed class SpaceReclaimTests
         using CheckpointDirectory again = new(root);
         Assert.That(again.Index, Is.EqualTo(index));
         Assert.That(again.Answers(), Is.EqualTo(answers));
+    }
+
+    // Goal: everything that goes on in a member at once does so without an error and without a wrong record. Method: one thread applies, trims and takes checkpoints; others read ranges, hash the history,
+    // and stream captures into other machines, which verify all of it.
+    [Test]
+    public void Applies_reads_hashes_captures_and_checkpoints_go_on_while_space_is_given_back()
+    {
+        using CheckpointDirectory live = new(root);
+        live.ApplyMixed(1_000);
+        bool done = false;
+        int captured = 0;
+        Exception? failure = null;
+        IStateSnapshot? capture = null;
+        Thread Start(Action step) => new(() =>
+        {
+            try
+            {
+                while (!Volatile.Read(ref done))
+                {
+                    step();
+                }
+            }
+            catch (Exception exception)
+            {
+                failure ??= exception;
+            }
+        });
+        LocalReads reads = new(live.Machine);
+        Thread[] threads =
+        [
+            Start(() =>
+            {
+                reads.Range(new RangeQuery(new KeyRange(CheckpointDirectory.Key(0), CheckpointDirectory.Key(999_999))), out RangeResult? all);
+                Assert.That(all!.Pairs.Max(pair => pair.ModRevision), Is.LessThanOrEqualTo(all.Revision.Number));
+            }),
+            Start(() => reads.Hash(0)),
+            Start(() =>
+            {
+                if (Interlocked.Exchange(ref capture, null) is { } mine)
+                {
+                    Install(mine);
+                    Interlocked.Increment(ref captured);
+                }
+
+                Thread.Sleep(1);
+            }),
+        ];
+        Array.ForEach(threads, thread => thread.Start());
+        long until = Environment.TickCount64 + 6_000;
+        for (int i = 1; Environment.TickCount64 < until && Volatile.Read(ref failure) is null; i++)
+        {
+            live.ApplyMixed(live.Index + 200);
+            live.Machine.TrimStep(500);
+            if (i % 40 == 0 || live.Machine.WantsCheckpoint)
+            {
+                live.Checkpoint();
+            }
+
+            if (i % 25 == 0)
+            {
+                Interlocked.Exchange(ref capture, live.Machine.CaptureSnapshot(new StatePosition(live.Index, 2, default)))?.Dispose();
+            }
+        }
+
+        Volatile.Write(ref done, true);
+        Array.ForEach(threads, thread => thread.Join());
+        Interlocked.Exchange(ref capture, null)?.Dispose();
+        Assert.That((failure, live.Fault), Is.EqualTo(((Exception?)null, (Exception?)null)));
+        Assert.That(captured, Is.GreaterThan(2));
+        Assert.That(live.Records.BeginAddress, Is.GreaterThan(4 << 20));
+    }
+
+    private static void Install(IStateSnapshot capture)
+    {
+        using LoomStateMachine other = new(new KeyIndex(), () => new MemoryRecordStore());
+        other.Open(default);
+        using (capture)
+        using (IStateInstallation installation = other.BeginInstall(capture.At, capture.Header))
+        {
+            for (StateChunk? chunk = capture.Read(default, 64 << 10); chunk is not null; chunk = capture.Read(chunk.Cursor, 64 << 10))
+            {
+                installation.Write(chunk);
+            }
+
+            installation.Complete();
+            other.Switch(installation);
+        }
     }
 
     // Goal: whatever was moved, dropped or kept when a process dies, a restart finds the state, and no deleted key comes back. Method: a small state that is written over and over with deletes and
@@ -358,5 +449,6 @@ internal sealed class SpaceReclaimTests
         return FileBytes();
     }
 
+    // Files go only in the checkpoints that this thread takes.
     private long FileBytes() => Directory.GetFiles(root, "*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
 }
