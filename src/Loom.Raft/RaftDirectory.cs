@@ -57,11 +57,20 @@ public sealed record RaftDirectoryReport
     /// <summary>Names of the members that it has agreed to form a cluster with, until it is formed.</summary>
     public IReadOnlyList<string> Proposed { get; init; } = [];
 
+    /// <summary>SHA-256 of the backup that it was restored from, until the cluster is formed; null: it was not.</summary>
+    public string? RestoredFrom { get; init; }
+
+    /// <summary>The last entry that is in that backup.</summary>
+    public long RestoredIndex { get; init; }
+
     /// <summary>The log; null: there is none yet, or it is damaged.</summary>
     public RaftLogReport? Log { get; init; }
 
     /// <summary>What is damaged or does not belong together, each with the file, the offset and the remedy. With any of them no member starts from this directory.</summary>
     public IReadOnlyList<RaftException> Faults { get; init; } = [];
+
+    /// <summary>What is damaged and can be done without.</summary>
+    public IReadOnlyList<string> Dispensable { get; init; } = [];
 }
 
 /// <summary>What a whole log says.</summary>

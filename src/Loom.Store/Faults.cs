@@ -74,6 +74,9 @@ internal static class Faults
         LoomErrorCode.Corruption,
         "LOOM1020: the state of this member was found to differ from that of the majority, so it serves none of it; it is being replaced by a healthy member's. Ask another member until then.");
 
+    public static LoomException BadBump(long bump, long revision) => new(
+        LoomErrorCode.InvalidRequest, string.Create(CultureInfo.InvariantCulture, $"LOOM1001: the revision {revision} cannot be raised by {bump}. Nothing was changed. Raise it by 0 or more; the default is {LoomBackup.DefaultRevisionBump}."));
+
     public static LoomException Closed() => new(LoomErrorCode.Stopped, "LOOM1010: the store is closed. Nothing was applied. Open it again, or call another member.");
 
     private static string Fix(LoomErrorCode code) => code switch

@@ -105,6 +105,9 @@ public sealed record LoomStatus
     /// <summary>Compacted revision, -1 when never compacted.</summary>
     public long CompactRevision { get; init; } = -1;
 
+    /// <summary>How often this state was taken up again from a backup, in a new cluster: a revision that another epoch named is not of this history, even where the numbers fit.</summary>
+    public long Epoch { get; init; }
+
     /// <summary>The alarms that are active, as applied here, by kind and member.</summary>
     public IReadOnlyList<Alarm> Alarms { get; init; } = [];
 

@@ -7,8 +7,11 @@ using Microsoft.Win32.SafeHandles;
 namespace Loom.Store;
 
 /// <summary>Backups as files: written so that what has the name is whole and on the disk, and verified.</summary>
-public static class LoomBackup
+public static partial class LoomBackup
 {
+    /// <summary>How far a restore raises the revision unless told otherwise: more than a cluster writes in the time since its last backup; etcd's documentation names the same number.</summary>
+    public const long DefaultRevisionBump = 1_000_000_000;
+
     private const int BufferBytes = 1 << 20;
 
     /// <summary>Reads a backup to its end and checks every byte and every record of it. Nothing is changed.</summary>
@@ -19,7 +22,7 @@ public static class LoomBackup
         using FileStream file = OpenToRead(path);
         try
         {
-            return BackupInspection.Run(path, file, cancellationToken);
+            return BackupInspection.Run(path, file, cancellationToken).Report;
         }
         catch (RaftException fault)
         {
@@ -101,6 +104,9 @@ public sealed record LoomBackupReport
 
     /// <summary>Compacted revision, -1 when never compacted.</summary>
     public required long CompactRevision { get; init; }
+
+    /// <summary>Epoch of the state (<see cref="LoomStatus.Epoch"/>).</summary>
+    public required long Epoch { get; init; }
 
     /// <summary>Live keys.</summary>
     public required long Keys { get; init; }

@@ -22,7 +22,7 @@ public static class LoomDirectory
                 Path = directory.Path,
                 Raft = raft,
                 Checkpoints = checkpoints,
-                Damage = [.. raft.Faults.Select(fault => fault.Message), .. checkpoints.Select(checkpoint => checkpoint.Damage).OfType<string>()],
+                Damage = [.. raft.Faults.Select(fault => fault.Message), .. raft.Dispensable, .. checkpoints.Select(checkpoint => checkpoint.Damage).OfType<string>()],
                 WouldStart = obstacle is null,
                 Start = obstacle ?? start,
             };
@@ -39,13 +39,16 @@ public static class LoomDirectory
         start = "";
         if (raft.Faults.Count > 0)
         {
-            return "what is damaged cannot be done without";
+            return "what is damaged cannot be done without; in a larger cluster the member puts the directory aside and joins again, alone it refuses";
         }
 
         if (raft.Log is not { } log)
         {
-            start = raft.Proposed.Count == 0 ? "a cluster is to be formed first" : $"it has agreed to form a cluster of {string.Join(", ", raft.Proposed)}";
-            return null;
+            start = (raft.RestoredFrom is null ? "" : string.Create(CultureInfo.InvariantCulture, $"from the backup {raft.RestoredFrom}, up to entry {raft.RestoredIndex}; "))
+                + (raft.Proposed.Count == 0 ? "a cluster is to be formed first" : $"it has agreed to form a cluster of {string.Join(", ", raft.Proposed)}");
+            return raft.RestoredFrom is null || checkpoints.Exists(one => one is { IsInstalled: true, Damage: null } && one.Index == raft.RestoredIndex)
+                ? null
+                : "the state that was restored is not whole: remove what is in the directory, and restore it again";
         }
 
         CheckpointReport? newest = checkpoints.FirstOrDefault(one => one.Damage is null && (one.IsInstalled ? one.Index == log.BaseIndex : one.Index >= log.BaseIndex));

@@ -70,6 +70,7 @@ public sealed class LoomStore : ILoomStore
                 Configuration = node.Configuration,
                 Revision = new Revision(state.Revision),
                 CompactRevision = state.CompactRevision,
+                Epoch = state.Epoch,
                 Alarms = state.Alarms.All,
                 SpaceRefusal = duties.Refusal,
                 QuotaBytes = duties.QuotaBytes,
@@ -229,6 +230,9 @@ public sealed class LoomStore : ILoomStore
     public async ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default)
     {
         ThrowIfClosed();
+
+        // A state that was found to differ is no backup (S5).
+        _ = machine.Serving;
         try
         {
             return new LoomBackupStream(await node.CaptureSnapshotAsync(cancellationToken).ConfigureAwait(false));

@@ -81,7 +81,7 @@ internal static class LoomStoreFactory
         }
     }
 
-    private static RecordDirectory Records(LoomOptions options)
+    internal static RecordDirectory Records(LoomOptions options)
     {
         ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
         return new RecordDirectory(

@@ -94,19 +94,26 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
     /// Makes the log of a new member, whose record 0 is the initial configuration (N5); durable on return. What a formation that did not finish left behind is removed;
     /// a log that holds an entry, a term or a vote is refused.
     /// </summary>
+    /// <param name="files">Where.</param>
+    /// <param name="directory">Of the log.</param>
+    /// <param name="identity">Whose.</param>
+    /// <param name="initial">The initial configuration.</param>
+    /// <param name="saltSeed">Random.</param>
+    /// <param name="options">Sizes.</param>
+    /// <param name="start">Behind which entry it begins: the last one of a backup that the cluster begins from, or none.</param>
     public static RecoveredLog Create(
-        IFileSystem files, string directory, LogIdentity identity, Configuration initial, ulong saltSeed, DurableLogOptions? options = null)
+        IFileSystem files, string directory, LogIdentity identity, Configuration initial, ulong saltSeed, DurableLogOptions? options = null, LogStart start = default)
     {
         options ??= new DurableLogOptions();
         files.CreateDirectory(directory);
         int slash = directory.LastIndexOf('/');
         if (slash > 0)
             files.FlushDirectory(directory[..slash]);
-        RemoveUnfinished(files, directory);
+        RemoveUnfinished(files, directory, start);
 
         // The synced end first, at (0, 0): until it has moved, nothing that follows counts as a log.
         SyncedEnd.Create(files, directory, identity, default);
-        var state = new StreamState(0, 0, ConfigurationCodec.Encode(initial));
+        var state = new StreamState(start, ConfigurationCodec.Encode(initial));
         using (SyncedEnd synced = SyncedEnd.Open(files, directory, identity))
         using (var pool = new SegmentPool(files, directory, options))
         using (var writer = new LogWriter(
@@ -355,7 +362,7 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         writer.Dispose();
     }
 
-    private static void RemoveUnfinished(IFileSystem files, string directory)
+    private static void RemoveUnfinished(IFileSystem files, string directory, LogStart start)
     {
         IReadOnlyList<string> names = files.ListFiles(directory);
         if (Exists(files, directory))
@@ -364,10 +371,10 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
             if (synced.Position.Sequence > 0)
             {
                 StreamState found = LogRecovery.Scan(files, directory, synced.Identity!.Value, synced.Position, int.MaxValue).State;
-                if (found.LastIndex > 0 || found.HardState != default)
+                if (found.LastIndex > start.Index || found.HardState != new HardState(start.Term, MemberId.None))
                 {
                     throw new RaftException(RaftErrorCode.CannotOpen,
-                        $"{directory} already holds the log of a member (term {found.HardState.Term}, {found.LastIndex} entries), but its identity file says that it was never formed. "
+                        $"{directory} already holds the log of a member (term {found.HardState.Term}, last entry {found.LastIndex}), but its identity file says that it was never formed. "
                         + "Restore the identity file that belongs to it, or move the directory away.");
                 }
             }

@@ -15,12 +15,14 @@ internal sealed class StreamState
 {
     private readonly List<(long Index, byte[] Bytes)> configurations;
 
-    public StreamState(long baseIndex, long baseTerm, byte[] configuration)
-        : this([(baseIndex, configuration)])
+    /// <summary>A log before its first entry. Whoever begins behind entries has been in their term.</summary>
+    public StreamState(LogStart start, byte[] configuration)
+        : this([(start.Index, configuration)])
     {
-        BaseIndex = LastIndex = baseIndex;
-        BaseTerm = baseTerm;
-        ClusterTime = 0;
+        BaseIndex = LastIndex = start.Index;
+        BaseTerm = start.Term;
+        ClusterTime = start.ClusterTime;
+        HardState = new HardState(start.Term, MemberId.None);
     }
 
     private StreamState(List<(long, byte[])> configurations) => this.configurations = configurations;

@@ -13,6 +13,22 @@ internal readonly record struct Refusal(HelloVerdict Verdict, string Reason);
 /// <param name="isUp">Whether a peer's control lane is up.</param>
 internal sealed class Admission(MemberIdentity identity, Func<MemberId, bool> isUp)
 {
+    /// <summary>
+    /// Of two sides that are not both formed: whoever was restored from a backup forms a cluster with those alone who were restored from the same one in the same way, for that is where all their logs begin.
+    /// An empty directory forms none with them; it joins one that has formed (E1).
+    /// </summary>
+    public Refusal? OfOrigin(PeerHello theirs, bool formed)
+    {
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("S8-origin-ignored")) return null;
+#endif
+        if (theirs.Origin == identity.Origin || (formed && theirs.Origin == 0) || (theirs.ClusterId != 0 && identity.Origin == 0)) return null;
+        string difference = theirs.Origin == 0 ? $"{identity.Name} was restored from a backup and {theirs.Name} was not"
+            : identity.Origin == 0 ? $"{theirs.Name} was restored from a backup and {identity.Name} was not"
+            : $"{theirs.Name} and {identity.Name} were restored from different backups, or in different ways";
+        return new Refusal(HelloVerdict.OriginDiffers, $"{difference}; restore all members of one cluster from the same file, with the same options");
+    }
+
     /// <summary>A directory that has not formed, under the name of a member of a formed cluster. Null also for the member's own, which only missed the moment.</summary>
     public Refusal? OfEmptied(PeerHello theirs, KnownMembers known)
     {

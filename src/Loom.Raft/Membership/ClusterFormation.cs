@@ -281,7 +281,8 @@ internal sealed class ClusterFormation : IPeerGate
         return true;
     }
 
-    private bool IsOfFormed(PeerHello theirs) => theirs.ClusterId != 0 && theirs.TokenHash == tokenHash && (clusterId == 0 ? theirs.ConfigurationHash == listHash : theirs.ClusterId == clusterId);
+    private bool IsOfFormed(PeerHello theirs) => theirs.ClusterId != 0 && theirs.TokenHash == tokenHash
+        && (clusterId == 0 ? theirs.ConfigurationHash == listHash && admission.OfOrigin(theirs, formed: false) is null : theirs.ClusterId == clusterId);
 
     private void RefusedByFormed(HelloAnswer answer, string reason)
     {
@@ -321,6 +322,7 @@ internal sealed class ClusterFormation : IPeerGate
             return theirs.ClusterId == clusterId ? null : new Refusal(HelloVerdict.WrongCluster,
                 $"{theirs.Name} belongs to cluster {theirs.ClusterId:x}, {identity.Name} to {clusterId:x}; one of the two has a foreign data directory");
         }
+        if (admission.OfOrigin(theirs, clusterId != 0) is { } differs) return differs;
         return theirs.ConfigurationHash == listHash ? null : new Refusal(HelloVerdict.ConfigurationDiffers,
             $"{identity.Name} and {theirs.Name} list the initial cluster differently ({InitialConfiguration.Difference(initial.Members, theirs.Initial)}); give all members the same list");
     }
@@ -422,6 +424,7 @@ internal sealed class ClusterFormation : IPeerGate
             ConfigurationHash = listHash,
             PinnedForYou = (clusterId != 0 ? known.Find(to) : Known.Find(to))?.Incarnation ?? 0,
             Initial = (clusterId != 0 ? initial : agreement.Held ?? initial).Members,
+            Origin = identity.Origin,
             Seeking = standing.Seeking,
             Starts = starts,
             LastIndex = lastIndex,

@@ -20,7 +20,8 @@ internal sealed class DirectoryExamination
 
     /// <summary>Whether anything of a member is there.</summary>
     public static bool IsDataDirectory(IFileSystem files, string path) =>
-        files.FileExists($"{path}/{MemberIdentity.FileName}") || files.FileExists($"{path}/{ProposalFile.FileName}") || files.ListFiles($"{path}/raft").Count > 0;
+        files.FileExists($"{path}/{MemberIdentity.FileName}") || files.FileExists($"{path}/{ProposalFile.FileName}") || files.FileExists($"{path}/{RestoredFile.FileName}")
+        || files.ListFiles($"{path}/raft").Count > 0;
 
     public static RaftDirectoryReport Run(IFileSystem files, string path)
     {
@@ -33,9 +34,31 @@ internal sealed class DirectoryExamination
     {
         MemberIdentity? identity = null;
         Guard(() => identity = ReadIdentity());
-        if (identity is { IsFormed: false }) Guard(() => ReadProposal(identity));
-        // A log beside an identity that is not formed is one whose making was interrupted: the next start removes it.
-        else Guard(() => ReadLog(identity));
+        Guard(() => ForgottenMark.RequireNone(files, path));
+        if (identity is { IsFormed: false })
+        {
+            // A log beside an identity that is not formed is one whose making was interrupted: the next start removes it.
+            Guard(() => ReadProposal(identity));
+            Guard(() => ReadRestored(identity));
+            return;
+        }
+        Guard(() => ReadLog(identity));
+        if (identity is null) return;
+        Guard(() => StartCounter.Read(files, path, identity));
+        Guard(ReadPeers);
+    }
+
+    /// <summary>A start does without it, and only notices less.</summary>
+    private void ReadPeers()
+    {
+        _ = PeerMemory.Read(files, path, out string? trouble);
+        if (trouble is not null) report = report with { Dispensable = [trouble] };
+    }
+
+    private void ReadRestored(MemberIdentity identity)
+    {
+        if (RestoredFile.Require(files, path, identity) is { } restored)
+            report = report with { RestoredFrom = Convert.ToHexStringLower(restored.Hash.Span), RestoredIndex = restored.Start.Index };
     }
 
     private MemberIdentity ReadIdentity()

@@ -156,7 +156,7 @@ internal sealed class InitialAgreement
 
     private bool Contradicts(MemberId other, ulong incarnation) => Held?.Find(other) is { Incarnation: not 0 } pinned && pinned.Incarnation != incarnation;
 
-    private ulong IdOf(Configuration configuration) => InitialConfiguration.ClusterId(configuration, identity.Token);
+    private ulong IdOf(Configuration configuration) => InitialConfiguration.ClusterId(configuration, identity.Token, identity.Origin);
 
     private string Names(IEnumerable<MemberId> ids) => string.Join(", ", ids.Select(id => list.Find(id)!.Name));
 

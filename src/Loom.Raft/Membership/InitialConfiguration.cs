@@ -79,10 +79,11 @@ internal static class InitialConfiguration
     public static Configuration ListOf(Configuration configuration) =>
         configuration with { Members = [.. configuration.Members.Select(m => m with { Incarnation = 0, ClientUrls = [] })] };
 
-    /// <summary>The cluster id: hash of the initial configuration, incarnations included, and the token.</summary>
-    public static ulong ClusterId(Configuration initial, string token)
+    /// <summary>The cluster id: hash of the initial configuration, incarnations included, the token, and the backup that the cluster begins from; 0: it begins from nothing.</summary>
+    public static ulong ClusterId(Configuration initial, string token, ulong origin)
     {
-        ulong hash = XxHash64.HashToUInt64([.. ConfigurationCodec.Encode(initial), .. Encoding.UTF8.GetBytes(token)]);
+        string suffix = origin == 0 ? token : string.Create(CultureInfo.InvariantCulture, $"{token}\nrestored\n{origin:x16}");
+        ulong hash = XxHash64.HashToUInt64([.. ConfigurationCodec.Encode(initial), .. Encoding.UTF8.GetBytes(suffix)]);
         return hash == 0 ? 1 : hash;
     }
 

@@ -8,6 +8,7 @@ namespace Loom.Raft.Membership;
 /// DIRECTORY/lock      flock
 /// DIRECTORY/cluster   who this member is (MemberIdentity)
 /// DIRECTORY/proposal  the initial configuration it has agreed to, until the cluster is formed (ProposalFile)
+/// DIRECTORY/restored  the backup that it was restored from, if it was (RestoredFile)
 /// DIRECTORY/starts    how often it was started since (StartCounter)
 /// DIRECTORY/peers     how often the others were (PeerMemory)
 /// DIRECTORY/forgotten what it holds is out of date (ForgottenMark)
@@ -41,14 +42,19 @@ internal sealed class MemberDirectory : IDisposable
     /// <summary>What this directory has agreed to and may have announced; null: nothing, or formed.</summary>
     public Configuration? Proposal { get; private set; }
 
+    /// <summary>What this directory was restored from; null: nothing, or formed.</summary>
+    public RestoredFile? Restored { get; private set; }
+
     /// <summary>How often it was started, this time included; 0 until it is formed.</summary>
     public ulong Starts { get; private set; }
 
     /// <summary>Why the directory must not be used; null: nothing is wrong with it.</summary>
     public CorruptionException? Damage { get; private set; }
 
-    /// <summary>The members as the proposal lists them, or null. Like a formed directory, one with a proposal ignores the flags (N5): it cannot take back what it has said.</summary>
-    public Configuration? ProposedList => Proposal is null ? null : InitialConfiguration.ListOf(Proposal);
+    /// <summary>
+    /// The members as the proposal lists them, or as they were listed when it was restored, or null. Like a formed directory, such a one ignores the flags (N5): it cannot take back what it has said.
+    /// </summary>
+    public Configuration? ProposedList => Proposal is null ? Restored?.List : InitialConfiguration.ListOf(Proposal);
 
     public string Path => path;
 
@@ -98,6 +104,7 @@ internal sealed class MemberDirectory : IDisposable
     {
         Damage = damage;
         Proposal = null;
+        Restored = null;
         Starts = 0;
         Identity = NewIdentity();
     }
@@ -137,11 +144,12 @@ internal sealed class MemberDirectory : IDisposable
 
     /// <summary>The cluster is agreed: makes the log with the initial configuration as its base, and only then says in the identity that this member is formed.</summary>
     public RecoveredLog Form(Configuration initial) => Begin(
-        Identity with { ClusterId = InitialConfiguration.ClusterId(initial, Identity.Token), ConfigurationHash = InitialConfiguration.ListHash(initial) }, initial);
+        Identity with { ClusterId = InitialConfiguration.ClusterId(initial, Identity.Token, Identity.Origin), ConfigurationHash = InitialConfiguration.ListHash(initial) },
+        initial, Restored?.Start ?? default);
 
     /// <summary>The cluster has formed without this directory: it becomes a member, or one that is yet to be taken in, in the same two steps.</summary>
     public RecoveredLog Join(JoinDecision decision) => Begin(
-        Identity with { Id = decision.Id, ClusterId = decision.ClusterId, ConfigurationHash = decision.ListHash }, decision.Base);
+        Identity with { Id = decision.Id, ClusterId = decision.ClusterId, ConfigurationHash = decision.ListHash, Origin = decision.Origin }, decision.Base, default);
 
     /// <summary>What is remembered of the peers.</summary>
     public PeerMemory ReadPeers(out string? trouble) => PeerMemory.Read(files, path, out trouble);
@@ -151,14 +159,15 @@ internal sealed class MemberDirectory : IDisposable
 
     public void Dispose() => hold.Dispose();
 
-    private RecoveredLog Begin(MemberIdentity formed, Configuration first)
+    private RecoveredLog Begin(MemberIdentity formed, Configuration first, LogStart start)
     {
-        RecoveredLog log = DurableLog.Create(files, LogPath, new LogIdentity(formed.ClusterId, formed.Id), first, Draw(ref seed));
+        RecoveredLog log = DurableLog.Create(files, LogPath, new LogIdentity(formed.ClusterId, formed.Id), first, Draw(ref seed), start: start);
         try
         {
             formed.Write(files, path);
             Identity = formed;
             Proposal = null;
+            Restored = null;
             Starts = StartCounter.Raise(files, path, formed);
             return log;
         }
@@ -174,6 +183,7 @@ internal sealed class MemberDirectory : IDisposable
         try
         {
             MemberIdentity? identity = MemberIdentity.Read(files, path);
+            if (identity is null or { IsFormed: false }) Restored = RestoredFile.Require(files, path, identity);
             if (identity is null)
             {
                 RequireEmpty(files, path);

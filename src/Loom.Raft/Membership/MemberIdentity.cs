@@ -8,10 +8,11 @@ namespace Loom.Raft.Membership;
 /// <summary>
 /// Who this data directory is (E1): the file DIRECTORY/cluster. Written once before the member first answers a peer, and once more when its cluster is formed.
 /// <code>
-/// u32 magic "LMID" | u16 version = 1 | u16 length of all that follows the checksum | u32 CRC-32C of all but itself
-/// u64 member id | u64 incarnation | u64 cluster id (0: not formed) | u64 hash of the initial configuration (0: not formed) | str name | str token
+/// u32 magic "LMID" | u16 version = 2 | u16 length of all that follows the checksum | u32 CRC-32C of all but itself
+/// u64 member id | u64 incarnation | u64 cluster id (0: not formed) | u64 hash of the initial configuration (0: not formed) | str name | str token | u64 origin
 /// str = u16 length + UTF-8; all integers little-endian
 /// </code>
+/// Version 1 had no origin; it is read as origin 0.
 /// </summary>
 /// <param name="Id">Never zero.</param>
 /// <param name="Incarnation">Random number drawn when the directory was made, pinned in the configuration.</param>
@@ -19,11 +20,13 @@ namespace Loom.Raft.Membership;
 /// <param name="Token">Token of the cluster it belongs to.</param>
 /// <param name="ClusterId">Hash of the initial configuration and the token (N5); 0 until the cluster is formed.</param>
 /// <param name="ConfigurationHash">Hash of the initial configuration; 0 until the cluster is formed.</param>
-internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Name, string Token, ulong ClusterId, ulong ConfigurationHash)
+/// <param name="Origin">From which backup its cluster begins (<see cref="RestoredFile"/>); 0: from nothing.</param>
+internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Name, string Token, ulong ClusterId, ulong ConfigurationHash, ulong Origin = 0)
 {
     public const string FileName = "cluster";
     private const uint Magic = 0x44494D4C; // "LMID"
-    private const ushort Version = 1;
+    private const ushort Version = 2;
+    private const ushort VersionWithoutOrigin = 1;
     private const int HeadBytes = 12;
 
     /// <summary>True once the initial configuration is agreed and its log made. Before that the member neither votes nor campaigns (N5).</summary>
@@ -64,7 +67,7 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
     private byte[] Encode()
     {
         byte[] name = Encoding.UTF8.GetBytes(Name), token = Encoding.UTF8.GetBytes(Token);
-        byte[] bytes = new byte[HeadBytes + 32 + 4 + name.Length + token.Length];
+        byte[] bytes = new byte[HeadBytes + 32 + 4 + name.Length + token.Length + 8];
         Span<byte> at = bytes;
         BinaryPrimitives.WriteUInt32LittleEndian(at, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(at[4..], Version);
@@ -74,7 +77,7 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
         BinaryPrimitives.WriteUInt64LittleEndian(at[28..], ClusterId);
         BinaryPrimitives.WriteUInt64LittleEndian(at[36..], ConfigurationHash);
         at = WriteString(at[44..], name);
-        WriteString(at, token);
+        BinaryPrimitives.WriteUInt64LittleEndian(WriteString(at, token), Origin);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), SmallFile.Checksum(bytes));
         return bytes;
     }
@@ -90,19 +93,21 @@ internal sealed record MemberIdentity(MemberId Id, ulong Incarnation, string Nam
         // The checksum comes first: a flipped bit in the version is damage, not a newer format.
         if (!intact)
             throw Damage(path, 8, "its checksum does not match");
-        if (version != Version)
+        if (version is not (Version or VersionWithoutOrigin))
         {
             throw new RaftException(RaftErrorCode.CannotOpen,
-                $"{path} has format {version}; this version of Loom knows {Version}. Start the version of Loom that wrote it.");
+                $"{path} has format {version}; this version of Loom knows {VersionWithoutOrigin} and {Version}. Start the version of Loom that wrote it.");
         }
 
         try
         {
             ReadOnlySpan<byte> at = bytes[44..];
             string name = ReadString(ref at), token = ReadString(ref at);
+            ulong origin = version == VersionWithoutOrigin ? 0 : BinaryPrimitives.ReadUInt64LittleEndian(at);
+            if (version != VersionWithoutOrigin) at = at[8..];
             MemberIdentity identity = new(
                 new MemberId(BinaryPrimitives.ReadUInt64LittleEndian(bytes[12..])), BinaryPrimitives.ReadUInt64LittleEndian(bytes[20..]), name, token,
-                BinaryPrimitives.ReadUInt64LittleEndian(bytes[28..]), BinaryPrimitives.ReadUInt64LittleEndian(bytes[36..]));
+                BinaryPrimitives.ReadUInt64LittleEndian(bytes[28..]), BinaryPrimitives.ReadUInt64LittleEndian(bytes[36..]), origin);
             return identity.Id.IsNone || !at.IsEmpty ? throw Damage(path, 12, "its fields contradict each other") : identity;
         }
         catch (ArgumentOutOfRangeException)

@@ -36,7 +36,7 @@ internal static class ProposalFile
         byte[] bytes = [.. new byte[HeadBytes], .. ConfigurationCodec.Encode(proposal)];
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(4), Version);
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(12), InitialConfiguration.ClusterId(proposal, identity.Token));
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(12), InitialConfiguration.ClusterId(proposal, identity.Token, identity.Origin));
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), SmallFile.Checksum(bytes));
         SmallFile.Replace(files, directory, FileName, bytes);
     }
@@ -53,7 +53,7 @@ internal static class ProposalFile
         {
             Configuration proposal = ConfigurationCodec.Decode(bytes[HeadBytes..]);
             bool ours = proposal.Find(identity.Id)?.Incarnation == identity.Incarnation
-                && InitialConfiguration.ClusterId(proposal, identity.Token) == BinaryPrimitives.ReadUInt64LittleEndian(bytes[12..]);
+                && InitialConfiguration.ClusterId(proposal, identity.Token, identity.Origin) == BinaryPrimitives.ReadUInt64LittleEndian(bytes[12..]);
             return ours ? proposal : throw Damage(path, 12, "it was made in another directory");
         }
         catch (InvalidDataException e)

@@ -8,8 +8,9 @@ namespace Loom.Raft.Membership;
 /// <param name="Id">Under which id (E1).</param>
 /// <param name="ClusterId">Of which cluster.</param>
 /// <param name="ListHash">What all of that cluster say of the list it was formed with.</param>
+/// <param name="Origin">The backup that the cluster began from (<see cref="MemberIdentity.Origin"/>).</param>
 /// <param name="Base">What its log begins with, until it is sent what the log held since.</param>
-internal sealed record JoinDecision(MemberId Id, ulong ClusterId, ulong ListHash, Configuration Base);
+internal sealed record JoinDecision(MemberId Id, ulong ClusterId, ulong ListHash, ulong Origin, Configuration Base);
 
 /// <summary>
 /// An empty directory meets a cluster that has formed (E1): it joins it under its name and a new member id, which no vote and no acknowledgement was ever given under. Only once it has heard voters that
@@ -86,7 +87,7 @@ internal sealed class Rejoin(MemberIdentity identity, bool seeking)
         bool ours = !seeking && configuration.Find(identity.Id) is { } listed
             && (listed.Incarnation == identity.Incarnation || (listed.Incarnation == 0 && listed.Role != MemberRole.Voter));
         return new JoinDecision(
-            ours ? identity.Id : InitialConfiguration.RejoinIdOf(identity.Token, identity.Name, identity.Incarnation), newest.ClusterId, newest.ConfigurationHash, BaseOf(newest));
+            ours ? identity.Id : InitialConfiguration.RejoinIdOf(identity.Token, identity.Name, identity.Incarnation), newest.ClusterId, newest.ConfigurationHash, newest.Origin, BaseOf(newest));
     }
 
     /// <summary>The configuration that the cluster was formed with, from whoever still has it: the log that this member is sent begins there. Else any that was committed: a snapshot will bring its own.</summary>
@@ -95,7 +96,7 @@ internal sealed class Rejoin(MemberIdentity identity, bool seeking)
         foreach (PeerHello hello in heard.Values.Where(h => h.ClusterId == newest.ClusterId))
         {
             Configuration first = newest.Current! with { Members = hello.Initial, OutgoingVoters = [] };
-            if (InitialConfiguration.ClusterId(first, identity.Token) == newest.ClusterId) return first;
+            if (InitialConfiguration.ClusterId(first, identity.Token, hello.Origin) == newest.ClusterId) return first;
         }
         return newest.Current!;
     }

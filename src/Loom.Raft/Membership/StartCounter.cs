@@ -22,7 +22,7 @@ internal static class StartCounter
     /// <exception cref="RaftException">CannotOpen: another format.</exception>
     public static ulong Raise(IFileSystem files, string directory, MemberIdentity identity)
     {
-        ulong starts = Read(files, $"{directory}/{FileName}", identity) + 1;
+        ulong starts = Read(files, directory, identity) + 1;
         byte[] bytes = new byte[Bytes];
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(4), Version);
@@ -34,8 +34,12 @@ internal static class StartCounter
         return starts;
     }
 
-    private static ulong Read(IFileSystem files, string path, MemberIdentity identity)
+    /// <summary>The starts so far.</summary>
+    /// <exception cref="CorruptionException">The file is damaged, or is another directory's.</exception>
+    /// <exception cref="RaftException">CannotOpen: another format.</exception>
+    public static ulong Read(IFileSystem files, string directory, MemberIdentity identity)
     {
+        string path = $"{directory}/{FileName}";
         if (!files.FileExists(path)) return 0;
         using IFile file = files.Open(path, create: false);
         byte[] bytes = new byte[(int)Math.Min(file.Length, Bytes + 1)];

@@ -9,7 +9,7 @@ namespace Loom.Raft.Transport;
 internal sealed record PeerHello
 {
     /// <summary>First byte of an encoded hello. Frames keep their own version: a member that meets another hello can say so by name.</summary>
-    private const byte Version = 3;
+    private const byte Version = 4;
 
     // A peer's claim ends up in the codec of configurations, which counts URLs in a byte.
     private const int MaxUrls = 255;
@@ -53,6 +53,9 @@ internal sealed record PeerHello
 
     /// <summary>Forming: the members as listed, of the proposal where there is one. Formed: those at the base of the log; of record 0, voters with their incarnations.</summary>
     public required IReadOnlyList<Member> Initial { get; init; }
+
+    /// <summary>The backup that the sender's cluster begins from, or that its directory was restored from; zero: none.</summary>
+    public ulong Origin { get; init; }
 
     /// <summary>Not formed, and it must take no part in forming a cluster: its directory was of one, and is damaged or out of date (E1).</summary>
     public bool Seeking { get; init; }
@@ -100,6 +103,7 @@ internal sealed record PeerHello
             writer.Byte((byte)member.Role);
             writer.Texts(member.PeerUrls);
         }
+        writer.UInt64(Origin);
         writer.Byte((byte)(Seeking ? 1 : 0));
         writer.UInt64(Starts);
         writer.Int64(LastIndex);
@@ -131,6 +135,7 @@ internal sealed record PeerHello
             ConfigurationHash = reader.UInt64(),
             PinnedForYou = reader.UInt64(),
             Initial = DecodeMembers(ref reader),
+            Origin = reader.UInt64(),
             Seeking = reader.Byte() != 0,
             Starts = reader.UInt64(),
             LastIndex = reader.Int64(),
@@ -205,6 +210,9 @@ internal enum HelloVerdict : byte
 
     /// <summary>The configuration does not hold this member any more (E1).</summary>
     Removed = 10,
+
+    /// <summary>The two sides were not restored from one backup.</summary>
+    OriginDiffers = 11,
 }
 
 /// <summary>The answer to a hello; who refuses says why, and the other side logs it.</summary>

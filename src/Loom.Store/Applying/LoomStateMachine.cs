@@ -37,6 +37,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long appliedRevision = 1;
     private long appliedCompact = -1;
     private AlarmTable appliedAlarms = AlarmTable.Empty;
+    private long epoch;
     private long clusterTime;
     private int installing;
     private int closed;
@@ -86,7 +87,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public AlarmTable Alarms => Current.Alarms;
 
     /// <summary>What a checkpoint or snapshot must hold beside the records. Between two batches, on the applier's thread.</summary>
-    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms);
+    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms, epoch);
 
     /// <summary>What readers see now.</summary>
     public ReadView View => Current.View;
@@ -251,7 +252,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>Takes a whole state. It is as S2 says: there is nothing to trim.</summary>
     private void Hold(InstalledState state)
     {
-        (appliedRevision, appliedCompact, appliedAlarms) = state.Header.State;
+        (appliedRevision, appliedCompact, appliedAlarms, epoch) = state.Header.State;
         content = state.Content;
         staged = new StagedView(state.Index, state.Records.WriterReads);
         compaction = new Compaction(state.Index, state.Records, appliedCompact);

@@ -23,6 +23,9 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
 
     public long CompactRevision => Volatile.Read(ref publishedCompact);
 
+    /// <summary>Of the state; only another state has another.</summary>
+    public long Epoch { get; } = state.Epoch;
+
     /// <summary>The alarms that are active.</summary>
     public AlarmTable Alarms => Volatile.Read(ref publishedAlarms);
 

@@ -29,7 +29,13 @@ internal sealed class CheckpointExamination(string path, ulong cluster, MemberId
         try
         {
             CheckpointFile file = read();
-            if (file.ClusterId != cluster || file.Member != member)
+            if (!isInstalled && files.IsCondemned)
+            {
+                return report with { Damage = $"{name}: the state in it was found to differ from that of the majority (S5); it is not used." };
+            }
+
+            // Restored, and its cluster had not formed.
+            if ((file.ClusterId != cluster && !(isInstalled && file.ClusterId == 0)) || file.Member != member)
             {
                 return report with { Damage = $"{name} belongs to the member {file.Member} of cluster {file.ClusterId:x}, not to {member} of {cluster:x}. Put the right directory in its place." };
             }

@@ -104,7 +104,15 @@ internal sealed class RecordDirectory : IRecordDirectory
 
         try
         {
-            RequireOurs(Files.ReadInstalled(whose.LogBase));
+            CheckpointFile installed = Files.ReadInstalled(whose.LogBase);
+            if (installed.ClusterId == 0 && installed.Member == whose.Member)
+            {
+                // Restored from a backup, before the cluster that it is for had formed and had an id.
+                installed = installed with { ClusterId = whose.ClusterId };
+                Files.WriteInstalled(installed);
+            }
+
+            RequireOurs(installed);
             Files.Adopt(whose.LogBase);
             DeleteFiles(name => name != new CheckpointName(whose.LogBase));
             Files.Acquit();

@@ -42,6 +42,47 @@ internal sealed class DurableLogTests
         }
     }
 
+    /// <summary>S8: what comes before is in the state of a backup.</summary>
+    [Test]
+    public void A_log_may_begin_behind_an_entry()
+    {
+        LogStart start = new(41, 6, 5_000);
+        for (int crash = 0; ; crash++)
+        {
+            var disk = new SimulatedDisk((ulong)crash);
+            disk.CrashAfter(crash);
+            bool made = false;
+            try
+            {
+                DurableLog.Create(disk, Directory, Identity, Initial, 1, Small, start).Log.Dispose();
+                made = true;
+            }
+            catch (SimulatedCrashException)
+            {
+            }
+
+            disk.PowerCut();
+
+            // Whoever has not been told that the log is there makes it again, over whatever is left.
+            RecoveredLog log = made ? DurableLog.Open(disk, Directory, Identity, 2, Small) : DurableLog.Create(disk, Directory, Identity, Initial, 2, Small, start);
+            Assert.Multiple(() =>
+            {
+                Assert.That((log.Log.BaseIndex, log.Log.LastIndex, log.Log.TermAt(41)), Is.EqualTo((41L, 41L, 6L)));
+                Assert.That(log.HardState, Is.EqualTo(new HardState(6, MemberId.None)), "it has been in the term of what it begins behind");
+                Assert.That(log.Configurations.Single().Index, Is.EqualTo(41));
+                Assert.That(log.LastClusterTime, Is.EqualTo(5_000));
+            });
+            log.Log.Append([new Entry(42, 7, EntryKind.NoOp, 6_000, default)]);
+            Write(log.Log);
+            log.Log.Dispose();
+            disk.PowerCut();
+            RecoveredLog again = DurableLog.Open(disk, Directory, Identity, 3, Small);
+            Assert.That((again.Log.BaseIndex, again.Log.LastIndex, again.Log.TermAt(41), again.Log.TermAt(42), again.LastClusterTime), Is.EqualTo((41L, 42L, 6L, 7L, 6_000L)));
+            if (made)
+                return;
+        }
+    }
+
     [Test]
     public void What_is_appended_during_a_flush_shares_the_next_one()
     {

@@ -27,6 +27,22 @@ internal sealed class MemberIdentityTests
         Assert.That((Identity.IsFormed, formed.IsFormed), Is.EqualTo((false, true)));
     }
 
+    /// <summary>Directories of before the origin.</summary>
+    [Test]
+    public void An_identity_of_version_1_is_read_without_an_origin()
+    {
+        var disk = new SimulatedDisk(1);
+        disk.CreateDirectory("m");
+        MemberIdentity restored = Identity with { Origin = 9 };
+        restored.Write(disk, "m");
+        Assert.That(MemberIdentity.Read(disk, "m"), Is.EqualTo(restored));
+        byte[] older = disk.ReadAll("m/cluster")[..^8];
+        (older[4], older[6]) = (1, (byte)(older.Length - 12));
+        BitConverter.TryWriteBytes(older.AsSpan(8), SmallFile.Checksum(older));
+        SmallFile.Replace(disk, "m", "cluster", older);
+        Assert.That(MemberIdentity.Read(disk, "m"), Is.EqualTo(Identity));
+    }
+
     [Test]
     public void Every_flipped_bit_and_every_cut_is_refused()
     {

@@ -117,6 +117,64 @@ public sealed class ClusterFormationTests
     }
 
     [Test]
+    public void Members_that_were_restored_from_one_backup_form_a_cluster_of_its_own()
+    {
+        FormingMember[] restored = [Node("east", 1, origin: 7), Node("west", 2, origin: 7), Node("south", 3, origin: 7), Node("spare", 4, origin: 7)];
+        FormingMember.Meet(restored);
+        Assert.That(restored.Select(m => m.ClusterId).Distinct().Single(), Is.Not.Zero);
+        FormingMember[] empty = [Node("east", 1), Node("west", 2), Node("south", 3)];
+        FormingMember.Meet(empty);
+        Assert.That(empty[0].ClusterId, Is.Not.EqualTo(restored[0].ClusterId), "of the same directories, but with another beginning");
+        Assert.That(restored[0].Dial(restored[1]).Verdict, Is.EqualTo(HelloVerdict.Accepted));
+    }
+
+    /// <summary>S8: their logs begin behind different states, so they must never be one cluster.</summary>
+    [TestCase(7UL, 8UL, "west and east were restored from different backups, or in different ways")]
+    [TestCase(7UL, 0UL, "east was restored from a backup and west was not")]
+    [TestCase(0UL, 8UL, "west was restored from a backup and east was not")]
+    public void Members_that_were_restored_from_different_backups_refuse_each_other_by_name(ulong one, ulong other, string says)
+    {
+        (FormingMember east, FormingMember west, FormingMember south) = (Node("east", 1, origin: one), Node("west", 2, origin: other), Node("south", 3, origin: one));
+        HelloAnswer answer = west.Dial(east);
+        Assert.That(answer.Verdict, Is.EqualTo(HelloVerdict.OriginDiffers));
+        Assert.That(answer.Reason, Does.Contain(says).And.Contain("restore all members of one cluster from the same file"));
+        FormingMember.Meet(east, west, south);
+        Assert.That(new[] { east, west, south }.Select(m => m.ClusterId), Is.All.Zero);
+        Assert.That(east.Formation.Obstacle, Does.Contain("restored from"));
+    }
+
+    [Test]
+    public void A_directory_that_was_restored_from_something_else_does_not_join_a_cluster_that_has_formed()
+    {
+        FormingMember[] formed = [Node("east", 1, origin: 7), Node("west", 2, origin: 7), Node("south", 3, origin: 7)];
+        FormingMember.Meet(formed);
+        foreach (FormingMember member in formed) member.Formation.Report(formed[0].Id, 100);
+        FormingMember spare = Node("spare", 4, origin: 8);
+        foreach (FormingMember member in formed)
+        {
+            Assert.That(spare.Dial(member).Verdict, Is.EqualTo(HelloVerdict.OriginDiffers));
+            Assert.That(member.Dial(spare).Verdict, Is.EqualTo(HelloVerdict.OriginDiffers));
+        }
+        Assert.That((spare.Formation.Decided, spare.Formation.Joining), Is.EqualTo(((Configuration?)null, (JoinDecision?)null)));
+    }
+
+    /// <summary>E1: the state comes from the others, not from the backup.</summary>
+    [Test]
+    public void An_emptied_directory_joins_a_cluster_that_began_from_a_backup()
+    {
+        FormingMember[] formed = [Node("east", 1, origin: 7), Node("west", 2, origin: 7), Node("south", 3, origin: 7)];
+        FormingMember.Meet(formed);
+        foreach (FormingMember member in formed) member.Formation.Report(formed[0].Id, 100);
+        FormingMember south = formed[2];
+        south.Empty(33);
+        _ = south.Dial(formed[0]);
+        _ = south.Dial(formed[1]);
+        Assert.That(south.Formation.Joining, Has.Property("ClusterId").EqualTo(formed[0].ClusterId).And.Property("Origin").EqualTo(7));
+        south.Join();
+        Assert.That(south.Dial(formed[0]).Verdict, Is.EqualTo(HelloVerdict.Accepted));
+    }
+
+    [Test]
     public void The_leader_pins_a_standby_and_client_urls_once_it_has_heard_them()
     {
         (FormingMember _, FormingMember west, FormingMember _) = Formed();
@@ -159,5 +217,5 @@ public sealed class ClusterFormationTests
         return (east, west, south);
     }
 
-    private static FormingMember Node(string name, ulong incarnation, string token = "t", InitialMember[]? list = null) => new(name, incarnation, list ?? Three, token);
+    private static FormingMember Node(string name, ulong incarnation, string token = "t", InitialMember[]? list = null, ulong origin = 0) => new(name, incarnation, list ?? Three, token, origin);
 }

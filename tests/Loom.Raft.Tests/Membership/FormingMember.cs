@@ -13,9 +13,10 @@ internal sealed class FormingMember
     private readonly string token;
     private ulong process;
 
-    public FormingMember(string name, ulong incarnation, IReadOnlyList<InitialMember> list, string token = "t")
+    public FormingMember(string name, ulong incarnation, IReadOnlyList<InitialMember> list, string token = "t", ulong origin = 0)
     {
         Name = name;
+        Origin = origin;
         Incarnation = incarnation;
         this.list = list;
         this.token = token;
@@ -28,6 +29,9 @@ internal sealed class FormingMember
     public MemberId Id { get; private set; }
 
     public ulong Incarnation { get; private set; }
+
+    /// <summary>The backup that its directory was restored from.</summary>
+    public ulong Origin { get; private set; }
 
     /// <summary>Whose control lane is up here.</summary>
     public MemberId Up { get; set; }
@@ -62,7 +66,7 @@ internal sealed class FormingMember
     {
         Configuration list = InitialConfiguration.Of(new RaftNodeOptions { Name = Name, ClusterToken = token, InitialCluster = this.list });
         Configuration initial = Formed ?? (Proposal is null ? list : InitialConfiguration.ListOf(Proposal));
-        var identity = new MemberIdentity(Id, Incarnation, Name, token, ClusterId, Formed is null ? 0 : InitialConfiguration.ListHash(list));
+        var identity = new MemberIdentity(Id, Incarnation, Name, token, ClusterId, Formed is null ? 0 : InitialConfiguration.ListHash(list), Origin);
         Member self = (Configurations.Count > 0 ? Configurations[^1].Configuration : initial).Find(Id) ?? list.Members.Single(m => m.Name == Name) with { Id = Id, Incarnation = Incarnation };
         if (Formed is not null) Starts++;
         Formation = new ClusterFormation(
@@ -86,7 +90,7 @@ internal sealed class FormingMember
     public void Join()
     {
         JoinDecision decision = Formation.Joining!;
-        (Id, ClusterId, Formed, Seeking, Starts) = (decision.Id, decision.ClusterId, decision.Base, false, 0);
+        (Id, ClusterId, Origin, Formed, Seeking, Starts) = (decision.Id, decision.ClusterId, decision.Origin, decision.Base, false, 0);
         Configurations = [new ConfigurationAt(0, decision.Base)];
         Boot();
     }
@@ -104,6 +108,7 @@ internal sealed class FormingMember
     {
         Incarnation = incarnation;
         Proposal = Formed = null;
+        Origin = 0;
         (Id, ClusterId, Starts, LastIndex, Configurations, Memory) = (InitialConfiguration.IdOf(token, Name), 0, 0, 0, [], new PeerMemory());
         Boot();
     }
@@ -114,7 +119,7 @@ internal sealed class FormingMember
         if (Formed is not null) return false;
         if (Formation.Decided is { } decided)
         {
-            (Formed, ClusterId, Starts) = (decided, InitialConfiguration.ClusterId(decided, token), 1);
+            (Formed, ClusterId, Starts) = (decided, InitialConfiguration.ClusterId(decided, token, Origin), 1);
             Configurations = [new ConfigurationAt(0, decided)];
         }
         else if (Formation.Wanted is { } wanted) Proposal = wanted;

@@ -58,7 +58,7 @@ public sealed class SplitFormationTests
         Assert.That(a.Write());
         a.Boot();
         PeerHello hello = a.Formation.Hello(b.Id, LaneKind.Control);
-        Assert.That(hello.Proposal, Is.EqualTo(InitialConfiguration.ClusterId(a.Proposal!, "t")));
+        Assert.That(hello.Proposal, Is.EqualTo(InitialConfiguration.ClusterId(a.Proposal!, "t", 0)));
         Assert.That((hello.ClusterId, hello.PinnedForYou), Is.EqualTo((0UL, 12UL)));
     }
 
@@ -109,9 +109,9 @@ public sealed class SplitFormationTests
             b.Settle();
             c.Settle();
             Assert.That((b.Proposal!.Find(a.Id)!.Incarnation, c.Proposal!.Find(a.Id)!.Incarnation), Is.EqualTo((11UL, again)));
-            ulong smaller = Math.Min(InitialConfiguration.ClusterId(b.Proposal, "t"), InitialConfiguration.ClusterId(c.Proposal, "t"));
+            ulong smaller = Math.Min(InitialConfiguration.ClusterId(b.Proposal, "t", 0), InitialConfiguration.ClusterId(c.Proposal, "t", 0));
             FormingMember.Meet(b, c);
-            Assert.That(new[] { b, c }.Select(m => InitialConfiguration.ClusterId(m.Proposal!, "t")), Is.All.EqualTo(smaller));
+            Assert.That(new[] { b, c }.Select(m => InitialConfiguration.ClusterId(m.Proposal!, "t", 0)), Is.All.EqualTo(smaller));
             FormingMember.Meet(a, b, c);
             bool pinsFresh = b.Proposal!.Find(a.Id)!.Incarnation == again;
             (old, fresh) = (old | !pinsFresh, fresh | pinsFresh);

@@ -42,12 +42,15 @@ internal sealed class AlarmTableTests
     [Test]
     public void The_state_beside_the_records_survives_its_bytes()
     {
-        var state = new MachineState(12, 7, AlarmTable.Empty.With(new Alarm(AlarmKind.NoSpace, 3, IsAutomatic: true)).With(new Alarm(AlarmKind.Corrupt, 2)));
+        const string Alarms = "01" + "0200" + "0101" + "0300000000000000" + "0200" + "0200000000000000";
+        var state = new MachineState(12, 7, AlarmTable.Empty.With(new Alarm(AlarmKind.NoSpace, 3, IsAutomatic: true)).With(new Alarm(AlarmKind.Corrupt, 2)), 5);
         MachineState decoded = MachineState.Decode(state.Encode());
-        Assert.That((decoded.Revision, decoded.CompactRevision), Is.EqualTo((12, 7)));
+        Assert.That((decoded.Revision, decoded.CompactRevision, decoded.Epoch), Is.EqualTo((12, 7, 5)));
         Assert.That(decoded.Alarms.All, Is.EqualTo(state.Alarms.All));
-        Assert.That(Convert.ToHexString(state.Encode()), Is.EqualTo("01" + "0C00000000000000" + "0700000000000000" + "01" + "0200" + "0101" + "0300000000000000" + "0200" + "0200000000000000"));
-        Assert.That(Convert.ToHexString(MachineState.Initial.Encode()), Is.EqualTo("01" + "0100000000000000" + "FFFFFFFFFFFFFFFF" + "01" + "0000"));
+        Assert.That(Convert.ToHexString(state.Encode()), Is.EqualTo("02" + "0C00000000000000" + "0700000000000000" + "0500000000000000" + Alarms));
+        MachineState older = MachineState.Decode(Convert.FromHexString("01" + "0C00000000000000" + "0700000000000000" + Alarms));
+        Assert.That((older.Revision, older.CompactRevision, older.Epoch, older.Alarms.All.Count), Is.EqualTo((12, 7, 0, 2)), "format 1 had no epoch");
+        Assert.That(Convert.ToHexString(MachineState.Initial.Encode()), Is.EqualTo("02" + "0100000000000000" + "FFFFFFFFFFFFFFFF" + "0000000000000000" + "01" + "0000"));
     }
 
     /// <summary>The holder's checksum finds damage; here whatever the bytes are, it is one exception and nothing else, and a state that cannot be is refused.</summary>
@@ -61,7 +64,7 @@ internal sealed class AlarmTableTests
         }
 
         Assert.That(() => MachineState.Decode([.. good, 0]), Throws.TypeOf<RaftException>());
-        Assert.That(() => MachineState.Decode([2, .. good[1..]]), Throws.TypeOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.CannotOpen).And.Message.Contains("format 2"));
+        Assert.That(() => MachineState.Decode([3, .. good[1..]]), Throws.TypeOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.CannotOpen).And.Message.Contains("format 3"));
         Assert.That(() => MachineState.Decode(new MachineState(3, 4, AlarmTable.Empty).Encode()), Throws.TypeOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.Corruption));
         byte[] twice = [.. good];
         twice[^8] = 3; // the second alarm's member: now both are the same

@@ -137,7 +137,7 @@ internal sealed class BackupArchiveTests
         return archive.ToArray();
     }
 
-    private static LoomBackupReport Inspect(byte[] archive) => BackupInspection.Run("test", new MemoryStream(archive), CancellationToken.None);
+    private static LoomBackupReport Inspect(byte[] archive) => BackupInspection.Run("test", new MemoryStream(archive), CancellationToken.None).Report;
 
     private static RaftException? Fault(byte[] archive)
     {
