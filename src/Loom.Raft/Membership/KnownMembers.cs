@@ -15,12 +15,13 @@ internal sealed class KnownMembers(Configuration @base)
 
     private readonly SortedDictionary<string, PeerHello> guests = new(StringComparer.Ordinal);
     private ConfigurationAt[] configurations = [new ConfigurationAt(0, @base)];
+    private ConfigurationAt committed = new(0, @base);
 
     /// <summary>The configuration in force here.</summary>
     public Configuration Current => configurations[^1].Configuration;
 
     /// <summary>Index of the newest configuration that is known to be committed: which of two members knows more of the members.</summary>
-    public long CommittedIndex => configurations[0].Index;
+    public long CommittedIndex => committed.Index;
 
     /// <summary>Grows whenever <see cref="Targets"/> changes.</summary>
     public long Version { get; private set; } = 1;
@@ -29,7 +30,7 @@ internal sealed class KnownMembers(Configuration @base)
     public IEnumerable<PeerHello> Newcomers => guests.Values.Where(g => g.ConfigurationIndex < 0);
 
     /// <summary>What a hello claims: the index of the newest committed configuration if it holds the member, else -1.</summary>
-    public long ClaimOf(MemberId self) => configurations[0].Configuration.Find(self) is null ? -1 : CommittedIndex;
+    public long ClaimOf(MemberId self) => committed.Configuration.Find(self) is null && !committed.Configuration.OutgoingVoters.Contains(self) ? -1 : CommittedIndex;
 
     public Member? Find(MemberId id)
     {
@@ -58,12 +59,14 @@ internal sealed class KnownMembers(Configuration @base)
     /// <summary>The log's configurations, ascending, and how far it is committed.</summary>
     public void Adopt(IReadOnlyList<ConfigurationAt> history, long commit)
     {
-        int committed = 0;
+        int newest = 0;
         for (int i = 0; i < history.Count; i++)
         {
-            if (history[i].Index <= commit) committed = i;
+            if (history[i].Index <= commit) newest = i;
         }
-        configurations = [.. history.Skip(committed)];
+        committed = history[newest];
+        // Who leaves is none of its members, and votes and counts until it is left (E4): the one before it says where they are.
+        configurations = [.. history.Skip(committed.Configuration.IsJoint && newest > 0 ? newest - 1 : newest)];
         foreach (string name in guests.Keys.ToArray())
         {
             if (Find(guests[name].From) is not null || (guests[name].ConfigurationIndex < 0 && Named(name) is null)) _ = guests.Remove(name);

@@ -44,6 +44,25 @@ public sealed class AdmissionTests
         Assert.That(west.Formation.Targets.Select(t => t.Id), Does.Contain(east.Id).And.Contain(old), "it gets lanes before it is a member");
     }
 
+    /// <summary>E4: until the joint configuration is left its voice is needed as much as that of whoever takes its place, be it to elect who leaves it.</summary>
+    [Test]
+    public void A_voter_that_leaves_stays_in_touch_until_the_joint_configuration_is_left()
+    {
+        Configuration before = west.Formed!;
+        Configuration joint = ConfigurationChange.Towards(before, before with
+        {
+            Members = [.. before.Members.Where(m => m.Id != east.Id).Append(before.Find(east.Id)! with { Id = new MemberId(ulong.MaxValue), Incarnation = 77 }).OrderBy(m => m.Id)],
+        })!;
+        west.Adopt(5, joint);
+        Assert.That(east.Dial(west).Verdict, Is.EqualTo(HelloVerdict.Accepted));
+        Assert.That(west.Formation.Targets.Select(t => t.Id), Does.Contain(east.Id).And.Contain(new MemberId(ulong.MaxValue)));
+        east.Adopt(5, joint);
+        Assert.That(east.Dial(west).Verdict, Is.EqualTo(HelloVerdict.Accepted), "it knows the joint configuration, too");
+        west.Adopt(6, ConfigurationChange.Left(joint));
+        Assert.That(east.Dial(west).Verdict, Is.EqualTo(HelloVerdict.Removed));
+        Assert.That(west.Formation.Targets.Select(t => t.Id), Has.No.Member(east.Id));
+    }
+
     [Test]
     public void A_quorum_without_a_leader_is_not_joined()
     {
