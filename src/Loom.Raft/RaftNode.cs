@@ -199,6 +199,7 @@ public sealed class RaftNode : IRaftNode
     private RaftException NotCaptured() => host.Board.Status switch
     {
         { Failure: { } failure } => new RaftException(RaftErrorCode.Failed, $"This member has failed: {failure}"),
+        { QuarantinedAt: > 0 and var wrongAt } => new RaftException(RaftErrorCode.Corruption, $"The state of this member differs from that of the majority at entry {wrongAt}: it is not given away. Take it from another member."),
         { Role: "stopped" } or { AppliedIndex: > 0 } => CallErrors.Of(RaftErrorCode.Stopped, WriteOutcome.NotApplied),
         _ => new RaftException(RaftErrorCode.NoQuorum, "This member has applied nothing yet: there is no state to capture."),
     };

@@ -28,6 +28,7 @@ internal sealed class SnapshotExchange : ISnapshotOrigin
     {
         RaftNodeStatus status = board.Status;
         if (status.Failure is { } failure) return new SnapshotRefusal(RefusalReason.Failed, 0, $"it has failed: {failure}");
+        if (status.QuarantinedAt > 0) return new SnapshotRefusal(RefusalReason.Failed, 0, $"its own state differs from that of the majority at entry {status.QuarantinedAt}");
         return status.AppliedIndex >= minIndex ? null : new SnapshotRefusal(RefusalReason.TooOld, 0, $"it has applied entry {status.AppliedIndex}, entry {minIndex} or later is needed");
     }
 

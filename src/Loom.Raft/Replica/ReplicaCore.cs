@@ -451,7 +451,8 @@ internal sealed class ReplicaCore
 
     private void TakeCapture(CaptureRequested request)
     {
-        if (effects.Failure is not null || stopped)
+        // Whoever is filled from a state that is wrong is wrong, too, and may make it the majority's (S5).
+        if (effects.Failure is not null || stopped || QuarantinedAt > 0)
         {
             request.Done(null);
             return;
@@ -463,7 +464,7 @@ internal sealed class ReplicaCore
     /// <summary>Says of a captured state what the loop alone knows: the term in which all of it was committed at the latest, and the configuration that was in force there (S3).</summary>
     private void OnCaptured(StateCaptured captured)
     {
-        if (captured.State is not { } state || effects.Failure is not null)
+        if (captured.State is not { } state || effects.Failure is not null || QuarantinedAt > 0)
         {
             captured.State?.Dispose();
             captured.Done(null);

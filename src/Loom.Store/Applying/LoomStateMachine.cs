@@ -41,7 +41,6 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long clusterTime;
     private int installing;
     private int closed;
-    private volatile bool condemned;
 
     /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
     public LoomStateMachine(IKeyIndex index, IRecordDirectory directory)
@@ -68,7 +67,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public StateGeneration Current => Volatile.Read(ref current);
 
     /// <summary>What readers take: <see cref="Current"/>, unless its state is known to be wrong (S5).</summary>
-    public StateGeneration Serving => condemned ? throw Faults.Condemned() : Current;
+    public StateGeneration Serving => Current is { IsCondemned: false } healthy ? healthy : throw Faults.Condemned();
 
     public IKeyIndex Index => Current.Index;
 
@@ -198,7 +197,6 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         {
             captures.EndAll("the state that it captured was replaced by a newer one");
             Hold(next);
-            condemned = false;
         }
 
         // Whoever still reads there finds it closed, and reads again in the new one.
@@ -209,7 +207,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <inheritdoc/>
     public void Condemn()
     {
-        condemned = true;
+        Current.Condemn();
         directory.Condemn();
     }
 

@@ -14,6 +14,7 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
     private AlarmTable publishedAlarms = state.Alarms;
     private long recordsHeld = content.Records;
     private long bytesHeld = content.Bytes;
+    private volatile bool condemned;
 
     public IKeyIndex Index => index;
 
@@ -52,6 +53,12 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
 
     /// <summary>Sizes for status: what is in use is what the state holds, whatever of the rest was trimmed and given back so far.</summary>
     public StoreSizes Sizes => new(records.SizeBytes, Volatile.Read(ref bytesHeld) + (Volatile.Read(ref recordsHeld) * records.RecordOverheadBytes));
+
+    /// <summary>Known to be wrong (S5): neither read nor given to anybody.</summary>
+    public bool IsCondemned => condemned;
+
+    /// <summary>Any thread.</summary>
+    public void Condemn() => condemned = true;
 
     /// <summary>The writer, after the index was published.</summary>
     public void Publish(long revision, AlarmTable alarms, in ContentSums sums)

@@ -110,6 +110,11 @@ internal sealed class StateSnapshot : IStateSnapshot
 
     private void ThrowIfEnded()
     {
+        if (generation.IsCondemned)
+        {
+            throw new RaftException(RaftErrorCode.Corruption, "This capture is of a state that differs from that of the majority (S5). Take it from another member.");
+        }
+
         if (Volatile.Read(ref ended) is { } why)
         {
             throw new RaftException(RaftErrorCode.Stopped, $"This capture of the state cannot be read any more: {why}. Capture it again.");

@@ -1,3 +1,4 @@
+using Loom.Raft.Replica;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Replica;
@@ -26,6 +27,8 @@ public sealed class QuarantineTests
         var (read, write) = (wrong.Read(), wrong.Propose(1000));
         Assert.That(wrong.CompletionOf(read)!.Value.Error, Is.EqualTo(RaftErrorCode.Corruption));
         Assert.That(wrong.CompletionOf(write)!.Value, Has.Property("Error").EqualTo(RaftErrorCode.Corruption).And.Property("Known").EqualTo(WriteOutcome.NotApplied));
+        Assert.That(CanBeCaptured(cluster, wrong), Is.False, "nobody is filled from it");
+        Assert.That(CanBeCaptured(cluster, leader), Is.True);
         var applied = wrong.Replica.Applied;
         var other = leader.Propose(1001);
         cluster.Until(() => leader.CompletionOf(other) is { Succeeded: true });
@@ -68,5 +71,11 @@ public sealed class QuarantineTests
 
         cluster.Until(() => cluster.Nodes.All(n => n.Replica.StatesDifferAt == 64));
         Assert.That(cluster.Nodes.Select(n => n.Replica.QuarantinedAt), Is.All.Zero);
+    }
+
+    private static bool CanBeCaptured(ReplicaCluster cluster, ReplicaNode node)
+    {
+        var refused = false;
+        return node.Replica.Step(cluster.Now, new CaptureRequested(captured => refused = captured is null)).Captures.Count == 1 && !refused;
     }
 }

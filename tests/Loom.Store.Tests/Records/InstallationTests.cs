@@ -87,6 +87,18 @@ internal sealed class InstallationTests
         Assert.That(File.Exists(Path.Combine(Live, "condemned")), Is.False);
     }
 
+    /// <summary>S5: whoever is being filled from it would be wrong, too, and with it be the majority.</summary>
+    [Test]
+    public void A_capture_of_a_condemned_state_ends()
+    {
+        using CheckpointDirectory live = new(Live);
+        live.ApplyMixed(3_000);
+        using IStateSnapshot snapshot = live.Machine.CaptureSnapshot(new StatePosition(live.Index, 2, CheckpointDirectory.Section(live.Index)));
+        StateChunk first = snapshot.Read(default, 1 << 16)!;
+        live.Machine.Condemn();
+        Assert.That(() => snapshot.Read(first.Cursor, 1 << 16), Throws.TypeOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.Corruption));
+    }
+
     /// <summary>S5: the state that takes the place of a condemned one is not condemned, wherever it came from: from the log, which is still whole, or from a start with nothing.</summary>
     [TestCase(false)]
     [TestCase(true)]
