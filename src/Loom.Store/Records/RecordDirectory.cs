@@ -14,6 +14,7 @@ namespace Loom.Store.Records;
 internal sealed class RecordDirectory : IRecordDirectory
 {
     private const string Prefix = "g-";
+    private const string GivenUp = "given-up";
 
     // A checkpoint of the state that is replaced: its replica waits for it as long as for any (N3).
     private const int CheckpointMilliseconds = 60_000;
@@ -46,6 +47,7 @@ internal sealed class RecordDirectory : IRecordDirectory
         whose = origin;
         if (origin.StartOver)
         {
+            SetAside();
             return OpenEmpty();
         }
 
@@ -189,6 +191,39 @@ internal sealed class RecordDirectory : IRecordDirectory
 
         // The one before is of the same generation: an installed state is the only checkpoint when it comes into force.
         DeleteGenerations(other => other != opened.File.Generation);
+        DeleteGivenUp();
+    }
+
+    /// <summary>
+    /// What cannot be used here may be all that there is: the same trouble (a limit, a driver, a version) may have made the others give theirs up in the same hour. So it is kept, in a directory of
+    /// its own, until a snapshot has taken its place.
+    /// </summary>
+    private void SetAside()
+    {
+        string kept = Path.Combine(path, GivenUp), moving = kept + ".tmp";
+        if (Directory.Exists(kept))
+        {
+            // Given up before, and nothing has come in its place: what stands here now is that nothing.
+            return;
+        }
+
+        Directory.CreateDirectory(moving);
+        foreach (string from in (string[])[.. Generations().Select(PathOf), .. Files.List().Select(Files.PathOf)])
+        {
+            Directory.Move(from, Path.Combine(moving, Path.GetFileName(from)));
+        }
+
+        Posix.FlushDirectory(moving);
+        Directory.Move(moving, kept);
+        Files.Flush();
+    }
+
+    private void DeleteGivenUp()
+    {
+        if (Directory.Exists(Path.Combine(path, GivenUp)))
+        {
+            Directory.Delete(Path.Combine(path, GivenUp), recursive: true);
+        }
     }
 
     private OpenedRecords OpenEmpty()
@@ -298,7 +333,11 @@ internal sealed class RecordDirectory : IRecordDirectory
             adopted = true;
         }
 
-        public void DeleteReplaced() => directory.DeleteGenerations(other => other != generation);
+        public void DeleteReplaced()
+        {
+            directory.DeleteGenerations(other => other != generation);
+            directory.DeleteGivenUp();
+        }
 
         public void Dispose()
         {

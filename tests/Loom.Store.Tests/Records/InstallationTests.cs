@@ -87,6 +87,36 @@ internal sealed class InstallationTests
         Assert.That(File.Exists(Path.Combine(Live, "condemned")), Is.False);
     }
 
+    /// <summary>All members may have the same trouble at once, and then what each of them gives up is all that there is.</summary>
+    [Test]
+    public void What_is_given_up_is_kept_until_a_snapshot_has_taken_its_place()
+    {
+        string kept = Path.Combine(Live, "given-up");
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+        }
+
+        StateOrigin origin = CheckpointDirectory.Origin(logBase: 1_000);
+        for (int start = 1; start <= 2; start++)
+        {
+            using CheckpointDirectory empty = new(Live, origin with { StartOver = true });
+            Assert.That(empty.Opened, Is.Null);
+            string copy = Path.Combine(root, $"copy-{start}");
+            CheckpointDirectory.Copy(kept, copy);
+            using CheckpointDirectory old = new(copy, origin);
+            Assert.That(old.Opened?.At.Index, Is.EqualTo(3_000));
+        }
+
+        using CheckpointDirectory filled = new(Live, origin with { StartOver = true });
+        IStateInstallation installation = filled.Collect(source);
+        installation.Complete();
+        Assert.That(Directory.Exists(kept), Is.True);
+        filled.Switch(installation);
+        Assert.That(Directory.Exists(kept), Is.False);
+    }
+
     /// <summary>S5: whoever is being filled from it would be wrong, too, and with it be the majority.</summary>
     [Test]
     public void A_capture_of_a_condemned_state_ends()
