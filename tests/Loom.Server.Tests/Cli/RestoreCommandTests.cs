@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using Google.Protobuf;
@@ -5,6 +6,7 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using Loom.Server.Etcd.Protos;
 using Loom.Server.Tests.Hosting;
+using Loom.Store;
 using Loom.Testing;
 
 namespace Loom.Server.Tests.Cli;
@@ -151,7 +153,74 @@ internal sealed class RestoreCommandTests
         Assert.That(Directory.Exists(data), Is.False);
     }
 
+    /// <summary>Killed at points that are spread over the time of a whole one.</summary>
+    [Test]
+    public async Task A_restore_that_is_killed_leaves_what_is_refused_or_free_never_a_part_of_the_state()
+    {
+        const int Keys = 3000;
+        await using (TestNode node = await TestNode.StartAsync())
+        {
+            for (int i = 0; i < Keys; i++)
+            {
+                await node.Store.PutAsync(BitConverter.GetBytes(i), new byte[8_000]);
+            }
+
+            Assert.That((await CommandRun.OfAsync("backup", file, "--endpoints", node.Endpoint)).Code, Is.Zero);
+        }
+
+        var clock = Stopwatch.StartNew();
+        using (Process whole = StartRestore("whole"))
+        {
+            await whole.WaitForExitAsync();
+            Assert.That(whole.ExitCode, Is.Zero);
+        }
+
+        TimeSpan time = clock.Elapsed;
+        SortedDictionary<string, int> met = new(StringComparer.Ordinal);
+        for (int round = 0; round < 12; round++)
+        {
+            string name = $"killed-{round}", data = Path.Combine(root, name);
+            using Process restore = StartRestore(name);
+            await Task.Delay(time * (round + 4) / 16);
+            restore.Kill();
+            await restore.WaitForExitAsync();
+            string found = await OpenAsync(data, Keys);
+            met[found] = met.GetValueOrDefault(found) + 1;
+            if (Directory.Exists(data))
+            {
+                Directory.Delete(data, recursive: true);
+            }
+        }
+
+        TestContext.Out.WriteLine(string.Join(", ", met.Select(m => $"{m.Key} {m.Value}")));
+        Assert.That(met.Keys, Is.SubsetOf((string[])["free", "refused", "whole"]));
+        Assert.That(met, Does.ContainKey("refused"), "at least once it was killed in the middle");
+    }
+
     private uint oldHash;
+
+    private Process StartRestore(string name) => Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "loom.dll"), "restore", file, "--data-dir", Path.Combine(root, name)])
+    {
+        RedirectStandardOutput = true, RedirectStandardError = true,
+    })!;
+
+    private static async Task<string> OpenAsync(string data, int keys)
+    {
+        if (Raft.RaftRestoration.IsFree(data))
+        {
+            return "free";
+        }
+
+        try
+        {
+            await using LoomStore store = await LoomStore.OpenAsync(new LoomOptions { DataDirectory = data });
+            return store.Status.Keys == keys ? "whole" : $"{store.Status.Keys} keys";
+        }
+        catch (LoomException refusal) when (refusal.Message.Contains("did not finish", StringComparison.Ordinal))
+        {
+            return "refused";
+        }
+    }
 
     /// <summary>A cluster that is backed up and stopped; returns its revision.</summary>
     private async Task<long> OldClusterAsync()
