@@ -48,6 +48,9 @@ public enum RaftErrorCode
 
     /// <summary>The disk has no space for it; nothing was changed.</summary>
     NoSpace = 12,
+
+    /// <summary>A write went on while this member took its state from a snapshot, and its session ended before that: whether it was applied cannot be known any more.</summary>
+    OutcomeLost = 13,
 }
 
 /// <summary>A call of a <c>RaftNode</c> failed.</summary>

@@ -281,8 +281,8 @@ internal sealed class RaftCore
     }
 
     /// <summary>
-    /// What is in the snapshot was committed by leaders up to its source's term. A member of an older term might still follow a leader that never heard of it,
-    /// and its match would let that one commit something else.
+    /// What is in the snapshot was committed by leaders up to its source's term. A member of an older term might still follow a leader that never heard of it: that one's entries would
+    /// contradict the snapshot, and a match at its index would be a false one.
     /// </summary>
     private void EnterTermOf(InstallSnapshot snapshot)
     {

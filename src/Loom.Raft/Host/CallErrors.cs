@@ -20,6 +20,7 @@ internal static class CallErrors
             RaftErrorCode.Corruption => "the state of this member differs from that of the majority and is being replaced by a healthy member's; ask another member",
             RaftErrorCode.NotLeader => "this member does not lead",
             RaftErrorCode.NoSpace => "the disk of this member is full",
+            RaftErrorCode.OutcomeLost => "this member took its state from another one, and the session of the write had ended",
             _ => code.ToString(),
         };
         string outcome = known == WriteOutcome.Unknown ? " The write may have been applied, or may still be." : "";

@@ -114,6 +114,7 @@ internal sealed partial class ReplicaHost
         foreach (CaptureRequested capture in effects.Captures) applier!.Give(capture);
         if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
         if (replica!.QuarantinedAt > 0 && !condemned) Condemn(replica.QuarantinedAt);
+        condemned &= replica.QuarantinedAt > 0;
         if (effects.Unfit) log.LogWarning("The disk or the applier of this leader hangs while a majority goes on without it: leadership is handed over (E8). Look at the disk of {Directory}", directory.Path);
         // Before anyone is answered: a caller that reads the status finds its own write in it.
         Publish(effects, at);

@@ -351,6 +351,16 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
 #endif
     }
 
+    public long BytesAbove(long index)
+    {
+        if (index >= LastIndex || this.index.TryFind(index + 1) is not { } place)
+            return index >= LastIndex ? 0 : PendingBytes;
+        long bytes = PendingBytes - place.Offset;
+        for (int i = segments.Count - 1; i >= 0 && segments[i].Sequence >= place.Sequence; i--)
+            bytes += segments[i].Bytes;
+        return Math.Max(bytes, 0);
+    }
+
     /// <summary>No batch may be out. Flushes the synced end and closes the files; batches that were not taken are not written.</summary>
     public void Dispose()
     {

@@ -37,6 +37,13 @@ internal sealed class SegmentIndex(int strideBytes)
         return (places[at], at + 1 < places.Count ? places[at + 1].FirstIndex - 1 : long.MaxValue);
     }
 
+    /// <summary>The nearest place at or before an entry, or null when it is not on disk.</summary>
+    public EntryPlace? TryFind(long index)
+    {
+        int at = PlaceOf(index);
+        return at < 0 ? null : places[at];
+    }
+
     /// <summary>The oldest segment that holds an entry behind <paramref name="baseIndex"/>; long.MaxValue when none does.</summary>
     public long OldestNeeded(long baseIndex)
     {

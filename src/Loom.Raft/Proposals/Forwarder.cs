@@ -44,6 +44,9 @@ internal sealed class Forwarder
     /// <summary>… the last one of this term.</summary>
     public long CommittedTerm { get; private set; }
 
+    /// <summary>Outcomes of everything up to here were taken: what is not settled was not applied there.</summary>
+    public long AppliedIndex { get; set; }
+
     public void Connected(MemberId peer) => connected.Add(peer);
 
     public void Disconnected(MemberId peer) => connected.Remove(peer);
@@ -145,7 +148,7 @@ internal sealed class Forwarder
     }
 
     /// <summary>What <see cref="Pending.Supersede"/> says, given that the entry before <paramref name="from"/> and all before it are committed here and a term was reached.</summary>
-    public bool IsSuperseded(Pending pending, long from, long term) => pending.Supersede(from, term, log);
+    public bool IsSuperseded(Pending pending, long from, long term) => pending.Supersede(from, term, log, AppliedIndex);
 
     /// <summary>An entry committed. True when its term is new: then <see cref="Pending.Supersede"/> is due for every unsettled proposal.</summary>
     public bool Committed(long index, long term)

@@ -131,12 +131,13 @@ internal sealed class Pending
     /// An entry of <paramref name="term"/> committed at <paramref name="index"/>. Terms never decrease along the log, so whatever an older term put
     /// there or behind can never commit: those attempts are over (P3). So are those before it whose place, committed by now, holds an entry of another term
     /// in <paramref name="log"/>, be it an older one: a later leader may carry an entry of term 7 to where an attempt of term 8 had stood.
+    /// And so are those whose place is applied here though this proposal is not settled: its outcome would be known (a snapshot may have carried the state past the place,
+    /// or the entry there may have left the log).
     /// True if one was the newest attempt.
     /// </summary>
-    public bool Supersede(long index, long term, IRaftLog? log = null)
+    public bool Supersede(long index, long term, IRaftLog? log = null, long applied = 0)
     {
-        bool IsOver(in Attempt a) => a.Tag != 0 && a.HasReceipt
-            && (a.Index >= index ? a.Term < term : log is not null && a.Index >= log.BaseIndex && log.TermAt(a.Index) != a.Term);
+        bool IsOver(in Attempt a) => a.Tag != 0 && a.HasReceipt && (a.Index <= applied || (a.Index >= index ? a.Term < term : log is not null && a.Index >= log.BaseIndex && log.TermAt(a.Index) != a.Term));
 
         earlier?.RemoveAll(a => IsOver(a));
         if (!IsOver(current))

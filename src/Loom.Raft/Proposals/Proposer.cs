@@ -1,5 +1,6 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Proposals;
 
@@ -325,6 +326,84 @@ internal sealed class Proposer
             {
                 queue.Release(pending);
             }
+        }
+    }
+
+    /// <summary>Everything up to here is applied, and the outcomes of it were taken.</summary>
+    public void OnApplied(long index) => forwarder.AppliedIndex = index;
+
+    /// <summary>What to ask a state that takes the place of entries which were not applied here.</summary>
+    public SessionInquiry Inquire()
+    {
+        var ids = new List<ProposalId>();
+        for (var number = commands.Floor; number < commands.Next; number++)
+        {
+            if (commands.Find(number) is { } pending)
+            {
+                ids.Add(pending.Id);
+            }
+        }
+
+        return new SessionInquiry(ids, opening.Owner);
+    }
+
+    /// <summary>
+    /// The state jumped to (index, term) (P3). What its sessions know is settled; what they do not know was not applied there, so it waits on, and attempts whose place was passed are over.
+    /// </summary>
+    public void OnJump(long index, long term, SessionInquiry inquiry, SessionAnswers answers)
+    {
+        if (answers.Opened != 0 && opening.Owner == inquiry.Opening)
+        {
+            forwarder.Forget(opening.Found(answers.Opened), PendingState.Settled);
+        }
+
+        var ended = false;
+        for (var i = 0; i < inquiry.Ids.Count; i++)
+        {
+#if LOOM_MUTATIONS
+            if (Diagnostics.Mutations.On("P3-absent-in-snapshot-is-refusal") && answers.Decisions[i] is null && commands.Find(inquiry.Ids[i].Sequence) is { } absent)
+            {
+                Complete(absent, RaftErrorCode.LeaderChanged, WriteOutcome.NotApplied, default);
+            }
+#endif
+            if (answers.Decisions[i] is { } decision && inquiry.Ids[i].Session == Session && commands.Find(inquiry.Ids[i].Sequence) is { } pending)
+            {
+                ended |= decision.Verdict == SessionVerdict.SessionExpired;
+                Finish(pending, index, decision);
+            }
+        }
+
+        if (ended)
+        {
+            RestartSession();
+        }
+
+        OnApplied(index);
+        _ = forwarder.Committed(index, term);
+        Supersede(index, term);
+    }
+
+    private void Finish(Pending pending, long index, in SessionDecision decision)
+    {
+        switch (decision.Verdict)
+        {
+            case SessionVerdict.Repeat:
+                var result = new ProposalResult(index, decision.Outcome, null, Deduplicated: true);
+                Complete(pending, 0, default, result);
+                Settle(pending, applied: true, result);
+                break;
+            case SessionVerdict.SessionExpired:
+                // It ended among the entries that were not applied here: what may have been in them before that is not known, and the rest starts again.
+                if (!pending.NoOpenAttempt)
+                {
+                    Complete(pending, RaftErrorCode.OutcomeLost, WriteOutcome.Unknown, default);
+                }
+
+                break;
+            default:
+                Complete(pending, RaftErrorCode.Failed, WriteOutcome.Unknown, default);
+                Settle(pending, applied: false, default);
+                break;
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 
 namespace Loom.Raft.Proposals;
 
@@ -40,6 +41,18 @@ internal sealed class SessionOpening(ReplicaOptions options, ulong firstNonce)
         return Pending;
     }
 
+    /// <summary>By whom the session on its way will have been opened.</summary>
+    public SessionOwner? Owner => Pending is null ? null : new SessionOwner(options.Id, options.Incarnation, (ulong)Pending.Id.Sequence);
+
+    /// <summary>The session on its way was found open, in a state that was installed. Returns its entry.</summary>
+    public Pending Found(long session)
+    {
+        var ours = Pending!;
+        Pending = null;
+        Session = session;
+        return ours;
+    }
+
     /// <summary>The entry is ours and awaited.</summary>
     public bool IsOurs(in EnvelopeHeader header) =>
         Pending is not null && header.Id == Pending.Id && (ulong)header.Floor == options.Incarnation;
@@ -52,10 +65,7 @@ internal sealed class SessionOpening(ReplicaOptions options, ulong firstNonce)
             return null;
         }
 
-        var ours = Pending;
-        Pending = null;
-        Session = outcome.Index;
-        return ours;
+        return Found(outcome.Index);
     }
 
     public void End() => Session = 0;

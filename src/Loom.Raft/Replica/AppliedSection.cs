@@ -60,6 +60,10 @@ internal static class AppliedSection
         return (BinaryPrimitives.ReadUInt128LittleEndian(bytes[1..]), clusterTime);
     }
 
+    /// <summary>The cluster time alone, of a section that is whole.</summary>
+    /// <exception cref="RaftException">As <see cref="Decode"/>.</exception>
+    public static long ClusterTimeOf(ReadOnlySpan<byte> bytes) => Decode(bytes, new SessionTable()).ClusterTime;
+
     private static RaftException Damaged(string what) =>
         new(RaftErrorCode.Corruption, $"the sessions beside the state cannot be read: {what}. Let this member take its state from another one: move its data directory away and start it again");
 }

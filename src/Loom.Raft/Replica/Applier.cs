@@ -101,14 +101,16 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     }
 
     /// <summary>
-    /// Replaces the state by an installed one, between two works, after the log's base record is flushed (S3). Returns where it stands; both checkpoints are the installed one (L9).
+    /// Replaces the state by an installed one, between two works, after the log's base record is flushed (S3). Says where it stands, both checkpoints being the installed one (L9),
+    /// and what its sessions know of this process's proposals.
     /// </summary>
-    public OpenedState Switch(IStateInstallation installation)
+    public SnapshotInstalled Switch(InstallWork work)
     {
-        Restore(installation.At);
-        machine.Switch(installation);
+        Restore(work.Installation.At);
+        machine.Switch(work.Installation);
         Observer?.Invoke(AppliedIndex, ApplyHash);
-        return new OpenedState(AppliedIndex, AppliedTerm, ClusterTime, ApplyHash, AppliedIndex, AppliedIndex);
+        return new SnapshotInstalled(
+            new OpenedState(AppliedIndex, AppliedTerm, ClusterTime, ApplyHash, AppliedIndex, AppliedIndex), SessionAnswers.Of(work.Inquiry, sessions));
     }
 
     private StatePosition Position()

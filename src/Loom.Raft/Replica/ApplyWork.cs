@@ -1,6 +1,7 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Proposals;
 using Loom.Raft.Sessions;
+using Loom.Raft.Snapshots;
 
 namespace Loom.Raft.Replica;
 
@@ -15,6 +16,14 @@ internal sealed record ApplyWork(IReadOnlyList<Entry> Entries, IReadOnlyList<Loc
 
     public long LastIndex => Entries[^1].Index;
 }
+
+/// <summary>
+/// A whole installation that the applier switches to next (S3), behind the works handed out before. Its place in the log is flushed: a crash from now on is finished by the next open.
+/// </summary>
+/// <param name="Manifest">What it is.</param>
+/// <param name="Installation">Durable beside the present state. The applier's from now on.</param>
+/// <param name="Inquiry">What its sessions are asked (P3).</param>
+internal sealed record InstallWork(SnapshotManifest Manifest, IStateInstallation Installation, SessionInquiry Inquiry);
 
 /// <summary>An entry of the work that this process proposed.</summary>
 /// <param name="Position">Its position in <see cref="ApplyWork.Entries"/>.</param>

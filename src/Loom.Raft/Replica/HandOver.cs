@@ -23,9 +23,14 @@ internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer
     /// <summary>Rolling hash up to <see cref="Applied"/> (S5).</summary>
     public UInt128 ApplyHash { get; private set; } = opened.ApplyHash;
 
-    /// <summary>Hands out what may be applied now.</summary>
+    /// <summary>Hands out what may be applied now: nothing while the log begins after what was handed out, for a snapshot has to come first.</summary>
     public void Advance(long commit)
     {
+        if (HandedOver < log.BaseIndex)
+        {
+            return;
+        }
+
         var limit = Math.Min(commit, log.DurableIndex);
 #if LOOM_MUTATIONS
         limit = Diagnostics.Mutations.On("L9-apply-before-durable") ? commit : limit;
@@ -49,6 +54,16 @@ internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer
             worksOut++;
             works.Add(new ApplyWork(entries, local is null ? [] : local));
         }
+    }
+
+    /// <summary>The applier switched to an installed state, behind every work that was out.</summary>
+    public void Jump(in OpenedState installed)
+    {
+        Debug.Assert(worksOut == 0 && installed.Index > Applied && installed.Index >= log.BaseIndex, "a state is installed above everything that was handed over");
+        HandedOver = Applied = installed.Index;
+        ClusterTime = installed.ClusterTime;
+        ApplyHash = installed.ApplyHash;
+        log.AdvanceApplied(Applied);
     }
 
     /// <summary>The applier finished the oldest work that is out.</summary>

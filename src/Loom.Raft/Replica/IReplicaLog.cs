@@ -17,6 +17,9 @@ internal interface IReplicaLog : IRaftLog
     /// <summary>Bytes on disk, for status.</summary>
     long SizeBytes { get; }
 
+    /// <summary>About how many bytes on disk hold the entries behind an index.</summary>
+    long BytesAbove(long index);
+
     /// <summary>The batch that is out was flushed, or failed (L1).</summary>
     void Completed(long sequence, Exception? error);
 

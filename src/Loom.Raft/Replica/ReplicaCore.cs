@@ -26,12 +26,16 @@ internal sealed class ReplicaCore
     private readonly HandOver handOver;
     private readonly Fitness fitness;
     private readonly StateExchange exchange;
+    private readonly StateSwitch stateSwitch;
+    private readonly LogRetention retention;
     private readonly SeededRandom random;
     private readonly List<PeerView> peers = [];
     private long coreDeadline;
     private (MemberId Leader, long Term) lastLeader;
     private string? logPause;
     private string? applyPause;
+    private long? wantedSnapshot;
+    private long snapshotNeeded;
     private bool noQuorum;
     private bool stopped;
 
@@ -53,6 +57,8 @@ internal sealed class ReplicaCore
         transfers = new Transfers(options.Id, effects.Transfers);
         fitness = new Fitness(options.ElectionTimeout);
         exchange = new StateExchange(options.Id, effects.Control);
+        stateSwitch = new StateSwitch(options, log, handOver, effects);
+        retention = new LogRetention(options);
         CheckpointIndex = opened.CheckpointIndex;
         PreviousCheckpointIndex = opened.PreviousCheckpointIndex;
         log.AdvanceApplied(opened.Index);
@@ -74,6 +80,9 @@ internal sealed class ReplicaCore
 
     /// <summary>Index of the checkpoint before it, to which this member may have to fall back: the log is never cut above it (L9). 0: none.</summary>
     public long PreviousCheckpointIndex { get; private set; }
+
+    /// <summary>The least index of a snapshot that this replica needs from another member (S4); null: none. <see cref="ReplicaEffects.SnapshotWanted"/> says when it changed.</summary>
+    public long? WantedSnapshot => effects.Failure is null && !stopped ? wantedSnapshot : null;
 
     /// <summary>The consensus core, for status and for <see cref="RaftCore.MayVote"/> (E1); its Step belongs to this replica.</summary>
     public RaftCore Core => core;
@@ -133,6 +142,9 @@ internal sealed class ReplicaCore
                 break;
             case StateCaptured e:
                 OnCaptured(e);
+                break;
+            case SnapshotCollected e:
+                OnCollected(now, e);
                 break;
             case ConfigurationRequested e:
                 TakeConfiguration(now, e.Configuration);
@@ -195,7 +207,10 @@ internal sealed class ReplicaCore
                 OnApplied(now, e.Batch);
                 break;
             case CheckpointTaken e:
-                OnCheckpoint(e);
+                OnCheckpoint(now, e);
+                break;
+            case SnapshotInstalled e:
+                OnInstalled(now, e);
                 break;
             case PeerHeard e:
                 StepCore(now, new Heard(e.Peer));
@@ -258,6 +273,8 @@ internal sealed class ReplicaCore
             handOver.Advance(core.Commit);
         }
 
+        stateSwitch.Advance(proposer);
+        NoticeWantedSnapshot();
         LeaveLeadershipIfUnfit(now);
         effects.LogWork = log.HasWork;
         effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(Math.Min(fitness.NextLook, exchange.NextLook), Math.Min(proposer.SweepAt, reads.SweepAt)));
@@ -322,6 +339,17 @@ internal sealed class ReplicaCore
         }
     }
 
+    private void NoticeWantedSnapshot()
+    {
+        var wanted = stateSwitch.Wanted(snapshotNeeded, QuarantinedAt > 0);
+        if (wanted != wantedSnapshot)
+        {
+            wantedSnapshot = wanted;
+            effects.SnapshotWanted = true;
+            effects.StatusChanged = true;
+        }
+    }
+
     private RaftErrorCode Expired => noQuorum ? RaftErrorCode.NoQuorum : RaftErrorCode.DeadlineExceeded;
 
     /// <summary>Why a new call is refused now, or 0.</summary>
@@ -338,6 +366,7 @@ internal sealed class ReplicaCore
     private void Absorb(long now, Output output)
     {
         coreDeadline = output.NextDeadline;
+        snapshotNeeded = output.SnapshotNeeded;
         effects.StatusChanged |= output.StateChanged;
         effects.Control.AddRange(output.Now);
         if (output.AfterFlush.Count > 0)
@@ -419,19 +448,67 @@ internal sealed class ReplicaCore
             proposer.OnOutcome(outcome);
         }
 
+        proposer.OnApplied(Applied);
         reads.OnApplied(Applied);
         StepCore(now, new Applied(Applied));
     }
 
-    private void OnCheckpoint(CheckpointTaken taken)
+    private void OnCheckpoint(long now, CheckpointTaken taken)
     {
-        if (taken.Index > Applied || taken.PreviousIndex > taken.Index || taken.Index < CheckpointIndex)
+        if (taken.Index < CheckpointIndex)
+        {
+            // Begun before a snapshot was installed above it, and on disk only now: the installed state is the newest.
+            return;
+        }
+
+        if (taken.Index > Applied || taken.PreviousIndex > taken.Index)
         {
             throw new InvalidOperationException($"checkpoint {taken.Index} after {taken.PreviousIndex} breaks previous ≤ checkpoint ≤ applied ({Applied}) (L9)");
         }
 
         CheckpointIndex = taken.Index;
         PreviousCheckpointIndex = taken.PreviousIndex;
+        core.Peers(peers);
+        var limit = retention.Limit(now, PreviousCheckpointIndex, Applied, log, peers, core.RetainFrom);
+        if (limit > log.BaseIndex)
+        {
+            StepCore(now, new TruncateLog(limit));
+        }
+    }
+
+    private void OnCollected(long now, SnapshotCollected collected)
+    {
+        if (stateSwitch.Judge(collected, WantedSnapshot, closing: effects.Failure is not null || stopped) is not { } install)
+        {
+            return;
+        }
+
+        var output = core.Step(now, install);
+        if (output.SnapshotAccepted == true)
+        {
+            stateSwitch.Placed(collected);
+        }
+        else
+        {
+            stateSwitch.Discard(collected, "the log here reaches further");
+        }
+
+        Absorb(now, output);
+    }
+
+    /// <summary>The state jumped over entries that were never applied here; whoever waits for one of them is answered by the sessions of the state (P3).</summary>
+    private void OnInstalled(long now, SnapshotInstalled installed)
+    {
+        var inquiry = stateSwitch.Done();
+        handOver.Jump(installed.Opened);
+        CheckpointIndex = installed.Opened.CheckpointIndex;
+        PreviousCheckpointIndex = installed.Opened.PreviousCheckpointIndex;
+        QuarantinedAt = 0;
+        exchange.Forget();
+        proposer.OnJump(installed.Opened.Index, installed.Opened.Term, inquiry, installed.Answers);
+        reads.OnApplied(Applied);
+        effects.StatusChanged = true;
+        StepCore(now, new Applied(Applied));
     }
 
     private void TakeTransfer(long now, TransferRequest request)
@@ -464,7 +541,7 @@ internal sealed class ReplicaCore
     /// <summary>Says of a captured state what the loop alone knows: the term in which all of it was committed at the latest, and the configuration that was in force there (S3).</summary>
     private void OnCaptured(StateCaptured captured)
     {
-        if (captured.State is not { } state || effects.Failure is not null || QuarantinedAt > 0)
+        if (captured.State is not { } state || effects.Failure is not null || QuarantinedAt > 0 || state.At.Index < log.BaseIndex)
         {
             captured.State?.Dispose();
             captured.Done(null);
@@ -497,6 +574,7 @@ internal sealed class ReplicaCore
         effects.Control.Clear();
         effects.Forward.Clear();
         effects.Apply.Clear();
+        effects.Install = null;
         foreach (var capture in effects.Captures)
         {
             capture.Done(null);

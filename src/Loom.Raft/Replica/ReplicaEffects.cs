@@ -22,6 +22,15 @@ internal sealed class ReplicaEffects
     /// <summary>Hand these to the applier, in order.</summary>
     public List<ApplyWork> Apply { get; } = [];
 
+    /// <summary>Not null: hand it to the applier, behind <see cref="Apply"/>, and answer with what <see cref="Applier.Switch"/> returns.</summary>
+    public InstallWork? Install { get; set; }
+
+    /// <summary>Collected snapshots that are not installed, and why: dispose of them.</summary>
+    public List<DiscardedSnapshot> Discarded { get; } = [];
+
+    /// <summary><see cref="ReplicaCore.WantedSnapshot"/> changed.</summary>
+    public bool SnapshotWanted { get; set; }
+
     /// <summary>Have the applier capture its state between two works, and answer each with a <see cref="StateCaptured"/>.</summary>
     public List<CaptureRequested> Captures { get; } = [];
 
@@ -49,6 +58,9 @@ internal sealed class ReplicaEffects
         Forward.Clear();
         LogWork = false;
         Apply.Clear();
+        Install = null;
+        Discarded.Clear();
+        SnapshotWanted = false;
         Captures.Clear();
         Proposals.Clear();
         Reads.Clear();
@@ -57,6 +69,9 @@ internal sealed class ReplicaEffects
         Unfit = false;
     }
 }
+
+/// <summary>A collected snapshot that is not needed, or does not fit. For the log: <paramref name="Reason"/>.</summary>
+internal readonly record struct DiscardedSnapshot(IStateInstallation Installation, string Reason);
 
 /// <summary>A transfer ended: <paramref name="Error"/> is 0 when another member leads.</summary>
 internal readonly record struct TransferCompletion(TransferRequest Request, RaftErrorCode Error);

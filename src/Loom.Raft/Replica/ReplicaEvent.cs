@@ -51,6 +51,15 @@ internal sealed record BatchApplied(AppliedBatch Batch) : ReplicaEvent;
 /// <summary>A checkpoint of the state at <paramref name="Index"/> is durable; the one at <paramref name="PreviousIndex"/> (0: none) is still usable, and nothing older is needed (L9).</summary>
 internal sealed record CheckpointTaken(long Index, long PreviousIndex) : ReplicaEvent;
 
+/// <summary>
+/// A snapshot is here, whole, verified and durable beside the present state (S4). It is the replica's: it comes back in <see cref="ReplicaEffects.Discarded"/>, or in
+/// <see cref="ReplicaEffects.Install"/> once its place in the log is flushed.
+/// </summary>
+internal sealed record SnapshotCollected(SnapshotManifest Manifest, IStateInstallation Installation) : ReplicaEvent;
+
+/// <summary>The applier switched to the state of an <see cref="InstallWork"/>; comes after the works handed out before it.</summary>
+internal sealed record SnapshotInstalled(OpenedState Opened, SessionAnswers Answers) : ReplicaEvent;
+
 /// <summary>Someone wants the state, to send it or to keep it. Answered once by <paramref name="Done"/>, which must be quick: null when there is nothing to capture, or no replica any more.</summary>
 internal sealed record CaptureRequested(Action<CapturedSnapshot?> Done) : ReplicaEvent;
 

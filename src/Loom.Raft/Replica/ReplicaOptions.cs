@@ -43,6 +43,15 @@ internal sealed record ReplicaOptions
     /// <summary>Works handed out and not yet applied: two keep the applier busy while the loop turns.</summary>
     public int MaxApplyWorks { get; init; } = 2;
 
+    /// <summary>Applied entries that stay in the log for members that are a little behind, as etcd's <c>--snapshot-catchup-entries</c>; see <see cref="LogRetention"/>.</summary>
+    public long SnapshotCatchUpEntries { get; init; } = 5_000;
+
+    /// <summary>Bytes of log that are kept for members behind; who lacks more gets a snapshot.</summary>
+    public long MaxRetainedBytes { get; init; } = 256L << 20;
+
+    /// <summary>Bytes of log that a leader keeps for a member which is collecting a snapshot (S4); beyond, it may have to collect another one.</summary>
+    public long MaxPinnedBytes { get; init; } = 4L << 30;
+
     /// <summary>Bytes of bodies in one ForwardProposals (P5); one larger proposal goes alone.</summary>
     public long MaxForwardBytes { get; init; } = 256 * 1024;
 

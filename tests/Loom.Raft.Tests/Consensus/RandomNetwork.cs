@@ -23,6 +23,7 @@ internal sealed class RandomNetwork
     private readonly bool truncating;
     private readonly List<InstallSnapshot> snapshots = [];
     private readonly long[] commits;
+    private readonly long[] sides;
     private long now = 1;
     private ulong counter;
 
@@ -40,6 +41,7 @@ internal sealed class RandomNetwork
         offsets = new long[voters + standbys + outsiders];
         nodes = new CoreNode[offsets.Length];
         commits = new long[offsets.Length];
+        sides = new long[offsets.Length];
         for (int i = 0; i < nodes.Length; i++)
         {
             offsets[i] = random.Below(100_000) * Millisecond;
@@ -76,6 +78,7 @@ internal sealed class RandomNetwork
     public void Heal()
     {
         long end = now + 20_000 * Millisecond;
+        Array.Clear(sides);
         while (now < end)
         {
             for (int i = 0; i < nodes.Length; i++)
@@ -150,6 +153,9 @@ internal sealed class RandomNetwork
             case < 995 when truncating && dice >= 975:
                 ActOnSnapshots(node);
                 break;
+            case < 998 when truncating && dice >= 995:
+                Divide();
+                break;
             case < 975:
                 // Where members change, at a leader: elsewhere it is refused, and too few changes would be made.
                 ChangeConfiguration(changing ? Math.Max(0, Array.FindLastIndex(nodes, n => n.Core.Role == RaftRole.Leader)) : node);
@@ -171,10 +177,24 @@ internal sealed class RandomNetwork
         }
     }
 
+    /// <summary>Messages do not cross from now on: a member may go on for long with a leader that was deposed elsewhere, while a snapshot reaches it by another way.</summary>
+    private void Divide()
+    {
+        for (int i = 0; i < sides.Length; i++)
+        {
+            sides[i] = random.Below(2);
+        }
+    }
+
     private void Deliver(int at)
     {
         Message m = flying[at];
         flying.RemoveAt(at);
+        if (sides[(int)m.From.Value - 1] != sides[(int)m.To.Value - 1])
+        {
+            return;
+        }
+
         Step((int)m.To.Value - 1, new MessageReceived(m));
     }
 

@@ -183,6 +183,31 @@ internal sealed class DurableLogTests
         }
     }
 
+    /// <summary>What retention compares with its bounds: segments as they lie on the disk, so never less than the entries themselves.</summary>
+    [Test]
+    public void The_bytes_above_an_entry_are_those_of_the_segments_from_it_on()
+    {
+        var disk = new SimulatedDisk(1);
+        DurableLog log = DurableLog.Create(disk, Directory, Identity, Initial, 1, Small).Log;
+        for (int i = 1; i <= 200; i++)
+        {
+            log.Append([Make(i, size: 1000)]);
+            if (i % 3 == 0)
+                Write(log);
+        }
+
+        long former = long.MaxValue;
+        for (int i = 0; i <= 200; i++)
+        {
+            long bytes = log.BytesAbove(i);
+            Assert.That(bytes, Is.InRange((200 - i) * 1000, former), $"above {i}");
+            Assert.That(bytes, Is.LessThan((200 - i) * 2800 + (2 * Small.SegmentBytes)), $"above {i}");
+            former = bytes;
+        }
+
+        Assert.That((log.BytesAbove(200), log.PendingBytes), Is.EqualTo((0L, 2068L)), "two of them are not written yet");
+    }
+
     [Test]
     public void An_entry_larger_than_a_segment_gets_one_of_its_own()
     {

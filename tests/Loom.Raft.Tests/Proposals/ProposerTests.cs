@@ -1,6 +1,7 @@
 using Loom.Raft.Consensus;
 using Loom.Raft.Proposals;
 using Loom.Raft.Replica;
+using Loom.Raft.Sessions;
 using Loom.Raft.Tests.Replica;
 using NUnit.Framework;
 
@@ -88,6 +89,94 @@ public sealed class ProposerTests
         Assert.That(done, Is.Empty);
         Applied(19, again);
         Assert.That(done.Single().Result.Index, Is.EqualTo(19));
+    }
+
+    /// <summary>P3 after an install: four writes are under way when the state jumps over the entries 13 to 20.</summary>
+    [Test]
+    public void A_state_that_jumps_settles_what_its_sessions_know_and_the_rest_waits_on()
+    {
+        OpenSession(12);
+        ProposalRequest[] requests = [Submit(1), Submit(2), Submit(3), Submit(4)];
+        Pump();
+        var items = Items();
+        Pump();
+        items.AddRange(Items());
+        Receipt(items[1], 14, 1);
+        Receipt(items[2], 25, 1);
+        var inquiry = proposer.Inquire();
+        Assert.That(inquiry.Ids.Select(i => i.Sequence), Is.EqualTo(new long[] { 2, 3, 4, 5 }));
+        Assert.That(inquiry.Opening, Is.Null);
+        var late = Submit(5);
+        Pump();
+        Items();
+
+        proposer.OnJump(20, 1, inquiry, new SessionAnswers([new SessionDecision(SessionVerdict.Repeat, new Outcome(0, 0, 7, 1)), null, null, null], 0));
+        Assert.That(done.Single().Request, Is.SameAs(requests[0]));
+        Assert.That((done[0].Succeeded, done[0].Result.Outcome.Revision, done[0].Result.Deduplicated), Is.EqualTo((true, 7L, true)), "its own apply never ran here");
+        Pump();
+        Assert.That(Items().Select(i => Envelope.ReadHeader(i.Body.Span).Id.Sequence), Is.EqualTo(new long[] { 3 }), "entry 14 was another one; entry 25 is still to come");
+
+        // The receipt of an attempt whose place the state has passed says that it was superseded.
+        Receipt(items[3], 19, 1);
+        Pump();
+        Assert.That(Items().Select(i => Envelope.ReadHeader(i.Body.Span).Id.Sequence), Is.EqualTo(new long[] { 5 }));
+        Assert.That(done, Has.Count.EqualTo(1), "nobody else is told anything");
+        Assert.That(late.Pending, Is.Not.Null);
+    }
+
+    [Test]
+    public void A_session_on_its_way_is_found_in_an_installed_state()
+    {
+        var request = Submit(1);
+        Pump();
+        var opening = Items().Single();
+        var inquiry = proposer.Inquire();
+        Assert.That(inquiry.Opening, Is.EqualTo(new SessionOwner(Self, 33, (ulong)Envelope.ReadHeader(opening.Body.Span).Id.Sequence)));
+        proposer.OnJump(20, 1, inquiry, new SessionAnswers([], 15));
+        Assert.That(proposer.Session, Is.EqualTo(15));
+        Pump();
+        var write = Items().Single();
+        Assert.That(Envelope.ReadHeader(write.Body.Span).Id, Is.EqualTo(new ProposalId(15, 1)));
+        Applied(21, write);
+        Assert.That(done.Single().Request, Is.SameAs(request));
+    }
+
+    /// <summary>The session was open where this replica stood and is not where it jumped to: what had an attempt may have been applied before it ended.</summary>
+    [Test]
+    public void A_session_that_ended_under_a_jump_leaves_unknown_what_may_have_been_applied()
+    {
+        OpenSession(12);
+        var open = Submit(1);
+        var refused = Submit(2);
+        Pump();
+        var items = Items();
+        proposer.OnReceipt(0, new ProposalAnswer(items[1].Tag, ProposalRefusal.NotLeader, 0, 0));
+        var inquiry = proposer.Inquire();
+        var expired = new SessionDecision(SessionVerdict.SessionExpired);
+        proposer.OnJump(20, 1, inquiry, new SessionAnswers([expired, expired], 0));
+        Assert.That((done.Single().Request, done[0].Error, done[0].Known), Is.EqualTo((open, RaftErrorCode.OutcomeLost, WriteOutcome.Unknown)));
+        Pump();
+        Applied(21, Items().Single());
+        Pump();
+        var again = Items().Single();
+        Applied(22, again);
+        Assert.That(done[^1].Request, Is.SameAs(refused));
+        Assert.That(done[^1].Succeeded);
+        Assert.That(proposer.Unsettled, Is.Zero);
+    }
+
+    /// <summary>An entry that was applied here and has left the log since: its term cannot be looked up any more.</summary>
+    [Test]
+    public void A_late_receipt_for_a_place_that_is_applied_here_is_superseded()
+    {
+        OpenSession(12);
+        Submit(1);
+        Pump();
+        var item = Items().Single();
+        proposer.OnApplied(40);
+        Receipt(item, 30, 1);
+        Pump();
+        Assert.That(Items().Single().Body.Span.SequenceEqual(item.Body.Span), "sent again, under its id");
     }
 
     [Test]

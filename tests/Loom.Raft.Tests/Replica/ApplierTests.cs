@@ -67,7 +67,8 @@ public sealed class ApplierTests
             var (first, kept) = New();
             first.ApplyBatch(new ApplyWork(log[..cut], []));
             Assert.That(first.BeginCheckpoint(_ => { }), Is.True);
-            var machine = new TallyMachine { Kept = kept.Kept };
+            kept.FinishCheckpoint();
+            var machine = new TallyMachine(kept.Disk);
             var second = new Applier(machine, new SessionTable());
             var opened = second.Open(default);
             Assert.That(opened, Is.EqualTo(new OpenedState(cut, log[cut - 1].Term, log[cut - 1].ClusterTime, first.ApplyHash, cut, 0)));

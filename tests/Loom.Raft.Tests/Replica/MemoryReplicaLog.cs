@@ -16,6 +16,7 @@ internal sealed class MemoryReplicaLog : IReplicaLog
     private List<Action<Image>>? taken;
     private long sequence;
     private readonly SortedDictionary<long, long> latestWrite = [];
+    private long baseWrite;
 
     public MemoryReplicaLog()
         : this(new Image())
@@ -26,20 +27,18 @@ internal sealed class MemoryReplicaLog : IReplicaLog
     {
         current = recovered.Copy();
         durable = recovered.Copy();
-        DurableIndex = current.Entries.Count;
+        DurableIndex = current.LastIndex;
     }
 
     public HardState HardState => current.HardState;
 
     public long CommitHint => current.CommitHint;
 
-    public long LastClusterTime => current.Entries.Count == 0 ? 0 : current.Entries[^1].ClusterTime;
+    public long LastClusterTime => current.Entries.Count == 0 ? current.BaseClusterTime : current.Entries[^1].ClusterTime;
 
-    public IReadOnlyList<Entry> All => current.Entries;
+    public long BaseIndex => current.BaseIndex;
 
-    public long BaseIndex => 0;
-
-    public long LastIndex => current.Entries.Count;
+    public long LastIndex => current.LastIndex;
 
     public long DurableIndex { get; private set; }
 
@@ -51,7 +50,16 @@ internal sealed class MemoryReplicaLog : IReplicaLog
 
     public long SizeBytes => 0;
 
-    public long TermAt(long index) => index == 0 ? 0 : current.Entries[(int)index - 1].Term;
+    /// <summary>From the one in force at the base on.</summary>
+    public IReadOnlyList<ConfigurationAt> Configurations(Configuration initial) => current.Configurations(initial);
+
+    public long TermAt(long index) => index == BaseIndex ? current.BaseTerm : current[index].Term;
+
+    public long BytesAbove(long index)
+    {
+        Assert.That(index, Is.GreaterThanOrEqualTo(BaseIndex));
+        return current.Entries.Skip((int)(index - BaseIndex)).Sum(e => (long)e.Body.Length);
+    }
 
     public IReadOnlyList<Entry> Read(long from, long to, long maxBytes)
     {
@@ -59,7 +67,7 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         long bytes = 0;
         for (var index = from; index <= to; index++)
         {
-            var entry = current.Entries[(int)index - 1];
+            var entry = current[index];
             bytes += entry.Body.Length;
             if (read.Count > 0 && bytes > maxBytes)
             {
@@ -83,9 +91,29 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         }
     }
 
-    public void TruncateBelow(long index) => throw new NotSupportedException("comes with checkpoints");
+    public void TruncateBelow(long index)
+    {
+        Assert.That(index, Is.LessThanOrEqualTo(DurableIndex), "truncated beyond what is durable");
+        if (index > BaseIndex)
+        {
+            Do(image => image.MoveBase(index));
+        }
+    }
 
-    public void Install(long index, long term, ConfigurationAt configuration, long clusterTime) => throw new NotSupportedException("comes with checkpoints");
+    public void Install(long index, long term, ConfigurationAt configuration, long clusterTime)
+    {
+        Assert.That(index, Is.GreaterThan(BaseIndex));
+        baseWrite = sequence + 1;
+        if (index <= LastIndex && TermAt(index) == term)
+        {
+            Do(image => image.MoveBase(index));
+            return;
+        }
+
+        Do(image => image.Restart(index, term, configuration, clusterTime));
+        DurableIndex = Math.Min(DurableIndex, index - 1);
+        latestWrite.Clear();
+    }
 
     public void SaveHardState(HardState state) => Do(image => image.HardState = state);
 
@@ -107,7 +135,12 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         {
             taken!.ForEach(operation => operation(durable));
             DurableSequence = completed;
-            while (DurableIndex < LastIndex && (!latestWrite.TryGetValue(DurableIndex + 1, out var write) || write <= completed))
+            if (DurableIndex < BaseIndex && baseWrite <= completed)
+            {
+                DurableIndex = BaseIndex;
+            }
+
+            while (DurableIndex >= BaseIndex && DurableIndex < LastIndex && (!latestWrite.TryGetValue(DurableIndex + 1, out var write) || write <= completed))
             {
                 DurableIndex++;
             }
@@ -129,22 +162,61 @@ internal sealed class MemoryReplicaLog : IReplicaLog
 
     private sealed class Image
     {
+        private ConfigurationAt? baseConfiguration;
+
         public List<Entry> Entries { get; } = [];
+
+        public long BaseIndex { get; private set; }
+
+        public long BaseTerm { get; private set; }
+
+        public long BaseClusterTime { get; private set; }
 
         public HardState HardState { get; set; }
 
         public long CommitHint { get; set; }
 
+        public long LastIndex => BaseIndex + Entries.Count;
+
+        public Entry this[long index] => Entries[(int)(index - BaseIndex) - 1];
+
+        public IReadOnlyList<ConfigurationAt> Configurations(Configuration initial) =>
+        [
+            baseConfiguration ?? new ConfigurationAt(0, initial),
+            .. Entries.Where(e => e.Kind == EntryKind.Configuration).Select(e => new ConfigurationAt(e.Index, ConfigurationCodec.Decode(e.Body.Span))),
+        ];
+
         public void Append(Entry[] entries)
         {
-            var from = (int)entries[0].Index - 1;
+            var from = (int)(entries[0].Index - BaseIndex) - 1;
             Entries.RemoveRange(from, Entries.Count - from);
             Entries.AddRange(entries);
         }
 
+        public void MoveBase(long index)
+        {
+            foreach (var entry in Entries.Where(e => e.Kind == EntryKind.Configuration && e.Index <= index))
+            {
+                baseConfiguration = new ConfigurationAt(entry.Index, ConfigurationCodec.Decode(entry.Body.Span));
+            }
+
+            (BaseTerm, BaseClusterTime) = (this[index].Term, this[index].ClusterTime);
+            Entries.RemoveRange(0, (int)(index - BaseIndex));
+            BaseIndex = index;
+        }
+
+        public void Restart(long index, long term, ConfigurationAt configuration, long clusterTime)
+        {
+            Entries.Clear();
+            (BaseIndex, BaseTerm, BaseClusterTime, baseConfiguration) = (index, term, clusterTime, configuration);
+        }
+
         public Image Copy()
         {
-            var copy = new Image { HardState = HardState, CommitHint = CommitHint };
+            var copy = new Image
+            {
+                HardState = HardState, CommitHint = CommitHint, BaseIndex = BaseIndex, BaseTerm = BaseTerm, BaseClusterTime = BaseClusterTime, baseConfiguration = baseConfiguration,
+            };
             copy.Entries.AddRange(Entries);
             return copy;
         }

@@ -10,7 +10,7 @@ public sealed class QuarantineTests
     [Test]
     public void A_follower_that_applied_something_else_is_quarantined_within_one_interval_and_the_others_go_on()
     {
-        var cluster = new ReplicaCluster(3);
+        var cluster = new ReplicaCluster(3) { HoldTransfers = true };
         var leader = cluster.WaitForLeader();
         var wrong = cluster.Follower;
         wrong.Machine.WrongFrom = 10;
@@ -34,6 +34,22 @@ public sealed class QuarantineTests
         cluster.Until(() => leader.CompletionOf(other) is { Succeeded: true });
         cluster.Run(1000);
         Assert.That(wrong.Replica.Applied, Is.EqualTo(applied), "nothing is applied to a state that is known to be wrong");
+
+        // A state of another member takes its place, while this one stays the member that it is.
+        Assert.That(wrong.Replica.WantedSnapshot, Is.EqualTo(applied + 1));
+        wrong.Machine.WrongFrom = long.MaxValue;
+        cluster.HoldTransfers = false;
+        cluster.Until(() => wrong.Installed == 1);
+        Assert.That((wrong.Replica.QuarantinedAt, wrong.Replica.WantedSnapshot), Is.EqualTo((0L, (long?)null)));
+        cluster.Settle(wrong);
+        Assert.That(wrong.Machine.Seen, Is.EqualTo(leader.Machine.Seen));
+        for (var number = 1; number <= 100; number++)
+        {
+            leader.Propose(2000 + number);
+            cluster.Run(2);
+        }
+
+        Assert.That(cluster.Nodes.Select(n => n.Replica.QuarantinedAt), Is.All.Zero, "reports of the former state say nothing any more");
     }
 
     [Test]

@@ -1,18 +1,49 @@
+using System.Globalization;
 using Loom.Raft.Consensus;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Replica;
 
 /// <summary>
-/// Random faults on the whole path: isolation, lost messages, kills with power loss, short deadlines. What each caller was told must be true (P3),
-/// every write applies at most once (P1), every barrier sees what was acknowledged before it (R1), and all replicas agree at every index (S5).
+/// Random faults on the whole path: isolation, lost messages, kills with power loss, short deadlines; on request logs that keep little, so that who was away for a moment needs a snapshot,
+/// and checkpoints that turn out to be damaged. What each caller was told must be true (P3), every write applies at most once (P1), every barrier sees what was acknowledged
+/// before it (R1), all replicas agree at every index (S5), and the order of indexes holds after every step (L9).
 /// </summary>
 public sealed class RandomReplicaTests
 {
-    [TestCaseSource(nameof(Seeds))]
-    public void What_callers_are_told_is_true(int seed) => new Run(seed).Play();
+    /// <summary>LOOM_SEEDS=500 for a long run.</summary>
+    private static readonly int Count = int.Parse(Environment.GetEnvironmentVariable("LOOM_SEEDS") ?? "12", CultureInfo.InvariantCulture);
 
-    private static IEnumerable<int> Seeds() => Enumerable.Range(1, 12);
+    [TestCaseSource(nameof(Seeds))]
+    public void What_callers_are_told_is_true(int seed) => new Run(seed, snapshots: false).Play();
+
+    [Test]
+    public void What_callers_are_told_is_true_where_logs_are_cut_and_states_installed()
+    {
+        var installed = 0;
+        var restored = 0;
+        for (var seed = 1; seed <= 2 * Count; seed++)
+        {
+            var run = new Run(seed, snapshots: true);
+            try
+            {
+                run.Play();
+            }
+            catch (Exception e)
+            {
+                throw new InvalidOperationException($"seed {seed}: {e.Message}", e);
+            }
+
+            installed += run.Installed;
+            restored += run.Restored;
+        }
+
+        TestContext.Out.WriteLine($"{installed} states installed, {restored} lives began with a checkpoint");
+        Assert.That(installed, Is.GreaterThan(2 * Count));
+        Assert.That(restored, Is.GreaterThan(2 * Count));
+    }
+
+    private static IEnumerable<int> Seeds() => Enumerable.Range(1, Count);
 
     private sealed class Run
     {
@@ -21,12 +52,20 @@ public sealed class RandomReplicaTests
         private readonly List<(ReplicaNode Node, Loom.Raft.Proposals.ProposalRequest Request)> writes = [];
         private readonly List<ReplicaNode> lives = [];
         private readonly List<long> acknowledged = [];
+        private readonly bool snapshots;
         private long lossPercent;
 
-        public Run(int seed)
+        public Run(int seed, bool snapshots)
         {
+            this.snapshots = snapshots;
             random = new SeededRandom((ulong)seed);
-            cluster = new ReplicaCluster(voters: 3, standbys: 1, maxSessions: seed % 3 == 0 ? 3 : 4096);
+            cluster = new ReplicaCluster(
+                voters: 3, standbys: 1, o => snapshots ? o with { SnapshotCatchUpEntries = 1 + random.Below(8), MaxRetainedBytes = 30 + random.Below(1000), MaxPinnedBytes = random.Below(4000) } : o,
+                maxSessions: seed % 3 == 0 ? 3 : 4096)
+            {
+                CheckpointEvery = snapshots ? 2 + (seed % 4) : 0,
+                TransferTime = () => random.Below(200),
+            };
             cluster.Lose = (_, _, _) => random.Below(100) < lossPercent;
             lives.AddRange(cluster.Nodes);
             foreach (var node in lives)
@@ -34,6 +73,10 @@ public sealed class RandomReplicaTests
                 Watch(node);
             }
         }
+
+        public int Installed => lives.Sum(n => n.Installed);
+
+        public int Restored { get; private set; }
 
         public void Play()
         {
@@ -82,7 +125,9 @@ public sealed class RandomReplicaTests
 
         private void Restart(ReplicaNode dead)
         {
+            dead.Machine.Disk.NewestIsDamaged = snapshots && random.Below(5) == 0;
             var node = cluster.Restart(dead);
+            Restored += node.Replica.Applied > 0 ? 1 : 0;
             lives.Add(node);
             Watch(node);
         }

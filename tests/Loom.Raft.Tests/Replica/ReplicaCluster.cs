@@ -4,6 +4,7 @@ using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 using Loom.Raft.Replica;
 using Loom.Raft.Sessions;
+using Loom.Raft.Snapshots;
 using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Replica;
@@ -34,7 +35,7 @@ internal sealed class ReplicaCluster
         Nodes = new ReplicaNode[members.Count];
         for (var i = 0; i < Nodes.Length; i++)
         {
-            Nodes[i] = new ReplicaNode(this, i, new MemoryReplicaLog(), 1);
+            Nodes[i] = new ReplicaNode(this, i, new MemoryReplicaLog(), new TallyDisk(), 1);
         }
 
         foreach (var node in Nodes)
@@ -51,6 +52,15 @@ internal sealed class ReplicaCluster
     public Configuration Configuration { get; }
 
     public ReplicaNode[] Nodes { get; }
+
+    /// <summary>Works between two checkpoints; 0: none is taken.</summary>
+    public int CheckpointEvery { get; init; }
+
+    /// <summary>Nobody gives snapshots.</summary>
+    public bool HoldTransfers { get; set; }
+
+    /// <summary>How long a snapshot takes from its source to its receiver, ms.</summary>
+    public Func<long> TransferTime { get; set; } = () => 50;
 
     public long Now { get; private set; }
 
@@ -144,6 +154,24 @@ internal sealed class ReplicaCluster
         }
     }
 
+    /// <summary>Gives a member the snapshot that it wants, from another one that has it and that it can reach; asks again as long as it wants one.</summary>
+    public void Fetch(ReplicaNode receiver)
+    {
+        var sources = Nodes.Where(n => n != receiver && n.Alive && n.Replica.Failure is null && n.Replica.Applied >= receiver.Replica.WantedSnapshot
+            && !cut.Contains((n.Number, receiver.Number))).ToArray();
+        if (sources.Length == 0 || HoldTransfers)
+        {
+            var waiting = receiver.BeginTransfer();
+            Schedule(20 * Millisecond, () => receiver.Receive(waiting, null));
+            return;
+        }
+
+        var time = TransferTime() * Millisecond;
+        var transfer = receiver.BeginTransfer();
+        sources[order % sources.Length].Handle(new CaptureRequested(captured => Schedule(time, () => receiver.Receive(transfer, captured))));
+        Schedule(time + (1000 * Millisecond), () => receiver.Receive(transfer, null));
+    }
+
     private bool IsCut(int node) => cut.Count(pair => pair.Item1 == node) == Nodes.Length - 1;
 
     /// <summary>Cuts a member off, both ways; connections break.</summary>
@@ -179,7 +207,7 @@ internal sealed class ReplicaCluster
 
     public ReplicaNode Restart(ReplicaNode dead)
     {
-        var node = new ReplicaNode(this, dead.Number, dead.Log.Reopen(), dead.Replica.Options.Incarnation + 1);
+        var node = new ReplicaNode(this, dead.Number, dead.Log.Reopen(), dead.Machine.Disk, dead.Replica.Options.Incarnation + 1);
         Nodes[dead.Number] = node;
         foreach (var each in Nodes.Where(n => n.Alive))
         {
@@ -202,12 +230,15 @@ internal sealed class ReplicaCluster
 internal sealed class ReplicaNode
 {
     private readonly ReplicaCluster cluster;
-    private readonly Queue<ApplyWork> works = new();
+    private readonly Queue<object> works = new();
     private bool flushing;
+    private bool fetching;
+    private int transfers;
+    private int worksSinceCheckpoint;
     private bool applying;
     private long wakeAt = long.MaxValue;
 
-    public ReplicaNode(ReplicaCluster cluster, int number, MemoryReplicaLog log, ulong incarnation)
+    public ReplicaNode(ReplicaCluster cluster, int number, MemoryReplicaLog log, TallyDisk disk, ulong incarnation)
     {
         this.cluster = cluster;
         Number = number;
@@ -216,13 +247,14 @@ internal sealed class ReplicaNode
         {
             Id = Id, Incarnation = incarnation, Seed = (ulong)number * 77, ClusterId = 5,
         });
+        Machine = new TallyMachine(disk);
         Sessions = new SessionTable(cluster.MaxSessions, SessionTable.MaxOutcomes);
         Applier = new Applier(Machine, Sessions) { MarkInterval = 64, Observer = (index, hash) => Hashes[index] = hash };
-        Applier.Open(default);
+        var opened = Open(new StateOrigin(5, Id, log.BaseIndex, log.LastIndex));
         var coreOptions = new RaftCoreOptions { Self = Id, Incarnation = incarnation, Seed = (ulong)number + 1 };
         var core = new RaftCore(
-            coreOptions, log, log.HardState, log.CommitHint, [new ConfigurationAt(0, cluster.Configuration)], log.LastClusterTime, cluster.Now);
-        Replica = new ReplicaCore(options, core, log);
+            coreOptions, log, log.HardState, Math.Max(log.CommitHint, opened.Index), log.Configurations(cluster.Configuration), log.LastClusterTime, cluster.Now);
+        Replica = new ReplicaCore(options, core, log, opened);
         Handle(Awake.Instance);
     }
 
@@ -234,7 +266,10 @@ internal sealed class ReplicaNode
 
     public MemoryReplicaLog Log { get; }
 
-    public TallyMachine Machine { get; } = new();
+    public TallyMachine Machine { get; }
+
+    /// <summary>States that took the place of this one.</summary>
+    public int Installed { get; private set; }
 
     public SessionTable Sessions { get; }
 
@@ -313,6 +348,19 @@ internal sealed class ReplicaNode
         Observe(effects);
         Transfers.AddRange(effects.Transfers);
         effects.Apply.ForEach(works.Enqueue);
+        if (effects.Install is { } install)
+        {
+            works.Enqueue(install);
+        }
+
+        effects.Captures.ForEach(works.Enqueue);
+        effects.Discarded.ForEach(d => d.Installation.Dispose());
+        if (effects.SnapshotWanted)
+        {
+            FetchIfWanted();
+        }
+
+        AssertOrder();
         if (effects.NextWake < wakeAt || wakeAt <= cluster.Now)
         {
             wakeAt = effects.NextWake;
@@ -324,6 +372,85 @@ internal sealed class ReplicaNode
 
         ResumeDisk();
         ResumeApplier();
+    }
+
+    /// <summary>L9, but for the time in which the log stands on a snapshot that the applier has not switched to, or that is still to come.</summary>
+    private void AssertOrder()
+    {
+        if (Replica.Failure is not null || Replica.Applied < Log.BaseIndex)
+        {
+            return;
+        }
+
+        var previous = Replica.PreviousCheckpointIndex > 0 ? Replica.PreviousCheckpointIndex : Replica.CheckpointIndex;
+        Assert.That(Log.BaseIndex, Is.LessThanOrEqualTo(previous), "logStart ≤ previous checkpoint");
+        Assert.That(Replica.PreviousCheckpointIndex, Is.LessThanOrEqualTo(Replica.CheckpointIndex), "previous ≤ checkpoint");
+        Assert.That(Replica.CheckpointIndex, Is.LessThanOrEqualTo(Replica.Applied), "checkpoint ≤ applied");
+        Assert.That(Replica.Applied, Is.LessThanOrEqualTo(Math.Min(Replica.Core.Commit, Log.DurableIndex)), "applied ≤ min(committed, durable)");
+    }
+
+    /// <summary>The state on the disk; none, if that cannot be used and a snapshot must come.</summary>
+    private OpenedState Open(StateOrigin origin)
+    {
+        try
+        {
+            var opened = Applier.Open(origin);
+            opened.Check(Log);
+            return opened;
+        }
+        catch (SnapshotNeededException)
+        {
+            return Applier.Open(origin with { StartOver = true });
+        }
+    }
+
+    public void FetchIfWanted()
+    {
+        if (Alive && !fetching && Replica.WantedSnapshot is not null)
+        {
+            fetching = true;
+            cluster.Schedule(0, () =>
+            {
+                fetching = false;
+                if (Alive && Replica.WantedSnapshot is not null)
+                {
+                    fetching = true;
+                    cluster.Fetch(this);
+                }
+            });
+        }
+    }
+
+    public int BeginTransfer() => ++transfers;
+
+    /// <summary>A snapshot arrives, or the source had none, or nothing was heard of it.</summary>
+    public void Receive(int transfer, CapturedSnapshot? captured)
+    {
+        if (transfer != transfers)
+        {
+            return;
+        }
+
+        transfers++;
+        fetching = false;
+        if (!Alive || captured is null)
+        {
+            FetchIfWanted();
+            return;
+        }
+
+        var (manifest, state) = captured;
+        var installation = Machine.BeginInstall(manifest.At, manifest.Header);
+        ReadOnlyMemory<byte> cursor = default;
+        while (state.Read(cursor, 100) is { } chunk)
+        {
+            installation.Write(chunk);
+            cursor = chunk.Cursor;
+        }
+
+        installation.Complete();
+        Handle(new SnapshotCollected(manifest, installation));
+        FetchIfWanted();
     }
 
     private void Observe(ReplicaEffects effects)
@@ -377,17 +504,49 @@ internal sealed class ReplicaNode
                 applying = false;
                 if (Alive)
                 {
-                    Handle(ApplyNow(work));
+                    var done = ApplyNow(work);
+                    CheckpointIfDue();
+                    Handle(done);
                 }
             });
         }
     }
 
-    private ReplicaEvent ApplyNow(ApplyWork work)
+    private void CheckpointIfDue()
+    {
+        if (cluster.CheckpointEvery == 0 || ++worksSinceCheckpoint < cluster.CheckpointEvery)
+        {
+            return;
+        }
+
+        var index = Applier.AppliedIndex;
+        if (Applier.BeginCheckpoint(_ => Handle(new CheckpointTaken(index, Machine.Disk.Checkpoints.Count > 1 ? Machine.Disk.Checkpoints[0].At.Index : 0))))
+        {
+            worksSinceCheckpoint = 0;
+            cluster.Schedule(cluster.TransferTime() * ReplicaCluster.Millisecond / 4, () =>
+            {
+                if (Alive)
+                {
+                    Machine.FinishCheckpoint();
+                }
+            });
+        }
+    }
+
+    private ReplicaEvent ApplyNow(object work)
     {
         try
         {
-            return new BatchApplied(Applier.ApplyBatch(work));
+            switch (work)
+            {
+                case ApplyWork apply:
+                    return new BatchApplied(Applier.ApplyBatch(apply));
+                case InstallWork install:
+                    Installed++;
+                    return Applier.Switch(install);
+                default:
+                    return new StateCaptured(Applier.Capture(), ((CaptureRequested)work).Done);
+            }
         }
         catch (Exception error) when (error is not AssertionException)
         {
