@@ -112,6 +112,9 @@ public sealed record RaftNodeStatus
     /// <summary>Bytes of the log on disk.</summary>
     public long LogBytes { get; init; }
 
+    /// <summary>The snapshot that is on its way to this member, or null.</summary>
+    public SnapshotProgress? Snapshot { get; init; }
+
     /// <summary>One row per other member.</summary>
     public IReadOnlyList<PeerStatus> Peers { get; init; } = [];
 }

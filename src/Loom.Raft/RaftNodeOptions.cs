@@ -59,6 +59,11 @@ public sealed class RaftNodeOptions
     public long SnapshotCount { get; set; } = 100_000;
 
     /// <summary>
+    /// Applied entries that stay in the log behind checkpoints, for members that are a little behind; who lacks more gets a snapshot. Default 5,000, as etcd's <c>--snapshot-catchup-entries</c>.
+    /// </summary>
+    public long SnapshotCatchUpEntries { get; set; } = 5_000;
+
+    /// <summary>
     /// Bytes per second of state that this member sends to members that need a snapshot, all together, while it has nothing else to do; where entries queue for its disk it falls to a quarter.
     /// Default 256 MiB.
     /// </summary>

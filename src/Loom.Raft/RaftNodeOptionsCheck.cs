@@ -22,6 +22,7 @@ internal static class RaftNodeOptionsCheck
             PlacementGoal = options.PlacementGoal,
             MaxProposalBytes = options.MaxProposalBytes,
             SnapshotCount = options.SnapshotCount,
+            SnapshotCatchUpEntries = options.SnapshotCatchUpEntries,
             SnapshotBytesPerSecond = options.SnapshotBytesPerSecond,
             RequestTimeout = options.RequestTimeout,
             TestPeerDelays = new SortedDictionary<string, TimeSpan>(options.TestPeerDelays.ToDictionary(), StringComparer.Ordinal),
@@ -42,6 +43,7 @@ internal static class RaftNodeOptionsCheck
             faults.Add($"ElectionTimeout is {options.ElectionTimeout.TotalMilliseconds} ms: use at least 5 heartbeats ({5 * options.HeartbeatInterval.TotalMilliseconds} ms).");
         if (options.ElectionTimeout > TimeSpan.FromSeconds(50)) faults.Add($"ElectionTimeout is {options.ElectionTimeout.TotalMilliseconds} ms: use at most 50,000 ms.");
         if (options.RequestTimeout <= TimeSpan.Zero) faults.Add($"RequestTimeout is {options.RequestTimeout.TotalMilliseconds} ms: use more than zero, such as 7 s.");
+        if (options.SnapshotCatchUpEntries < 0) faults.Add($"SnapshotCatchUpEntries is {options.SnapshotCatchUpEntries}: use 0 or more, such as 5,000.");
         if (options.SnapshotBytesPerSecond < 1024 * 1024) faults.Add($"SnapshotBytesPerSecond is {options.SnapshotBytesPerSecond}: use at least 1 MiB, such as 256 MiB (268,435,456).");
         if (options.SnapshotCount < 1) faults.Add($"SnapshotCount is {options.SnapshotCount}: use at least 1, such as 100,000.");
         if (options.MaxProposalBytes is < 1024 or > 64 * 1024 * 1024) faults.Add($"MaxProposalBytes is {options.MaxProposalBytes}: use 1 KiB to 64 MiB.");

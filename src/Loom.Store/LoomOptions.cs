@@ -68,6 +68,11 @@ public sealed class LoomOptions
     public long SnapshotCount { get; set; } = 100_000;
 
     /// <summary>
+    /// Applied entries that stay in the log behind checkpoints, for members that are a little behind; who lacks more gets a snapshot. Default 5,000, as etcd's <c>--snapshot-catchup-entries</c>; at least 0.
+    /// </summary>
+    public long SnapshotCatchUpEntries { get; set; } = 5_000;
+
+    /// <summary>
     /// Bytes per second of state that this member sends to members that need a snapshot, all together, while it has nothing else to do; where writes queue for its disk it falls to a quarter.
     /// Default 256 MiB; at least 1 MiB.
     /// </summary>
@@ -123,6 +128,7 @@ public sealed class LoomOptions
         PlacementGoal = PlacementGoal,
         MaxProposalBytes = Math.Min(MaxRequestBytes, MaxRequestBytesLimit) + (512 * 1024),
         SnapshotCount = SnapshotCount,
+        SnapshotCatchUpEntries = SnapshotCatchUpEntries,
         SnapshotBytesPerSecond = SnapshotBytesPerSecond,
         RequestTimeout = RequestTimeout,
         TestPeerDelays = TestPeerDelays,

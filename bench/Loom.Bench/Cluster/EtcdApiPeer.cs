@@ -23,6 +23,9 @@ internal abstract class EtcdApiPeer(string root) : IPeer
 
     public IReadOnlyList<string> Endpoints => [.. clientPorts.Select(p => $"http://127.0.0.1:{p}")];
 
+    /// <summary>The members at which clients enter; null: all.</summary>
+    public int[]? Entrances { get; init; }
+
     public bool Supports(string operation) => operation is "put" or "get" or "sget" or "range" or "cas";
 
     protected abstract (string File, IEnumerable<string> Arguments) Command(int index, int[] clientPorts, int[] peerPorts, string directory);
@@ -187,7 +190,8 @@ internal abstract class EtcdApiPeer(string root) : IPeer
     {
         while (channels.Count < connections)
         {
-            channels.Add(Open(Endpoints[channels.Count % Endpoints.Count]));
+            int[] entrances = Entrances ?? [0, 1, 2];
+            channels.Add(Open(Endpoints[entrances[channels.Count % entrances.Length]]));
         }
 
         return [.. channels.Take(connections).Select(c => new KV.KVClient(c))];

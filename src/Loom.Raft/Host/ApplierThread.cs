@@ -5,7 +5,7 @@ using Loom.Raft.Threads;
 namespace Loom.Raft.Host;
 
 /// <summary>
-/// Applies what the replica hands out, in order (N1), and captures the state and takes checkpoints between two works. What the machine throws means that this replica is broken (D8);
+/// Applies what the replica hands out, in order (N1): entries, and a state that replaces the present one (S3). Between two works it captures the state and takes checkpoints. What the machine throws means that this replica is broken (D8);
 /// so does a checkpoint that fails, or that the disk does not finish (N3).
 /// </summary>
 internal sealed class ApplierThread
@@ -20,6 +20,7 @@ internal sealed class ApplierThread
     private readonly CheckpointPace pace;
     private readonly Inbox inbox;
     private readonly Func<long> now;
+    private readonly Action<IStateInstallation> settled;
     private readonly Signal work = new();
     private readonly Queue<object> waiting = new();
     private readonly Thread thread;
@@ -30,13 +31,22 @@ internal sealed class ApplierThread
     private bool failed;
     private volatile bool stopping;
 
-    public ApplierThread(Applier applier, CheckpointPace pace, long checkpointIndex, Inbox inbox, Func<long> now, Func<string, Action, Thread> newThread)
+    /// <param name="applier">What it drives.</param>
+    /// <param name="pace">When a checkpoint is due.</param>
+    /// <param name="checkpointIndex">Index of the newest one.</param>
+    /// <param name="inbox">Where results go.</param>
+    /// <param name="now">The clock.</param>
+    /// <param name="settled">Told of an installation that the machine has switched to, to dispose of it; must only signal.</param>
+    /// <param name="newThread">Makes the thread.</param>
+    public ApplierThread(
+        Applier applier, CheckpointPace pace, long checkpointIndex, Inbox inbox, Func<long> now, Action<IStateInstallation> settled, Func<string, Action, Thread> newThread)
     {
         this.applier = applier;
         this.pace = pace;
         this.checkpointIndex = checkpointIndex;
         this.inbox = inbox;
         this.now = now;
+        this.settled = settled;
         thread = newThread("loom apply", Run);
     }
 
@@ -48,13 +58,18 @@ internal sealed class ApplierThread
     /// <summary>Loop thread. Bounded by who may ask: transfers and backups, two of each.</summary>
     public void Give(CaptureRequested next) => Enqueue(next);
 
+    /// <summary>Loop thread. One at a time.</summary>
+    public void Give(InstallWork next) => Enqueue(next);
+
     /// <summary>Finishes the work in hand and ends; what waits is applied after the next start. False: it is stuck in the machine.</summary>
     public bool Stop(TimeSpan limit)
     {
         stopping = true;
         if (thread.ThreadState.HasFlag(ThreadState.Unstarted)) return true;
         work.Set();
-        return thread.Join(limit);
+        bool ended = thread.Join(limit);
+        RefuseCaptures();
+        return ended;
     }
 
     /// <summary>
@@ -64,9 +79,19 @@ internal sealed class ApplierThread
     public bool CheckpointAtClose(TimeSpan limit)
     {
         long until = now() + (limit.Ticks * 100);
+        // A state that waits to replace this one is finished by the next open; there is nothing to keep of the one before it.
+        lock (waiting) if (waiting.Any(static next => next is InstallWork)) return true;
         if (failed) return true;
         if (!Settled(until)) return false;
         return failed || !pace.IsBehind || !Begin(now()) || Settled(until);
+    }
+
+    /// <summary>Nobody takes these any more, and who asked for them waits.</summary>
+    private void RefuseCaptures()
+    {
+        CaptureRequested[] left;
+        lock (waiting) left = [.. waiting.OfType<CaptureRequested>()];
+        foreach (CaptureRequested capture in left) capture.Done(null);
     }
 
     private void Enqueue(object next)
@@ -84,16 +109,32 @@ internal sealed class ApplierThread
             try
             {
                 if (next is null) _ = work.Wait(1_000_000_000);
-                else if (next is CaptureRequested capture) inbox.Post(new StateCaptured(applier.Capture(), capture.Done));
-                else Apply((ApplyWork)next);
+                else Do(next);
                 if (!stopping) CheckpointIfDue(now());
             }
             catch (Exception e)
             {
                 failed = true;
                 inbox.Post(new ApplyFailed(e));
+                RefuseCaptures();
                 return;
             }
+        }
+    }
+
+    private void Do(object next)
+    {
+        switch (next)
+        {
+            case ApplyWork entries:
+                Apply(entries);
+                break;
+            case InstallWork state:
+                Install(state);
+                break;
+            case CaptureRequested capture:
+                inbox.Post(new StateCaptured(applier.Capture(), capture.Done));
+                break;
         }
     }
 
@@ -116,9 +157,27 @@ internal sealed class ApplierThread
             if (!paused) inbox.Post(new ApplyPaused(obstacle));
             paused = true;
             _ = work.Wait(SpaceRetry);
+            // Log and records shrink behind checkpoints, which is what gives space back.
+            if (!stopping) CheckpointIfDue(now());
         }
         if (paused) inbox.Post(new ApplyPaused(null));
         return true;
+    }
+
+    /// <summary>What stops before the switch is finished by the next open: the place of the state in the log is flushed.</summary>
+    private void Install(InstallWork state)
+    {
+        // The records that a checkpoint is being taken of go with the old state.
+        for (long until = now() + CheckpointPatience; !Settled(now() + 100_000_000);)
+        {
+            if (stopping) return;
+            if (now() > until) throw new IOException($"the checkpoint before the switch to the state of entry {state.Manifest.At.Index} is not on the disk after {CheckpointPatience / 1_000_000_000} s");
+        }
+        SnapshotInstalled installed = applier.Switch(state);
+        lock (checkpointGate) checkpointIndex = installed.Opened.CheckpointIndex;
+        pace.Begun(now());
+        inbox.Post(installed);
+        settled(state.Installation);
     }
 
     private void CheckpointIfDue(long at)

@@ -26,6 +26,7 @@ internal sealed partial class ReplicaHost
             if (!WaitUntilFormed()) return;
             writer!.Start();
             applier!.Start();
+            snapshots?.Start();
             Turn();
         }
         catch (Exception e)
@@ -100,7 +101,9 @@ internal sealed partial class ReplicaHost
             NoteStall(now() - woken, "was busy");
         }
         // The flag may have come before Closing was taken: it is that step which tells every caller what is known of its write (P3).
-        AnswerAll(replica.Step(now(), CollectionsMarshal.AsSpan(inbox.TakeAll(spare))));
+        effects = replica.Step(now(), CollectionsMarshal.AsSpan(inbox.TakeAll(spare)));
+        AnswerAll(effects);
+        Discard(effects);
     }
 
     private void CarryOut(ReplicaEffects effects, long at)
@@ -111,7 +114,10 @@ internal sealed partial class ReplicaHost
         foreach (Message message in effects.Control) transport?.Send(message);
         foreach (ForwardMessage message in effects.Forward) transport?.Send(message);
         foreach (ApplyWork work in effects.Apply) applier!.Give(work);
+        if (effects.Install is { } state) applier!.Give(state);
         foreach (CaptureRequested capture in effects.Captures) applier!.Give(capture);
+        if (effects.SnapshotWanted) snapshots?.Want(replica!.WantedSnapshot);
+        Discard(effects);
         if (effects.Failure is { } failure && !failureSeen) OnFailure(failure);
         if (replica!.QuarantinedAt > 0 && !condemned) Condemn(replica.QuarantinedAt);
         condemned &= replica.QuarantinedAt > 0;
@@ -121,6 +127,15 @@ internal sealed partial class ReplicaHost
         AnswerAll(effects);
         if (at >= improveAt) Improve(at);
         LookAround();
+    }
+
+    private void Discard(ReplicaEffects effects)
+    {
+        foreach (DiscardedSnapshot discarded in effects.Discarded)
+        {
+            log.LogInformation("The snapshot that was collected is not installed: {Reason}", discarded.Reason);
+            snapshots?.Settled(discarded.Installation);
+        }
     }
 
     private static void AnswerAll(ReplicaEffects effects)

@@ -86,7 +86,9 @@ internal sealed partial class ReplicaHost
         transport?.Dispose();
         bool written = writer?.Stop(Remaining) ?? true;
         bool applied = applier?.Stop(Remaining) ?? true;
-        bool free = applied && (snapshots?.Stop(now() + Remaining.Ticks * 100) ?? true);
+        bool free = applied && (snapshots?.Stop(Remaining) ?? true);
+        List<ReplicaEvent> left = inbox.TakeAll([]);
+        Abandon(left);
         if (!written || !free) log.LogError("The {What} did not end in time; it is not closed and the directory stays locked", written ? "state machine" : "log writer");
         if (free && machineOpen)
         {
@@ -97,7 +99,7 @@ internal sealed partial class ReplicaHost
         {
             _ = Guarded("log", () =>
             {
-                TakeLastBatch();
+                TakeLastBatch(left);
                 FlushRest();
                 recovered.Log.Dispose();
             });
@@ -106,10 +108,31 @@ internal sealed partial class ReplicaHost
         if (written && free) directory.Dispose();
     }
 
-    /// <summary>The batch that was out when the loop ended: its completion is in the inbox, where nobody takes it any more.</summary>
-    private void TakeLastBatch()
+    /// <summary>What came for the loop after its last turn and holds something of the machine.</summary>
+    private void Abandon(List<ReplicaEvent> left)
     {
-        foreach (LogBatchCompleted completed in inbox.TakeAll([]).OfType<LogBatchCompleted>())
+        foreach (ReplicaEvent one in left)
+        {
+            switch (one)
+            {
+                case CaptureRequested capture:
+                    capture.Done(null);
+                    break;
+                case StateCaptured captured:
+                    Guarded("captured state", () => captured.State?.Dispose());
+                    captured.Done(null);
+                    break;
+                case SnapshotCollected collected:
+                    Guarded("collected state", collected.Installation.Dispose);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>The batch that was out when the loop ended: its completion is in the inbox, where nobody takes it any more.</summary>
+    private void TakeLastBatch(List<ReplicaEvent> left)
+    {
+        foreach (LogBatchCompleted completed in left.OfType<LogBatchCompleted>())
         {
             recovered!.Log.Completed(completed.Sequence, completed.Error);
             failureSeen |= completed.Error is not null;

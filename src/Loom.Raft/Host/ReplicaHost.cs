@@ -105,7 +105,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
     {
         RaftNodeStatus status = board.Status;
         PeerStatus[] peers = [.. board.Configuration.Members.Where(m => m.Id != status.MemberId).Select(m => PeerOf(m.Id, status))];
-        return status with { Peers = peers, Obstacle = formation.Obstacle };
+        return status with { Peers = peers, Obstacle = formation.Obstacle, Snapshot = snapshots?.Progress };
     }
 
     /// <summary>False: the inbox is full.</summary>
@@ -155,15 +155,39 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         Name = name,
     };
 
+    /// <summary>Opens the state. If there is none that the log goes on from, another member has one (S4): this one keeps its id and its log, votes, and takes a snapshot.</summary>
+    private OpenedState OpenState(Applier apply, DurableLog from)
+    {
+        var origin = new StateOrigin(directory.Identity.ClusterId, directory.Identity.Id, from.BaseIndex, from.LastIndex);
+        OpenedState opened;
+        try
+        {
+            opened = apply.Open(origin);
+        }
+        catch (SnapshotNeededException e) when (transport is not null)
+        {
+            log.LogWarning("{Reason}. It is taken, and what is here is given up", e.Message);
+            opened = apply.Open(origin with { StartOver = true });
+        }
+        machineOpen = true;
+        try
+        {
+            CheckState(opened, from);
+        }
+        catch (SnapshotNeededException e) when (transport is not null)
+        {
+            log.LogWarning("{Reason}. It is taken", e.Message);
+        }
+        return opened;
+    }
+
     private void BuildReplica(RecoveredLog from)
     {
         ulong incarnation = settings.Seed | 1;
         MemberIdentity identity = directory.Identity;
         Configuration current = from.Configurations[^1].Configuration;
         var apply = new Applier(machine, new SessionTable());
-        OpenedState opened = apply.Open(new StateOrigin(identity.ClusterId, identity.Id, from.Log.BaseIndex, from.Log.LastIndex));
-        machineOpen = true;
-        CheckState(opened, from.Log);
+        OpenedState opened = OpenState(apply, from.Log);
         var core = new RaftCore(
             new RaftCoreOptions
             {
@@ -186,11 +210,17 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
                 HeartbeatInterval = options.HeartbeatInterval.Ticks * 100,
                 ElectionTimeout = options.ElectionTimeout.Ticks * 100,
                 MaxProposalBytes = options.MaxProposalBytes,
+                SnapshotCatchUpEntries = options.SnapshotCatchUpEntries,
             },
             core, from.Log, opened);
         writer = new LogWriterThread(from.Log, inbox, NewThread);
-        applier = new ApplierThread(apply, new CheckpointPace(now(), options.SnapshotCount), opened.CheckpointIndex, inbox, now, NewThread);
-        snapshots = new SnapshotExchange(inbox, board, new SnapshotPace(options.SnapshotBytesPerSecond, () => load.IsHigh), now, log);
+        applier = new ApplierThread(apply, new CheckpointPace(now(), options.SnapshotCount), opened.CheckpointIndex, inbox, now, installation => snapshots?.Settled(installation), NewThread);
+        if (transport is { } lanes)
+        {
+            string datacenter = (current.Find(identity.Id) ?? SelfByFlags(identity)).Datacenter;
+            var limit = new SnapshotPace(options.SnapshotBytesPerSecond, () => load.IsHigh);
+            snapshots = new SnapshotExchange(identity, datacenter, lanes, machine, inbox, board, limit, now, log, NewThread);
+        }
         // In this order: whoever waits for formation is woken by the publication, and then finds the door open.
         joined = true;
         board.Publish(replica.CaptureStatus(), current);

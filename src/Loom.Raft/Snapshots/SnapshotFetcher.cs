@@ -45,7 +45,7 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
     private bool beginAnew;
     private volatile bool stopping;
     private volatile SnapshotProgress? progress;
-    private readonly List<IStateInstallation> discarded = [];
+    private readonly List<IStateInstallation> settled = [];
     private InboundSnapshot? inbound;
 
     /// <summary>What is on its way in, or null.</summary>
@@ -65,13 +65,13 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
         if (minIndex is null) need.HangUp();
     }
 
-    /// <summary>The replica has installed what was handed over, or discards it: then this thread deletes it.</summary>
-    public void Settled(IStateInstallation? unused)
+    /// <summary>The replica has installed what was handed over, or does not want it: this thread disposes of it.</summary>
+    public void Settled(IStateInstallation installation)
     {
         lock (gate)
         {
             (handedOver, beginAnew) = (false, true);
-            if (unused is not null) discarded.Add(unused);
+            settled.Add(installation);
         }
         changed.Set();
     }
@@ -91,7 +91,7 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
         {
             while (!stopping)
             {
-                DeleteDiscarded();
+                DisposeSettled();
                 if (Need() is { } minIndex) FetchOnce(minIndex);
                 else Idle();
             }
@@ -99,20 +99,22 @@ internal sealed class SnapshotFetcher(MemberId self, ISnapshotNeed need, FetchLi
         finally
         {
             Drop();
-            DeleteDiscarded();
+            DisposeSettled();
         }
     }
 
-    private void DeleteDiscarded()
+    private void DisposeSettled()
     {
-        IStateInstallation[] unused;
+        IStateInstallation[] done;
         lock (gate)
         {
-            if (discarded.Count == 0) return;
-            unused = [.. discarded];
-            discarded.Clear();
+            if (settled.Count == 0) return;
+            done = [.. settled];
+            settled.Clear();
         }
-        foreach (IStateInstallation one in unused) one.Dispose();
+        foreach (IStateInstallation one in done) one.Dispose();
+        // If it was discarded, the next one shall not follow in the same breath: whatever was wrong with it needs a moment to pass.
+        if (!stopping) _ = changed.Wait(limits.Pause);
     }
 
     private void Idle()

@@ -37,6 +37,9 @@ internal sealed class PeerTransport : IDisposable
         }
     }
 
+    /// <summary>The peers as they are now.</summary>
+    public IEnumerable<PeerTarget> Targets => peers.Select(peer => peer.Target);
+
     /// <summary>Dials the member that gives a snapshot.</summary>
     public BulkDialler Bulk { get; }
 

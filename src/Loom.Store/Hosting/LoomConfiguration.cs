@@ -29,6 +29,7 @@ internal sealed class LoomConfiguration(IConfiguration configuration) : IValidat
         options.MaxRequestBytes = Read<int>(nameof(LoomOptions.MaxRequestBytes), options.MaxRequestBytes, TryInt, "a number of bytes");
         options.RecordMemoryBytes = Read<long>(nameof(LoomOptions.RecordMemoryBytes), options.RecordMemoryBytes, TryLong, "a number of bytes");
         options.RecordIndexBytes = Read<long>(nameof(LoomOptions.RecordIndexBytes), options.RecordIndexBytes, TryLong, "a number of bytes");
+        options.SnapshotCatchUpEntries = Read<long>(nameof(LoomOptions.SnapshotCatchUpEntries), options.SnapshotCatchUpEntries, TryLong, "a number of entries");
         options.SnapshotBytesPerSecond = Read<long>(nameof(LoomOptions.SnapshotBytesPerSecond), options.SnapshotBytesPerSecond, TryLong, "a number of bytes");
         options.QuotaBytes = Read<long>(nameof(LoomOptions.QuotaBytes), options.QuotaBytes, TryLong, "a number of bytes");
         options.MinFreeDiskBytes = Read<long>(nameof(LoomOptions.MinFreeDiskBytes), options.MinFreeDiskBytes, TryLong, "a number of bytes");

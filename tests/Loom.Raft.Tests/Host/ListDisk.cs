@@ -24,8 +24,13 @@ internal sealed class ListDisk
     {
         if (Installed is { } whole && whole.At.Index == origin.LogBase && whole.At.Index > (Newest?.At.Index ?? 0)) Replace(whole);
         Installed = null;
+        if (origin.StartOver) Lose();
+        else if (origin.LogBase > (Newest?.At.Index ?? 0)) throw new SnapshotNeededException(origin.LogBase, "the disk holds nothing that the log goes on from");
         return Newest;
     }
+
+    /// <summary>All that is on it is gone.</summary>
+    public void Lose() => Newest = Previous = Installed = null;
 }
 
 /// <summary>Ten payloads a chunk; the cursor is how many there were before.</summary>

@@ -24,6 +24,12 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
     /// <summary>Captures that were not given back.</summary>
     public int OpenCaptures;
 
+    /// <summary>Captures that were taken.</summary>
+    public int Captures;
+
+    /// <summary>States that replaced the one before.</summary>
+    public int Switches;
+
     public IReadOnlyList<byte[]> Payloads
     {
         get
@@ -66,6 +72,7 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
     public IStateSnapshot CaptureSnapshot(StatePosition at)
     {
         _ = Interlocked.Increment(ref OpenCaptures);
+        _ = Interlocked.Increment(ref Captures);
         return new ListSnapshot(new ListState(at, [.. payloads]), () => OnChunk?.Invoke(), () => Interlocked.Decrement(ref OpenCaptures));
     }
 
@@ -74,6 +81,7 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
     public void Switch(IStateInstallation installation)
     {
         ListState state = ((ListInstallation)installation).Whole!;
+        _ = Interlocked.Increment(ref Switches);
         disk?.Replace(state);
         lock (gate) payloads = [.. state.Payloads];
     }

@@ -10,6 +10,7 @@ namespace Loom.Raft.Tests.Host;
 internal sealed class RealCluster : IAsyncDisposable
 {
     private readonly string root = Path.Combine(Path.GetTempPath(), "loom-host-tests", Path.GetRandomFileName());
+    private readonly SortedDictionary<string, ListDisk> disks = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, (RaftNode Node, ListMachine Machine)> running = new(StringComparer.Ordinal);
 
     public RealCluster(params (string Name, MemberRole Role)[] members)
@@ -22,11 +23,24 @@ internal sealed class RealCluster : IAsyncDisposable
 
     public IReadOnlyList<InitialMember> List { get; }
 
+    /// <summary>Machines take checkpoints, on disks that outlive them; otherwise their state is replayed.</summary>
+    public bool HasDisks { get; init; }
+
+    /// <summary>For every member that is started from now on.</summary>
+    public Action<RaftNodeOptions> Change { get; set; } = static _ => { };
+
     public IEnumerable<RaftNode> Nodes => running.Values.Select(r => r.Node);
 
     public RaftNode this[string name] => running[name].Node;
 
     public ListMachine Machine(string name) => running[name].Machine;
+
+    /// <summary>What its machine has on disk.</summary>
+    public ListDisk Disk(string name)
+    {
+        if (!disks.TryGetValue(name, out ListDisk? disk)) disks.Add(name, disk = new ListDisk());
+        return disk;
+    }
 
     public string DirectoryOf(string name) => Path.Combine(root, name);
 
@@ -46,8 +60,9 @@ internal sealed class RealCluster : IAsyncDisposable
     public async Task<RaftNode> StartAsync(string name, Action<RaftNodeOptions>? change = null, TimeSpan? seekLimit = null)
     {
         RaftNodeOptions options = Options(name);
+        Change(options);
         change?.Invoke(options);
-        var machine = new ListMachine();
+        var machine = new ListMachine(HasDisks ? Disk(name) : null);
         HostSettings settings = RaftNode.SettingsFor(options, BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)));
         RaftNode node = await RaftNode.OpenAsync(settings with { SeekLimit = seekLimit ?? settings.SeekLimit, Silence = TimeSpan.FromSeconds(1) }, machine);
         running[name] = (node, machine);

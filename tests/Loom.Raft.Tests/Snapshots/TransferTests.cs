@@ -198,10 +198,12 @@ public sealed class TransferTests
         cluster[1].Leader = TransferCluster.IdOf(2);
         cluster[2].State = RandomBytes(Megabyte);
         cluster[1].Fetcher.Want(900);
-        Assert.That(cluster[1].Take().Manifest.Source, Is.EqualTo(TransferCluster.IdOf(2)));
+        (SnapshotManifest manifest, ByteInstallation first) = cluster[1].Take();
+        Assert.That(manifest.Source, Is.EqualTo(TransferCluster.IdOf(2)));
         cluster[3].State = RandomBytes(Megabyte);
-        cluster[1].Fetcher.Settled(null);
+        cluster[1].Fetcher.Settled(first);
         Assert.That(cluster[1].Take().Manifest.Source, Is.EqualTo(TransferCluster.IdOf(3)), "and not when another can");
+        Assert.That(first.Disposed, "what the replica is done with is disposed of");
     }
 
     [Test]
