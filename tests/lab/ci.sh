@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The laboratory's share of .ci/run: one seed of the mixed faults, and the two seeded violations, which must be caught.
-# More seeds: LAB_SEEDS="1 2 3" tests/lab/ci.sh. Prints one line `lab PASS …` or `lab FAIL …` per run.
+# The laboratory's share of .ci/run: one seed of each suite of faults, and the two seeded violations, which must be caught.
+# More seeds: LAB_SEEDS="1 2 3" tests/lab/ci.sh; some suites only: LAB_SUITES="power damage". Prints one line `lab PASS …` or `lab FAIL …` per run.
 set -u
 cd "$(dirname "$0")"
 for tool in gcc go make nft ip python3 etcdctl; do
@@ -14,7 +14,7 @@ if [ -z "$app" ]; then
     dotnet publish ../../src/Loom.Server -c Release -r linux-x64 -o "$app" -v q --nologo || { echo "lab FAIL: publish"; exit 1; }
 fi
 export PATH="$app:$PATH"
-seconds="${LAB_SECONDS:-60}"
+seconds="${LAB_SECONDS:-45}"
 
 # run NAME EXPECTED-EXIT ARGS…: a violation that must be caught has the expected exit status 1.
 run() {
@@ -29,7 +29,16 @@ run() {
 
 mkdir -p results
 for seed in ${LAB_SEEDS:-1}; do
-    run "mixed-$seed" 0 --seconds "$seconds" --faults kill,kill-leader,pause,pause-leader,partition --model rev --seed "$seed"
+    for suite in ${LAB_SUITES:-mixed power disks damage}; do
+        case "$suite" in
+            mixed) faults=kill,kill-leader,pause,pause-leader,partition ;;
+            power) faults=powercut,powercut-all ;;
+            disks) faults=slowsync,failsync,diskfull ;;
+            damage) faults=bitflip,truncate,bitflip-tail,zero-tail ;;
+            *) echo "lab FAIL: no suite $suite (mixed power disks damage)"; exit 1 ;;
+        esac
+        run "$suite-$seed" 0 --seconds "$seconds" --faults "$faults" --model rev --seed "$seed"
+    done
 done
 if [ "${LAB_VIOLATIONS:-1}" = 1 ]; then
     run stale-reads 1 --seconds 25 --faults partition --serializable --seed 1
