@@ -34,6 +34,9 @@ internal sealed class Divergence(MemberId self)
     /// <summary>The lowest index at which this replica was found wrong, or undecided; 0: none.</summary>
     public long FoundAt { get; private set; }
 
+    /// <summary>The highest index at which a strict majority, this replica among it, had the same state; 0: none yet.</summary>
+    public long AgreedAt { get; private set; }
+
     /// <summary>When an undecided round must be judged; long.MaxValue: never.</summary>
     public long Deadline => rounds.Count == 0 ? long.MaxValue : rounds.Min(r => r.Deadline);
 
@@ -66,7 +69,8 @@ internal sealed class Divergence(MemberId self)
         var verdict = DivergenceVerdict.None;
         for (int i = rounds.Count - 1; i >= 0; i--)
         {
-            DivergenceVerdict found = rounds[i].Judge(now, self, members, out bool settled);
+            DivergenceVerdict found = rounds[i].Judge(now, self, members, out bool settled, out bool agreed);
+            AgreedAt = agreed ? Math.Max(AgreedAt, rounds[i].Index) : AgreedAt;
             if (found == DivergenceVerdict.Here || (found == DivergenceVerdict.Undecided && verdict != DivergenceVerdict.Here))
             {
                 (verdict, FoundAt) = (found, rounds[i].Index);
@@ -85,7 +89,7 @@ internal sealed class Divergence(MemberId self)
     public void Forget()
     {
         rounds.Clear();
-        FoundAt = 0;
+        FoundAt = AgreedAt = 0;
     }
 
     private sealed class Round(long index)
@@ -106,17 +110,18 @@ internal sealed class Divergence(MemberId self)
             }
         }
 
-        public DivergenceVerdict Judge(long now, MemberId self, IReadOnlyList<MemberId> members, out bool settled)
+        public DivergenceVerdict Judge(long now, MemberId self, IReadOnlyList<MemberId> members, out bool settled, out bool agreed)
         {
             reports.RemoveAll(r => !members.Contains(r.Member));
             int reported = reports.Count;
             settled = reported == members.Count;
+            (UInt128 common, int most) = MostCommon();
+            agreed = 2 * most > members.Count && reports.Exists(r => r.Member == self && r.Hash == common);
             if (Deadline == long.MaxValue)
             {
                 return DivergenceVerdict.None;
             }
 
-            (UInt128 common, int most) = MostCommon();
             if (most == reported)
             {
                 // Whoever differed is no member any more.

@@ -300,6 +300,13 @@ internal sealed class ReplicaCore
                 effects.StatusChanged = true;
                 break;
         }
+
+        if (StatesDifferAt > 0 && exchange.AgreedAt > StatesDifferAt)
+        {
+            // A member was only slow, or has been replaced since.
+            StatesDifferAt = 0;
+            effects.StatusChanged = true;
+        }
     }
 
     private void LeaveLeadershipIfUnfit(long now)

@@ -17,6 +17,9 @@ internal sealed class StateExchange(MemberId self, List<Message> control)
     /// <summary>The lowest index at which the states were found to differ, after <see cref="Look"/> said so.</summary>
     public long FoundAt => divergence.FoundAt;
 
+    /// <summary>The highest index at which a strict majority, this replica among it, had the same state; 0: none yet.</summary>
+    public long AgreedAt => divergence.AgreedAt;
+
     /// <summary>When to look again at the latest.</summary>
     public long NextLook => divergence.Deadline;
 

@@ -32,6 +32,8 @@ internal sealed class StoreDuties : IAsyncDisposable
     private Task spacing = Task.CompletedTask;
     private Task compacting = Task.CompletedTask;
     private Task raising = Task.CompletedTask;
+    private Task accusing = Task.CompletedTask;
+    private long accuseAt;
     private long spaceRetryAt;
     private volatile string? refusal;
     private long free = -1;
@@ -99,7 +101,7 @@ internal sealed class StoreDuties : IAsyncDisposable
             last = raising;
         }
 
-        await Task.WhenAll(spacing, compacting, last).ConfigureAwait(false);
+        await Task.WhenAll(spacing, compacting, accusing, last).ConfigureAwait(false);
         closing.Dispose();
     }
 
@@ -137,6 +139,12 @@ internal sealed class StoreDuties : IAsyncDisposable
         StateGeneration state = machine.Current;
         bool leads = raft.Leader == raft.MemberId && !raft.NoQuorum;
         LookAtSpace(now, raft, state, leads, stop);
+        if (leads && raft.StatesDifferAt > 0 && accusing.IsCompleted && now >= accuseAt && !state.Alarms.Has(AlarmKind.Corrupt))
+        {
+            accuseAt = now + RetryMilliseconds;
+            accusing = AccuseAsync(raft, stop);
+        }
+
         if (compacting.IsCompleted && compaction.Look(now, leads, state.Revision, state.CompactRevision) is > 0 and long revision)
         {
             compacting = CompactAsync(revision, stop);
@@ -212,6 +220,16 @@ internal sealed class StoreDuties : IAsyncDisposable
         if (await TryAsync(async () => await propose(command, closing.Token).ConfigureAwait(false)).ConfigureAwait(false))
         {
             Say(command);
+        }
+    }
+
+    /// <summary>S5: nobody can say whose state is right, so nothing more is built on any of them until an operator has decided.</summary>
+    private async Task AccuseAsync(RaftNodeStatus raft, CancellationToken stop)
+    {
+        var command = new AlarmCommand(Raises: true, new Alarm(AlarmKind.Corrupt, raft.MemberId.Value, IsAutomatic: false));
+        if (await TryAsync(async () => await propose(command, stop).ConfigureAwait(false)).ConfigureAwait(false))
+        {
+            log.LogCritical("The members' states differ at entry {Index} and no majority agrees (S5): the alarm CORRUPT stops writes. Compare the members (etcdctl endpoint hashkv, loom backup), keep the right one, empty the others one by one, and disarm the alarm", raft.StatesDifferAt);
         }
     }
 

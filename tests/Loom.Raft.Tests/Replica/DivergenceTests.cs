@@ -58,6 +58,21 @@ public sealed class DivergenceTests
     }
 
     [Test]
+    public void Where_a_majority_agrees_later_the_states_are_known_to_be_equal_again()
+    {
+        Divergence seen = new(A);
+        seen.Add(0, A, 64, 7);
+        seen.Add(0, B, 64, 5);
+        Assert.That((seen.Judge(Divergence.Patience, Three), seen.AgreedAt), Is.EqualTo((DivergenceVerdict.Undecided, 0L)));
+        seen.Add(0, A, 128, 9);
+        seen.Judge(0, Three);
+        Assert.That(seen.AgreedAt, Is.Zero, "this replica alone");
+        seen.Add(0, C, 128, 9);
+        seen.Judge(0, Three);
+        Assert.That(seen.AgreedAt, Is.EqualTo(128));
+    }
+
+    [Test]
     public void Two_members_alone_cannot_say_who_is_wrong()
     {
         Divergence seen = new(A);
