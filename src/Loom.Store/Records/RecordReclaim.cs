@@ -108,7 +108,8 @@ internal sealed class RecordReclaim
     {
         try
         {
-            page = GC.AllocateUninitializedArray<byte>(device.PageBytes);
+            // Kept: every large array that is made anew brings a collection of the oldest generation nearer.
+            page = page.Length > 0 ? page : GC.AllocateUninitializedArray<byte>(device.PageBytes);
             while (!closed && owner is { } whose && IsWorth(whose))
             {
                 Step(whose);
@@ -119,7 +120,6 @@ internal sealed class RecordReclaim
             // What it worked on is being closed.
         }
 
-        page = [];
         moving.Clear();
         Volatile.Write(ref working, 0);
 
