@@ -2,7 +2,6 @@ using Loom.Raft;
 using Loom.Raft.Log;
 using Loom.Raft.Membership;
 using Loom.Store.Snapshots;
-using Microsoft.Win32.SafeHandles;
 
 namespace Loom.Store;
 
@@ -66,14 +65,6 @@ public static partial class LoomBackup
             File.Delete(beside);
             throw;
         }
-    }
-
-    /// <summary>Whether a file begins as a backup does.</summary>
-    public static bool IsBackup(string path)
-    {
-        byte[] bytes = new byte[BackupArchive.PreambleBytes];
-        using SafeFileHandle file = File.OpenHandle(path);
-        return RandomAccess.Read(file, bytes, 0) == bytes.Length && BackupArchive.HasMagic(bytes);
     }
 
     private static FileStream OpenToRead(string path) => new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, BufferBytes, FileOptions.SequentialScan);

@@ -80,6 +80,7 @@ internal static class VerifyCommand
         json.WriteString("token", raft.Token);
         json.WriteString("member_id", Hex(raft.MemberId.Value));
         json.WriteString("cluster_id", Hex(raft.ClusterId));
+        json.WriteString("restored_from", raft.RestoredFrom);
         if (raft.Log is { } log)
         {
             json.WriteStartObject("log");

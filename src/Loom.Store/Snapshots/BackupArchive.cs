@@ -55,14 +55,12 @@ internal static class BackupArchive
         BinaryPrimitives.WriteUInt32LittleEndian(bytes[12..], Crc32C.Continue(0, bytes[..12]));
     }
 
-    public static bool HasMagic(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt32LittleEndian(bytes) == Magic;
-
     /// <exception cref="RaftException">CannotOpen: of a newer version. Corruption: it is no archive.</exception>
     public static void ReadPreamble(ReadOnlySpan<byte> bytes)
     {
-        if (!HasMagic(bytes))
+        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic)
         {
-            throw Damaged(0, "it does not begin as a backup of Loom does");
+            throw Damaged(0, "it does not begin as a backup of Loom does (what etcd itself saved is not read)");
         }
 
         // The checksum comes first: a flipped bit in the format is damage, not a newer version.
