@@ -142,16 +142,16 @@ internal sealed class ApplierThread
     {
         long bytes = 0;
         foreach (Entry entry in next.Entries) bytes += entry.Body.Length;
-        if (!AwaitSpace(bytes)) return;
+        if (!AwaitSpace(next)) return;
         inbox.Post(new BatchApplied(applier.ApplyBatch(next)));
         pace.Applied(next.Entries.Count, bytes);
     }
 
     /// <summary>Before the first entry, not in the middle of one (S6). False: the member closes; what waits is applied after the next start.</summary>
-    private bool AwaitSpace(long bytes)
+    private bool AwaitSpace(ApplyWork next)
     {
         bool paused = false;
-        while (!applier.TryReserve(bytes, out string? obstacle))
+        while (!applier.TryReserve(next, out string? obstacle))
         {
             if (stopping) return false;
             if (!paused) inbox.Post(new ApplyPaused(obstacle));

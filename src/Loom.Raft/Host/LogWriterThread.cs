@@ -106,7 +106,10 @@ internal sealed class LogWriterThread
     {
         while (!stopping)
         {
-            if (!log.PrepareAhead()) _ = ahead.Wait(10_000_000_000);
+            if (log.PrepareAhead()) continue;
+            // Each batch wakes this thread, and none of them brings space.
+            if (log.IsShortOfSpace) Thread.Sleep((int)(SpaceRetry / 1_000_000));
+            else _ = ahead.Wait(10_000_000_000);
         }
     }
 }

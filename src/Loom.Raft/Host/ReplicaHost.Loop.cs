@@ -145,6 +145,13 @@ internal sealed partial class ReplicaHost
         foreach (TransferCompletion completion in effects.Transfers) Complete(completion);
     }
 
+    /// <summary>Each change once: the member looks well otherwise.</summary>
+    private void SayPause(string what, string? before, string? now)
+    {
+        if (before is null && now is not null) log.LogWarning("The {What} takes nothing in, there is no space: {Reason}. It goes on by itself when there is (S6)", what, now);
+        else if (before is not null && now is null) log.LogInformation("The {What} goes on: there is space", what);
+    }
+
     private void Publish(ReplicaEffects effects, long at)
     {
         RaftNodeStatus last = board.Status;
@@ -153,7 +160,10 @@ internal sealed partial class ReplicaHost
         statusAt = at + StatusInterval;
         Configuration configuration = core.Core.Configuration;
         TellFormation(core.Core, configuration);
-        board.Publish(core.CaptureStatus(), configuration);
+        RaftNodeStatus status = core.CaptureStatus();
+        SayPause("log", last.LogPause, status.LogPause);
+        SayPause("state machine", last.ApplyPause, status.ApplyPause);
+        board.Publish(status, configuration);
     }
 
     private static void Complete(ProposalCompletion completion)

@@ -276,6 +276,9 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
     /// </summary>
     public bool PrepareAhead() => pool.PrepareAhead();
 
+    /// <summary>The last <see cref="PrepareAhead"/> found no space for what should be there.</summary>
+    public bool IsShortOfSpace => pool.IsShortOfSpace;
+
     /// <summary>Entries up to here are applied, so the memory of those that are flushed may go: they are read back from the segments.</summary>
     public void AdvanceApplied(long index)
     {

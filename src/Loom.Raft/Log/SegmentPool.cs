@@ -24,7 +24,11 @@ internal sealed class SegmentPool(IFileSystem files, string directory, DurableLo
     private long filledTo;
     private long nextSpare;
     private bool wanted;
+    private volatile bool shortOfSpace;
     private Exception? failure;
+
+    /// <summary>The last <see cref="PrepareAhead"/> found no space for a spare.</summary>
+    public bool IsShortOfSpace => shortOfSpace;
 
     /// <summary>At open: keeps whole spares, deletes the rest. What is in them is not known: a power cut may have come between taking and filling.</summary>
     public void Adopt(IReadOnlyList<string> names)
@@ -92,6 +96,7 @@ internal sealed class SegmentPool(IFileSystem files, string directory, DurableLo
     /// </summary>
     public bool PrepareAhead()
     {
+        shortOfSpace = false;
         try
         {
             long? sequence = null;
@@ -115,6 +120,7 @@ internal sealed class SegmentPool(IFileSystem files, string directory, DurableLo
         }
         catch (NoSpaceException)
         {
+            shortOfSpace = true;
             return false;
         }
         catch (IOException e)

@@ -23,4 +23,20 @@ internal static class SmallFile
         files.Rename(temporary, path);
         files.FlushDirectory(directory);
     }
+
+    /// <summary>
+    /// Takes the space that the next replacement needs, where there is some: a member whose disk is full must still be able to start (S6). What a crash or a power cut leaves of it is overwritten.
+    /// </summary>
+    public static void Prepare(IFileSystem files, string directory, string name, int bytes)
+    {
+        try
+        {
+            using IFile file = files.Open($"{directory}/{name}.tmp", create: true);
+            file.Allocate(bytes);
+        }
+        catch (NoSpaceException)
+        {
+            // Then the next one asks for it again.
+        }
+    }
 }

@@ -31,6 +31,7 @@ internal static class StartCounter
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(28), starts);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), SmallFile.Checksum(bytes));
         SmallFile.Replace(files, directory, FileName, bytes);
+        SmallFile.Prepare(files, directory, FileName, Bytes);
         return starts;
     }
 

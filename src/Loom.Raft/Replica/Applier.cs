@@ -17,6 +17,7 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     private CommittedEntry[] batch = new CommittedEntry[256];
     private ApplyResult[] results = new ApplyResult[256];
     private int[] positions = new int[256];
+    private ReadOnlyMemory<byte>[] payloads = new ReadOnlyMemory<byte>[256];
     private readonly List<StateMark> marks = [];
     private int gathered;
 
@@ -56,8 +57,28 @@ internal sealed class Applier(IReplicatedStateMachine machine, SessionTable sess
     /// </summary>
     public bool BeginCheckpoint(Action<Exception?> completed) => machine.BeginCheckpoint(Position(), completed);
 
-    /// <summary>Takes the space that applying bodies of so many bytes may need (S6). False: there is none; ask again before applying them.</summary>
-    public bool TryReserve(long bytes, out string? obstacle) => machine.TryReserve(bytes, out obstacle);
+    /// <summary>Takes the space that applying a work may need (S6). False: there is none; ask again before applying it.</summary>
+    public bool TryReserve(ApplyWork work, out string? obstacle)
+    {
+        var count = 0;
+        if (payloads.Length < work.Entries.Count)
+        {
+            payloads = new ReadOnlyMemory<byte>[Math.Max(work.Entries.Count, payloads.Length * 2)];
+        }
+
+        for (var i = 0; i < work.Entries.Count; i++)
+        {
+            var entry = work.Entries[i];
+            if (entry.Kind == EntryKind.Command && entry.Body.Length >= Envelope.HeaderBytes)
+            {
+                payloads[count++] = Envelope.Payload(entry.Body);
+            }
+        }
+
+        var there = machine.TryReserve(payloads.AsSpan(0, count), out obstacle);
+        Array.Clear(payloads, 0, count);
+        return there;
+    }
 
     /// <summary>The state as it is now, between two works; null: there is none yet.</summary>
     public IStateSnapshot? Capture() => AppliedIndex == 0 ? null : machine.CaptureSnapshot(Position());

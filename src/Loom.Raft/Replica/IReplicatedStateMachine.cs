@@ -25,10 +25,10 @@ public interface IReplicatedStateMachine
     void ApplyBatch(ReadOnlySpan<CommittedEntry> entries, Span<ApplyResult> results);
 
     /// <summary>
-    /// Asked before each <see cref="ApplyBatch"/>, on its thread, with the bytes of the bodies in it: takes the space that applying them may need. False: there is none, for the reason given;
-    /// nothing is applied, and it is asked again a tenth of a second later (S6: apply stops before the disk is full, not in the middle of an entry).
+    /// Asked on the applier's thread before entries are applied, with the payloads of all of them, repeats included: takes the space that applying them may need. False: there is none,
+    /// for the reason given; nothing is applied, and it is asked again a tenth of a second later (S6: apply stops before the disk is full, not in the middle of an entry).
     /// </summary>
-    bool TryReserve(long bytes, out string? obstacle)
+    bool TryReserve(ReadOnlySpan<ReadOnlyMemory<byte>> payloads, out string? obstacle)
     {
         obstacle = null;
         return true;

@@ -20,9 +20,6 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     // Keys that one batch of entries may trim on the way, so that compaction advances under load without a driver of its own.
     private const int TrimPerBatch = 256;
 
-    // The least that a put takes in a transaction is 10 bytes, and its record is 72.
-    private const int RecordsPerBody = 8;
-
     // Taken per batch by the applier, per step by whoever drives compaction, and to open and close a capture; nobody holds it for more than one of these.
     private readonly Lock writer = new();
     private readonly IRecordDirectory directory;
@@ -142,10 +139,20 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 
     /// <inheritdoc/>
     /// <remarks>
-    /// A body of small puts becomes records of up to eight times its bytes. What a delete writes is not known from its body: it is small and comes out of what the record store has in reserve,
-    /// and one that is larger than that waits inside of it.
+    /// What a delete writes is not known from its payload: it is small, and comes out of what the record store has in reserve; one that is larger than that waits inside of it.
     /// </remarks>
-    public bool TryReserve(long bytes, out string? obstacle) => current.Records.TryReserve(RecordsPerBody * bytes, out obstacle);
+    public bool TryReserve(ReadOnlySpan<ReadOnlyMemory<byte>> payloads, out string? obstacle)
+    {
+        long bytes = 0, largest = 0;
+        foreach (ReadOnlyMemory<byte> payload in payloads)
+        {
+            long most = RecordSpace.Of(payload.Span);
+            bytes += most;
+            largest = Math.Max(largest, Math.Min(most, payload.Length + RecordSpace.PerRecord));
+        }
+
+        return current.Records.TryReserve(bytes, largest, out obstacle);
+    }
 
     /// <inheritdoc/>
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)

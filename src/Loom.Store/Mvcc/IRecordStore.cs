@@ -36,10 +36,10 @@ internal interface IRecordStore : IRecordReads, IDisposable
     void Append(RecordKey key, ReadOnlySpan<byte> record, long appliedIndex);
 
     /// <summary>
-    /// Takes the space for records of up to so many bytes, what the store puts around each included, so that none of their appends finds the disk full (S6). The writer's thread.
-    /// False: there is none, for the reason given, and nothing may be appended. Always true where nothing is on a disk, as by default.
+    /// Takes the space for records of so many bytes together, what the store puts around each included, none of which is larger than <paramref name="largest"/>, so that none of their appends
+    /// finds the disk full (S6). The writer's thread. False: there is none, for the reason given, and nothing may be appended. Always true where nothing is on a disk, as by default.
     /// </summary>
-    bool TryReserve(long bytes, out string? obstacle)
+    bool TryReserve(long bytes, long largest, out string? obstacle)
     {
         obstacle = null;
         return true;

@@ -75,7 +75,7 @@ internal sealed class FasterRecordStore : IRecordStore
         if (target is not null)
         {
             checkpoints = new(store, device, commits, faults, target, options.FenceMilliseconds) { DurableEnd = from is null ? 0 : store.Log.TailAddress };
-            reclaim = new(store, device, checkpoints, faults, (key, record) => Append(key, record, lastIndex), bytes => TryReserve(bytes, out _));
+            reclaim = new(store, device, checkpoints, faults, (key, record) => Append(key, record, lastIndex), (bytes, largest) => TryReserve(bytes, largest, out _));
         }
 
         WriterReads = new ApplierReads(this);
@@ -152,11 +152,13 @@ internal sealed class FasterRecordStore : IRecordStore
     }
 
     /// <inheritdoc/>
-    /// <remarks>Pages are written whole, and the end of one that the next record did not fit into is lost: of records of half a page nearly half of it.</remarks>
-    public bool TryReserve(long bytes, out string? obstacle)
+    /// <remarks>Pages are written whole, and the end of one that the next record did not fit into is lost.</remarks>
+    public bool TryReserve(long bytes, long largest, out string? obstacle)
     {
         faults.ThrowIfAny();
-        return device.TryAllocate(store.Log.TailAddress + (2 * bytes) + (2L * device.PageBytes), out obstacle);
+        largest = Math.Min(largest, MaxRecordBytes + RecordOverheadBytes);
+        long pages = 1 + (bytes / (device.PageBytes - largest));
+        return device.TryAllocate(store.Log.TailAddress + bytes + (pages * largest), out obstacle);
     }
 
     /// <inheritdoc/>

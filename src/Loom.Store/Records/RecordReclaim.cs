@@ -41,7 +41,7 @@ internal sealed class RecordReclaim
     private readonly RecordDevice device;
     private readonly RecordCheckpoints checkpoints;
     private readonly RecordAppender append;
-    private readonly Func<long, bool> reserve;
+    private readonly Func<long, long, bool> reserve;
     private readonly RecordThreads thread;
     private readonly List<Moving> moving = [];
     private IRecordOwner? owner;
@@ -53,7 +53,7 @@ internal sealed class RecordReclaim
     private int working;
     private volatile bool closed;
 
-    public RecordReclaim(FasterKV<StoredKey, SpanByte> store, RecordDevice device, RecordCheckpoints checkpoints, RecordFaults faults, RecordAppender append, Func<long, bool> reserve)
+    public RecordReclaim(FasterKV<StoredKey, SpanByte> store, RecordDevice device, RecordCheckpoints checkpoints, RecordFaults faults, RecordAppender append, Func<long, long, bool> reserve)
     {
         this.store = store;
         this.device = device;
@@ -204,7 +204,7 @@ internal sealed class RecordReclaim
         {
             whose.BetweenBatches(() =>
             {
-                if (!reserve(TurnBytes + FasterRecordStore.MaxRecordBytes))
+                if (!reserve(TurnBytes + FasterRecordStore.MaxRecordBytes, FasterRecordStore.MaxRecordBytes))
                 {
                     return;
                 }

@@ -44,7 +44,7 @@ internal sealed class StateInstallation : IStateInstallation, IStateSink
         }
 
         // What the store puts around the smallest record is three times as much.
-        if (!records.Records.TryReserve(4L * chunk.Bytes.Length, out string? obstacle))
+        if (!records.Records.TryReserve(4L * chunk.Bytes.Length, chunk.Bytes.Length, out string? obstacle))
         {
             throw new RaftException(RaftErrorCode.NoSpace, $"There is no space for the state that is being collected: {obstacle}");
         }

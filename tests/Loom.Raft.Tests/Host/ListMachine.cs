@@ -59,7 +59,7 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
         }
     }
 
-    public bool TryReserve(long bytes, out string? obstacle) => (obstacle = Obstacle) is null;
+    public bool TryReserve(ReadOnlySpan<ReadOnlyMemory<byte>> payloads, out string? obstacle) => (obstacle = Obstacle) is null;
 
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)
     {

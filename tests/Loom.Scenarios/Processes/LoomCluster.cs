@@ -13,6 +13,7 @@ internal sealed class LoomCluster : IDisposable
     private static readonly string[] Datacenters = ["east", "west", "south"];
     private readonly string root;
     private readonly Dictionary<string, GrpcChannel> channels = [];
+    private bool leavesRoot;
 
     private LoomCluster(string root, IReadOnlyList<LoomProcess> nodes)
     {
@@ -32,13 +33,26 @@ internal sealed class LoomCluster : IDisposable
 
     public IReadOnlyList<LoomProcess> Nodes { get; }
 
-    public static async Task<LoomCluster> StartAsync()
+    public static Task<LoomCluster> StartAsync()
     {
         string root = Directory.CreateTempSubdirectory("loom-scenario-").FullName;
         int[] ports = FreePorts.Take(12);
-        LoomProcess[] nodes = [.. Enumerable.Range(0, 6).Select(i =>
-            new LoomProcess(Datacenters[i / 2] + (i % 2 + 1).ToString(CultureInfo.InvariantCulture), Datacenters[i / 2], i % 2 == 1, ports[i], ports[6 + i], root))];
-        LoomCluster cluster = new(root, nodes);
+        return StartAsync(root, leavesRoot: false, [.. Enumerable.Range(0, 6).Select(i =>
+            new LoomProcess(Datacenters[i / 2] + (i % 2 + 1).ToString(CultureInfo.InvariantCulture), Datacenters[i / 2], i % 2 == 1, ports[i], ports[6 + i], root))]);
+    }
+
+    /// <summary>Voters only, one in each datacenter, with directories in a root that the caller has made.</summary>
+    public static Task<LoomCluster> StartThreeAsync(string root)
+    {
+        int[] ports = FreePorts.Take(6);
+        return StartAsync(root, leavesRoot: true, [.. Enumerable.Range(0, 3).Select(i => new LoomProcess(Datacenters[i], Datacenters[i], false, ports[i], ports[3 + i], root))]);
+    }
+
+    public static IReadOnlyList<string> NamesOfThree => Datacenters;
+
+    private static async Task<LoomCluster> StartAsync(string root, bool leavesRoot, LoomProcess[] nodes)
+    {
+        LoomCluster cluster = new(root, nodes) { leavesRoot = leavesRoot };
         foreach (LoomProcess node in nodes)
         {
             cluster.Start(node);
@@ -111,7 +125,11 @@ internal sealed class LoomCluster : IDisposable
             node.Dispose();
         }
 
-        Directory.Delete(root, recursive: true);
+        // What is mounted in there is its owner's to take away.
+        if (!leavesRoot)
+        {
+            Directory.Delete(root, recursive: true);
+        }
     }
 
     public async Task<ClusterStatusResponse?> StatusAsync(LoomProcess node)

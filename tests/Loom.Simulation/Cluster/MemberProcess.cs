@@ -383,7 +383,7 @@ internal sealed class MemberProcess
 
     private void Apply(ApplyWork work)
     {
-        if (!Applier.TryReserve(work.Entries.Sum(e => e.Body.Length), out string? obstacle))
+        if (!Applier.TryReserve(work, out string? obstacle))
         {
             if (!applyPaused)
             {

@@ -39,7 +39,7 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
     /// <summary>A full disk (S6).</summary>
     public Func<bool> HasSpace { get; init; } = () => true;
 
-    public bool TryReserve(long bytes, out string? obstacle)
+    public bool TryReserve(ReadOnlySpan<ReadOnlyMemory<byte>> payloads, out string? obstacle)
     {
         obstacle = HasSpace() ? null : "the disk is full";
         return obstacle is null;

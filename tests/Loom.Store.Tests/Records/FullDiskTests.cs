@@ -37,7 +37,7 @@ internal sealed class FullDiskTests
             while (refusals < 2)
             {
                 int[] sizes = [.. Enumerable.Range(0, random.Next(1, Math.Max(8, 2_000_000 / largest))).Select(_ => random.Next(1, largest + 1))];
-                if (!store.TryReserve(sizes.Sum(size => (long)size + store.RecordOverheadBytes + 4), out string? obstacle))
+                if (!store.TryReserve(sizes.Sum(size => (long)size + store.RecordOverheadBytes + 4), sizes.Max() + store.RecordOverheadBytes + 4, out string? obstacle))
                 {
                     Assert.That(obstacle, Does.Contain("No space left"));
                     refusals++;
@@ -66,7 +66,7 @@ internal sealed class FullDiskTests
     public void What_is_reserved_is_taken_from_the_file_system_and_the_files_do_not_get_longer()
     {
         using FasterRecordStore store = FasterRecordStore.Open(root);
-        Assert.That(store.TryReserve(1000, out _), Is.True);
+        Assert.That(store.TryReserve(1000, 1000, out _), Is.True);
         var file = new FileInfo(Path.Combine(root, "hlog.log.0"));
         Assert.That(file.Length, Is.Zero);
         string blocks = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("stat", ["-c", "%b", file.FullName]) { RedirectStandardOutput = true })!.StandardOutput.ReadToEnd();
