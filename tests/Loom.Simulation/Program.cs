@@ -113,7 +113,8 @@ internal static class Program
             partitions, pauses           {total.Partitions}, {total.Pauses}
             flush errors, empty disks    {total.FlushErrors}, {total.Wiped}
             full disks, pauses           {total.FullDisks}, {total.LogPauses} logs, {total.ApplyPauses} appliers
-            refused for damage           {total.Refused}
+            damaged logs, old copies     {total.Refused}, {total.OldCopies}
+            joined again, whole again    {total.Joined}, {total.Replaced}
             transfers                    {total.Transfers}
             two leaders at once          {total.TwoLeaders}
             checkpoints                  {total.Checkpoints}

@@ -153,7 +153,7 @@ internal sealed class Leader
         if (m.Index <= state.Log.LastIndex)
         {
             bool found = !member.Replicating;
-            if (member.Accepted(m.Index, state.Log.Log.BaseIndex))
+            if (member.Accepted(m.Index, state.Log.Log.BaseIndex, m.Round))
             {
                 AdvanceCommit();
             }

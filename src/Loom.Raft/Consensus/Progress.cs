@@ -9,7 +9,7 @@ namespace Loom.Raft.Consensus;
 /// </summary>
 internal sealed class Progress(MemberId id, int inflightMessages, long inflightBytes, long next, long now)
 {
-    /// <summary>An old refusal may arrive late, once; not in three confirmation rounds one after the other.</summary>
+    /// <summary>Refusals of what was accepted in an earlier confirmation round, each of a later round: a single one may be a mistake of the network.</summary>
     private const int RefusalsUntilForgot = 3;
 
     private int refusals;
@@ -115,7 +115,8 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
     /// <summary>The member holds everything up to here. True if that is news.</summary>
     /// <param name="match">Flushed there and equal to this log.</param>
     /// <param name="baseIndex">Where this log begins: below it nothing can be sent.</param>
-    public bool Accepted(long match, long baseIndex)
+    /// <param name="round">Confirmation round in which the append was sent: refusals of earlier ones say nothing any more.</param>
+    public bool Accepted(long match, long baseIndex, long round)
     {
         bool news = match > Match;
         if (news)
@@ -123,7 +124,7 @@ internal sealed class Progress(MemberId id, int inflightMessages, long inflightB
             Match = match;
         }
 
-        refusals = 0;
+        (refusals, refusedRound) = (0, Math.Max(refusedRound, round));
         Inflights.FreeTo(match);
         if (!Replicating && match >= baseIndex)
         {

@@ -1,5 +1,6 @@
 using System.IO.Hashing;
 using Loom.Raft.Consensus;
+using Loom.Raft.Membership;
 using Loom.Simulation.Engine;
 
 namespace Loom.Simulation.Checkers;
@@ -11,8 +12,11 @@ internal interface IMemberView
 
     bool IsUp { get; }
 
-    /// <summary>It counts for commits.</summary>
-    bool IsVoter { get; }
+    /// <summary>Its id in this life of its disk (E1).</summary>
+    MemberId Id { get; }
+
+    /// <summary>The configuration in force there (E4).</summary>
+    Configuration Configuration { get; }
 
     int Datacenter { get; }
 
@@ -48,8 +52,11 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     private readonly Dictionary<long, (long Stamp, long Since)> timeBases = [];
     private readonly List<Committed> committed = [default];
     private readonly Dictionary<long, (UInt128 Hash, int Member)> applyHashes = [];
-    private readonly Dictionary<(int Member, long Term), ulong> votes = [];
+    private readonly Dictionary<(ulong Member, long Term), ulong> votes = [];
     private readonly List<MemberMemory> members = [];
+
+    // Disks that are gone: what they had answered for still counts, for their last answers may be under way.
+    private readonly Dictionary<MemberId, (List<long> Terms, long Durable, int Datacenter)> former = [];
 
     public long HighestCommit => committed.Count - 1;
 
@@ -92,11 +99,11 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     }
 
     /// <summary>A granted vote has left the member.</summary>
-    public void ObserveVote(int number, long term, ulong candidate)
+    public void ObserveVote(ulong voter, long term, ulong candidate)
     {
-        if (!votes.TryAdd((number, term), candidate) && votes[(number, term)] != candidate)
+        if (!votes.TryAdd((voter, term), candidate) && votes[(voter, term)] != candidate)
         {
-            throw new SimulationFailure("two-votes", $"n{number} voted for {votes[(number, term)]:x} and {candidate:x} in term {term}");
+            throw new SimulationFailure("two-votes", $"{voter:x} voted for {votes[(voter, term)]:x} and {candidate:x} in term {term}");
         }
     }
 
@@ -120,6 +127,14 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     /// <summary>The member's disk was replaced by an empty one. What it had answered for still counts until it is opened again: its last answers may be under way.</summary>
     public void ObserveWipe(int number) => members[number].IsWiped = true;
 
+    /// <summary>The member begins anew, under an id that it does not have yet (E1); to be called while its view still shows the old one.</summary>
+    public void ObserveNewLife(int number)
+    {
+        MemberMemory member = members[number];
+        former.TryAdd(member.View.Id, (member.Terms, member.DurableAtEnd, member.View.Datacenter));
+        members[number] = new MemberMemory(member.View) { Life = member.Life + 1 };
+    }
+
     /// <summary>The member's log was opened, before its first step.</summary>
     public void ObserveOpen(int number, HardState hardState)
     {
@@ -129,7 +144,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
             member.SentTerm = 0;
         }
         else if (hardState.Term < member.SentTerm
-            || (hardState.Term == member.SentTerm && member.TermsBeforeWipe.Count == 0 && votes.TryGetValue((number, hardState.Term), out ulong vote) && hardState.Vote.Value != vote))
+            || (hardState.Term == member.SentTerm && member.TermsBeforeWipe.Count == 0 && votes.TryGetValue((member.View.Id.Value, hardState.Term), out ulong vote) && hardState.Vote.Value != vote))
         {
             throw new SimulationFailure("promise-forgotten",
                 $"n{number} had sent messages in term {member.SentTerm}; after the restart it knows term {hardState.Term} and a vote for {hardState.Vote}");
@@ -351,30 +366,57 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         member.Commit = view.Commit;
     }
 
-    /// <summary>An index that anyone first calls committed is durable, with that term, on a majority of voters; of members that are down, what was durable at their end counts.</summary>
+    /// <summary>
+    /// An index that anyone first calls committed is durable, with that term, on a majority of the voters of the configuration in force there, of both halves of a joint one; of members that are down,
+    /// what was durable at their end counts.
+    /// </summary>
     private void CheckQuorum(long index, MemberMemory by)
     {
-        int voters = 0, holders = 0, datacenters = 0;
-        foreach (MemberMemory member in members)
+        Configuration configuration = by.View.Configuration;
+        CheckQuorum(index, by, [.. configuration.Voters]);
+        if (configuration.IsJoint)
         {
-            if (member.View.IsVoter)
+            CheckQuorum(index, by, configuration.OutgoingVoters);
+        }
+    }
+
+    private void CheckQuorum(long index, MemberMemory by, IReadOnlyList<MemberId> voters)
+    {
+        int holders = 0, datacenters = 0;
+        foreach (MemberId voter in voters)
+        {
+            if (HolderOf(voter, index) is { } datacenter)
             {
-                voters++;
-                long durable = member.View.IsUp ? member.View.Log.DurableIndex : member.DurableAtEnd;
-                if ((durable >= index && index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term)
-                    || (member.DurableBeforeWipe >= index && member.TermsBeforeWipe[(int)index] == committed[(int)index].Term))
-                {
-                    holders++;
-                    datacenters |= 1 << member.View.Datacenter;
-                }
+                holders++;
+                datacenters |= 1 << datacenter;
             }
         }
 
-        if (holders <= voters / 2 || (twoDatacenters && int.PopCount(datacenters) < 2))
+        if (holders <= voters.Count / 2 || (twoDatacenters && int.PopCount(datacenters) < 2))
         {
             throw new SimulationFailure("commit-quorum",
-                $"n{by.View.Number} commits ({index}, term {committed[(int)index].Term}) in term {by.View.Term}, durable on {holders} of {voters} voters in {int.PopCount(datacenters)} datacenters");
+                $"n{by.View.Number} commits ({index}, term {committed[(int)index].Term}) in term {by.View.Term}, durable on {holders} of {voters.Count} voters in {int.PopCount(datacenters)} datacenters");
         }
+    }
+
+    /// <summary>The datacenter of a voter that holds the committed entry; null: it does not.</summary>
+    private int? HolderOf(MemberId voter, long index)
+    {
+        long term = committed[(int)index].Term;
+        if (former.TryGetValue(voter, out (List<long> Terms, long Durable, int Datacenter) gone))
+        {
+            return gone.Durable >= index && gone.Terms[(int)index] == term ? gone.Datacenter : null;
+        }
+
+        if (members.Find(m => m.View.Id == voter) is { } member)
+        {
+            long durable = member.View.IsUp ? member.View.Log.DurableIndex : member.DurableAtEnd;
+            bool holds = (durable >= index && index < member.Terms.Count && member.Terms[(int)index] == term)
+                || (member.DurableBeforeWipe >= index && member.TermsBeforeWipe[(int)index] == term);
+            return holds ? member.View.Datacenter : null;
+        }
+
+        return null;
     }
 
     private static void ObserveOrder(MemberMemory member)

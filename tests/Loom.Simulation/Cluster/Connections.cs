@@ -1,3 +1,4 @@
+using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Simulation.Engine;
 
@@ -55,11 +56,12 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
             if (!cluster.Network.IsCut(number, other) && !cluster.Network.IsCut(other, number))
             {
                 int peer = other;
+                MemberId died = cluster.Members[number].Id;
                 cluster.Scheduler.After(random.Tail(5 * Ns.Millisecond), () =>
                 {
                     if (!cluster.Members[number].IsUp && cluster.Members[number].Life == life)
                     {
-                        cluster.Post(peer, new PeerDied(cluster.Members[number].Id));
+                        cluster.Post(peer, new PeerDied(died));
                     }
                 });
             }
@@ -90,8 +92,9 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
         cluster.Trace.Add(a, "loses its connection to n{0}", b);
         cluster.Network.BreakStream(a, b);
         cluster.Network.BreakStream(b, a);
-        Tell(a, lane => new PeerDisconnected(cluster.Members[b].Id, lane));
-        Tell(b, lane => new PeerDisconnected(cluster.Members[a].Id, lane));
+        (MemberId first, MemberId second) = (cluster.Members[a].Id, cluster.Members[b].Id);
+        Tell(a, lane => new PeerDisconnected(second, lane));
+        Tell(b, lane => new PeerDisconnected(first, lane));
         RetrySoon(a, b);
     }
 
@@ -123,8 +126,11 @@ internal sealed class Connections(SimCluster cluster, SimRandom random)
 
         up[Pair(a, b)] = true;
         cluster.Trace.Add(a, "is connected to n{0}", b);
-        Tell(a, lane => new PeerConnected(cluster.Members[b].Id, lane));
-        Tell(b, lane => new PeerConnected(cluster.Members[a].Id, lane));
+        (MemberId first, MemberId second) = (cluster.Members[a].Id, cluster.Members[b].Id);
+        cluster.Members[a].Meet(cluster.Members[b]);
+        cluster.Members[b].Meet(cluster.Members[a]);
+        Tell(a, lane => new PeerConnected(second, lane));
+        Tell(b, lane => new PeerConnected(first, lane));
     }
 
     /// <summary>Within 5 ms, so always before the next connection of the pair can rise.</summary>

@@ -1,5 +1,7 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Duties;
 using Loom.Raft.Log;
+using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 using Loom.Raft.Replica;
@@ -24,6 +26,8 @@ internal sealed class MemberProcess
     private readonly Queue<ApplyWork> works = new();
     private readonly List<SimMember.Ticket> tickets = [];
     private readonly CheckpointPace pace;
+    private readonly List<PeerView> views = [];
+    private long dutyAt;
     private long checkpointIndex;
     private bool checkpointing;
     private bool ended;
@@ -230,8 +234,63 @@ internal sealed class MemberProcess
         }
 
         ApplySoon();
+        RememberPeers();
+        if (Core.Role == RaftRole.Leader && Clock.Now >= dutyAt)
+        {
+            dutyAt = Clock.Now + (2 * cluster.Swarm.Heartbeat);
+            ReplaceMembers();
+        }
+
         Wake(effects.NextWake);
         Answer(effects, atOnce: false);
+    }
+
+    /// <summary>What the host keeps of what the core knows of the others (E1).</summary>
+    private void RememberPeers()
+    {
+        if (Core.Role != RaftRole.Leader)
+        {
+            member.Memory.Acknowledged(Core.Leader, Core.LeaderHolds);
+            return;
+        }
+
+        Core.Peers(views);
+        foreach (PeerView peer in views)
+        {
+            member.Memory.Acknowledged(peer.Id, Math.Min(peer.Match, Core.Commit));
+            if (peer.Forgot && cluster.Members[cluster.NumberOf(peer.Id)] is { IsSpoiled: false, IsUp: true } other && other.Id == peer.Id)
+            {
+                throw new SimulationFailure("false-accusation", $"n{member.Number} believes that n{other.Number} has forgotten something");
+            }
+        }
+    }
+
+    /// <summary>The leader's duty (E1): newcomers are taken in, and take their predecessors' places.</summary>
+    private void ReplaceMembers()
+    {
+        Configuration now = Core.Configuration;
+        Member[] newcomers = [.. cluster.Members
+            .Where(m => m != member && m.HasMoved && cluster.AreTogether(m, member) && now.Find(m.Id) is null)
+            .Select(m => cluster.Initial.Members[m.Number] with { Id = m.Id, Incarnation = m.DataIncarnation, Role = MemberRole.Learner })];
+        if (Replacement.Next(now, newcomers, views, member.Id, Log.LastIndex, 5 * cluster.Swarm.ElectionTimeout, Clock.Now) is { } change)
+        {
+            Post(new ConfigurationRequested(change.Configuration));
+            return;
+        }
+
+        if (now.IsJoint || Core.Configurations[^1].Index > Core.Commit)
+        {
+            return;
+        }
+
+        foreach (PeerView peer in views)
+        {
+            SimMember other = cluster.Members[cluster.NumberOf(peer.Id)];
+            if (other is { IsSpoiled: true, HasMoved: true, IsSeeking: false, IsUp: true, MayVote: true } && other.Id == peer.Id && now.Find(peer.Id)?.Role == other.Place.Role && peer.Match >= Core.Commit)
+            {
+                other.IsWhole();
+            }
+        }
     }
 
     private void Answer(ReplicaEffects effects, bool atOnce)

@@ -22,6 +22,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         Repeat("flush error", swarm.FlushErrorEvery, FailDisk);
         Repeat("wipe", swarm.WipeEvery, Wipe);
         Repeat("damage", swarm.DamageEvery, Damage);
+        Repeat("old copy", swarm.OldCopyEvery, RestoreOldCopy);
         Repeat("transfer", swarm.TransferEvery, Transfer);
         Repeat("reset", swarm.ResetEvery, own => cluster.ResetConnection(own.Below(cluster.Members.Count), own.Below(cluster.Members.Count)));
         Repeat("configure", swarm.ConfigureEvery, Configure);
@@ -40,7 +41,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
     /// <summary>Starts a member; sometimes its machine stops again in the middle of the start (L5: what a scan read from the page cache was not durable).</summary>
     public void Restart(SimMember member)
     {
-        if (member.IsUp || member.Refuses is not null)
+        if (member.IsUp)
         {
             return;
         }
@@ -142,6 +143,11 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
     /// <summary>However a member ended, somebody starts it again some time later.</summary>
     public void MemberEnded(SimMember member)
     {
+        if (cluster.Swarm.OldCopyEvery > 0)
+        {
+            member.TakeCopy();
+        }
+
         if (!stopped)
         {
             cluster.Scheduler.After(random.Tail(cluster.Swarm.DownFor), () => Restart(member));
@@ -267,7 +273,7 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         {
             cluster.Coverage.Wiped++;
             member.End(MemberEnd.Killed);
-            member.Wipe(refuses: own.Chance(0.4));
+            member.Wipe(pastTheGate: own.Chance(0.4));
             SimMember other = own.Pick(cluster.Members);
             if (other != member && own.Chance(0.6))
             {
@@ -320,6 +326,21 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         {
             member.End(MemberEnd.Killed);
             member.Damage();
+        }
+    }
+
+    /// <summary>
+    /// The disk as it was before the last life began. Only while everybody else runs and hears it: whoever could have counted on what it promised since must be there to say so (decision 0011).
+    /// </summary>
+    private void RestoreOldCopy(SimRandom own)
+    {
+        SimMember member = own.Pick(cluster.Members);
+        if (member.Copy is { } copy && copy.Id == member.Id && copy.Starts < member.Starts && member.IsUp && MaySpoil(member)
+            && cluster.Members.All(m => m == member || cluster.AreTogether(m, member)))
+        {
+            member.End(MemberEnd.Killed);
+            member.Restore(copy);
+            member.Start();
         }
     }
 

@@ -37,6 +37,14 @@ internal sealed class Coverage
 
     public long Transfers { get; set; }
 
+    /// <summary>Members that joined again under a new id, and those that took their old place.</summary>
+    public long Joined { get; set; }
+
+    public long Replaced { get; set; }
+
+    /// <summary>Old copies of a disk that were put back, and found out.</summary>
+    public long OldCopies { get; set; }
+
     /// <summary>A member began to lead while another one still thought that it led.</summary>
     public long TwoLeaders { get; set; }
 
@@ -59,6 +67,9 @@ internal sealed class Coverage
         Refused += other.Refused;
         Wiped += other.Wiped;
         Transfers += other.Transfers;
+        Joined += other.Joined;
+        Replaced += other.Replaced;
+        OldCopies += other.OldCopies;
         TwoLeaders += other.TwoLeaders;
         Checkpoints += other.Checkpoints;
         Restored += other.Restored;
@@ -73,6 +84,7 @@ internal sealed class SimCluster
 
     private readonly Connections connections;
     private readonly SimRandom damage;
+    private readonly SortedDictionary<MemberId, int> numbers = [];
 
     public SimCluster(ulong seed, TextWriter? verbose)
     {
@@ -93,6 +105,7 @@ internal sealed class SimCluster
         foreach (SimMember member in Members)
         {
             Checker.AddMember(member);
+            numbers.Add(member.Id, member.Number);
         }
 
         Initial = new Configuration(
@@ -182,11 +195,11 @@ internal sealed class SimCluster
         int to = NumberOf(message.To);
         if (message is { Kind: MessageKind.VoteResponse, Reject: false })
         {
-            Checker.ObserveVote(from.Number, message.Term, message.To.Value);
+            Checker.ObserveVote(from.Id.Value, message.Term, message.To.Value);
         }
         else if (message.Kind == MessageKind.Vote)
         {
-            Checker.ObserveVote(from.Number, message.Term, from.Id.Value);
+            Checker.ObserveVote(from.Id.Value, message.Term, from.Id.Value);
         }
 
         if (message.Kind is not (MessageKind.PreVote or MessageKind.PreVoteResponse))
@@ -238,5 +251,18 @@ internal sealed class SimCluster
         return proposals with { Items = [.. proposals.Items.Select((item, i) => i == hit ? item with { Body = body } : item)] };
     }
 
-    public static int NumberOf(MemberId id) => (int)(id.Value - 0x1000);
+    /// <summary>Whose machine it is: that of a member that joined again has had several ids.</summary>
+    public int NumberOf(MemberId id) => numbers[id];
+
+    /// <summary>A machine's disk has begun a new life (E1).</summary>
+    public void HasJoined(SimMember member)
+    {
+        numbers.Add(member.Id, member.Number);
+        Coverage.Joined++;
+    }
+
+    /// <summary>Both run, each hears the other, and they have shaken hands.</summary>
+    public bool AreTogether(SimMember a, SimMember b) => a.IsUp && b.IsUp && AreLinked(a, b) && connections.IsUp(a.Number, b.Number);
+
+    public bool AreLinked(SimMember a, SimMember b) => !Network.IsCut(a.Number, b.Number) && !Network.IsCut(b.Number, a.Number);
 }

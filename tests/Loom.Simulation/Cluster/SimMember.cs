@@ -5,6 +5,7 @@ using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 using Loom.Raft.Replica;
+using Loom.Raft.Transport;
 using Loom.Simulation.Checkers;
 using Loom.Simulation.Disk;
 using Loom.Simulation.Engine;
@@ -50,12 +51,13 @@ internal sealed class SimMember : IMemberView
 
     public Place Place { get; }
 
-    public MemberId Id { get; }
+    /// <summary>Of this life of its disk (E1).</summary>
+    public MemberId Id { get; private set; }
 
     /// <summary>Of the identity file: one life of one data directory (E1).</summary>
     public ulong DataIncarnation { get; private set; }
 
-    public SimulatedDisk Disk { get; }
+    public SimulatedDisk Disk { get; private set; }
 
     /// <summary>The records directory: of each life the newest two checkpoints.</summary>
     public MemoryRecordDirectory Records { get; private set; } = new();
@@ -65,14 +67,26 @@ internal sealed class SimMember : IMemberView
 
     public bool IsUp => process is not null;
 
-    /// <summary>Set once it refuses to start for good: damage, or an emptied directory (E1).</summary>
-    public string? Refuses { get; private set; }
+    /// <summary>How often this life of its disk was started.</summary>
+    public ulong Starts { get; private set; }
 
-    /// <summary>The disk was damaged, or replaced by an empty one; such members stay a minority.</summary>
+    /// <summary>What it remembers of the others (E1).</summary>
+    public PeerMemory Memory { get; private set; } = new();
+
+    /// <summary>Its disk is empty, and it has not joined the cluster again yet (E1).</summary>
+    public bool IsSeeking { get; private set; }
+
+    /// <summary>Its disk is not the one that the cluster was formed with: it comes back under another id.</summary>
+    public bool HasMoved { get; private set; }
+
+    /// <summary>The disk was damaged, or replaced by another one, and it is not whole again; such members stay a minority.</summary>
     public bool IsSpoiled { get; private set; }
 
-    /// <summary>E1: false once its data incarnation is not the one that the configuration pins.</summary>
+    /// <summary>E1: false when it got past the handshake with a data incarnation that the configuration does not pin.</summary>
     public bool MayVote { get; private set; } = true;
+
+    /// <summary>What was put aside of its disk, for a restoration that should not be.</summary>
+    public OldCopy? Copy { get; private set; }
 
     /// <summary>An injected error was thrown at this process.</summary>
     public bool HasDiskFailed { get; private set; }
@@ -80,6 +94,8 @@ internal sealed class SimMember : IMemberView
     public bool IsVoter => Place.Role == MemberRole.Voter;
 
     int IMemberView.Datacenter => Place.Datacenter;
+
+    Configuration IMemberView.Configuration => Process.Core.Configuration;
 
     public MemberProcess Process => process ?? throw new InvalidOperationException($"n{Number} is down");
 
@@ -113,7 +129,7 @@ internal sealed class SimMember : IMemberView
 
     public void Start()
     {
-        if (process is not null || Refuses is not null)
+        if (process is not null || (IsSeeking && !TryJoin()))
         {
             return;
         }
@@ -130,9 +146,26 @@ internal sealed class SimMember : IMemberView
                 throw new SimulationFailure("false-damage", $"n{Number} refuses to start, but nothing was damaged: {damage.Message}");
             }
 
-            Refuses = damage.Message;
-            Cluster.Trace.Add(Number, "refuses to start: its log is damaged");
+            Cluster.Trace.Add(Number, "puts its disk aside: its log is damaged");
             Cluster.Coverage.Refused++;
+            Empty();
+            Start();
+            return;
+        }
+
+        Starts++;
+        if (Accusation(recovered.Log.LastIndex) is { } what)
+        {
+            recovered.Log.Dispose();
+            if (!IsSpoiled)
+            {
+                throw new SimulationFailure("false-accusation", $"n{Number} has forgotten nothing, and is told: {what}");
+            }
+
+            Cluster.Trace.Add(Number, "puts its disk aside: it is an old copy");
+            Cluster.Coverage.OldCopies++;
+            Empty();
+            Start();
             return;
         }
 
@@ -188,25 +221,133 @@ internal sealed class SimMember : IMemberView
     public void CutPowerWhileDown() => Disk.PowerCut();
 
     /// <summary>The disk is swapped for an empty one. E1: an empty directory never resumes an id.</summary>
-    public void Wipe(bool refuses)
+    public void Wipe(bool pastTheGate)
     {
         Cluster.Trace.Add(Number, "gets an empty disk");
         IsSpoiled = true;
+#if LOOM_MUTATIONS
+        pastTheGate |= Raft.Diagnostics.Mutations.On("E1-emptied-directory-votes");
+#endif
+        if (!pastTheGate)
+        {
+            Empty();
+            return;
+        }
+
+        // What the core does with one that got past the handshake: it receives entries, and neither votes nor campaigns.
+        Renew();
+        Cluster.Checker.ObserveWipe(Number);
+        Form(Cluster.Initial);
+        MayVote = false;
+#if LOOM_MUTATIONS
+        MayVote = Raft.Diagnostics.Mutations.On("E1-emptied-directory-votes");
+#endif
+    }
+
+    /// <summary>Somebody copies the disk of the machine that is down.</summary>
+    public void TakeCopy()
+    {
+        if (!IsUp && !IsSeeking && MayVote && !IsSpoiled)
+        {
+            Copy = new OldCopy(Disk.Clone(random.Next()), Id, Starts);
+        }
+    }
+
+    /// <summary>Somebody puts an old copy of the disk in the place of the present one: what the member promised since is not on it.</summary>
+    public void Restore(OldCopy copy)
+    {
+        Cluster.Trace.Add(Number, "gets an old copy of its disk");
+        IsSpoiled = true;
+        (Disk, Starts) = (copy.Disk, copy.Starts);
+        Disk.CapacityBytes = long.MaxValue;
+        Records = new MemoryRecordDirectory();
+        Copy = null;
+    }
+
+    /// <summary>Two members have shaken hands: this one remembers the other (E1).</summary>
+    public void Meet(SimMember other) => Memory.Learn(other.Hello(other.Process.Log.LastIndex));
+
+    /// <summary>It has its old role under its new id in a committed configuration, and holds what was committed then.</summary>
+    public void IsWhole()
+    {
+        IsSpoiled = false;
+        Cluster.Coverage.Replaced++;
+        Cluster.Trace.Add(Number, "is whole again");
+    }
+
+    /// <summary>Nothing of what the disk held is used any more.</summary>
+    private void Empty()
+    {
+        Renew();
+        HasMoved = IsSeeking = true;
+        Cluster.Checker.ObserveNewLife(Number);
+    }
+
+    private void Renew()
+    {
         Disk.Erase();
         Disk.CapacityBytes = long.MaxValue;
         Records = new MemoryRecordDirectory();
         DataIncarnation = random.Next() | 1;
-        Cluster.Checker.ObserveWipe(Number);
-        if (refuses)
+        Memory = new PeerMemory();
+        Copy = null;
+        Starts = 0;
+    }
+
+    /// <summary>What the handshakes with a cluster that has formed without this disk lead to: a new id, once a quorum of the others is heard.</summary>
+    private bool TryJoin()
+    {
+        Rejoin rejoin = new(new MemberIdentity(new MemberId(1), DataIncarnation, Place.Name, "simulation", 0, 0), seeking: true);
+        foreach (SimMember other in Cluster.Members.Where(m => m != this && m.IsUp && Cluster.AreLinked(this, m)))
         {
-            // What the handshake does with an emptied directory under a listed name.
-            Refuses = "empty disk";
-            return;
+            rejoin.Hear(other.Hello(other.Process.Log.LastIndex));
         }
 
-        // And what the core does with one that got past it: it receives entries, and neither votes nor campaigns.
+        // Without space there is no new log either; whoever supervises the process starts it again.
+        if (rejoin.Decision is not { } decision || Disk.CapacityBytes < long.MaxValue)
+        {
+            Cluster.Scheduler.After(5 * Cluster.Swarm.Heartbeat, Start);
+            return false;
+        }
+
+        Id = decision.Id;
+        IsSeeking = false;
+        Cluster.HasJoined(this);
+        Cluster.Trace.Add(Number, "joins under a new id");
         Form(Cluster.Initial);
-        MayVote = false;
+        return true;
+    }
+
+    /// <summary>What those say who hear it before it takes part.</summary>
+    private string? Accusation(long lastIndex)
+    {
+        PeerHello hello = Hello(lastIndex) with { Process = (ulong)Life + 1 };
+        foreach (SimMember other in Cluster.Members.Where(m => m != this && m.IsUp && Cluster.AreLinked(this, m)))
+        {
+            if (MayVote && other.Memory.Judge(hello) is { } what)
+            {
+                return what;
+            }
+        }
+
+        return null;
+    }
+
+    private PeerHello Hello(long lastIndex)
+    {
+        KnownMembers known = new(Cluster.Initial);
+        if (process is not null)
+        {
+            known.Adopt(process.Core.Configurations, process.Core.Commit);
+        }
+
+        return new PeerHello
+        {
+            Lane = LaneKind.Control, TokenHash = 0, ClusterId = SimCluster.ClusterId, Proposal = 0, From = Id, To = MemberId.None, Incarnation = DataIncarnation, Process = (ulong)Life,
+            Name = Place.Name, Datacenter = "", Role = Place.Role, PeerUrls = [], ClientUrls = [], ConfigurationHash = 0, PinnedForYou = 0, Initial = Cluster.Initial.Members,
+            Starts = Starts, LastIndex = lastIndex, ConfigurationIndex = known.ClaimOf(Id), Current = known.Current,
+            Leader = process is null || process.Core.NoQuorum(process.Clock.Now) ? MemberId.None : process.Core.Leader,
+        };
     }
 
     /// <summary>Flips a bit somewhere in the segments: what a process that starts on it must notice, unless nothing ever reads there.</summary>
@@ -270,6 +411,9 @@ internal sealed class SimMember : IMemberView
     public RangeResult Range(RangeQuery query) => Process.Machine.Range(query);
 
     private RecoveredLog Open() => DurableLog.Open(Disk, SimCluster.LogDirectory, Identity, random.Next(), Cluster.LogOptions);
+
+    /// <summary>A disk as it was at the end of an earlier process.</summary>
+    internal sealed record OldCopy(SimulatedDisk Disk, MemberId Id, ulong Starts);
 
     /// <summary>A caller's hold on what it asked of one process.</summary>
     internal sealed class Ticket

@@ -78,6 +78,9 @@ internal sealed record Swarm
 
     public long DamageEvery { get; init; }
 
+    /// <summary>Mean time between old copies of a disk that are put back.</summary>
+    public long OldCopyEvery { get; init; }
+
     public long TransferEvery { get; init; }
 
     public long ConfigureEvery { get; init; }
@@ -113,6 +116,7 @@ internal sealed record Swarm
         long election = random.Pick<long>([50, 100, 100, 200, 300, 1000]) * Ns.Millisecond;
         NetworkRates network = NetworkRates.Draw(random, election);
         SimRandom checkpoints = random.Split("checkpoints");
+        SimRandom copies = random.Split("old copies");
         long safety = (random.Between(20, 60) * election) + (random.Between(1, 3) * Ns.Second);
         return new Swarm
         {
@@ -147,8 +151,9 @@ internal sealed record Swarm
             PauseFor = random.Between(1, 40) * election / 10,
             ClogEvery = Rate(random, 0.3, 3, 20, election),
             FlushErrorEvery = Rate(random, 0.2, 10, 60, election),
-            WipeEvery = Rate(random, 0.2, 10, 60, election),
+            WipeEvery = Rate(random, 0.25, 8, 50, election),
             DamageEvery = Rate(random, 0.15, 10, 60, election),
+            OldCopyEvery = Rate(copies, 0.3, 3, 20, election),
             TransferEvery = Rate(random, 0.3, 4, 30, election),
             ConfigureEvery = Rate(random, 0.3, 4, 30, election),
             ResetEvery = Rate(random, 0.4, 1, 10, election),

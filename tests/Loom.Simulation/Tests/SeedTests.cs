@@ -36,7 +36,9 @@ internal sealed class SeedTests
             Assert.That(reports.Sum(r => r.Conflicts), Is.GreaterThan(0), "overwritten suffixes");
             Assert.That(reports.Sum(r => r.Coverage.PowerCuts), Is.GreaterThan(0), "power cuts");
             Assert.That(reports.Sum(r => r.Coverage.Restored), Is.GreaterThan(0), "starts from a checkpoint");
-            Assert.That(reports.Sum(r => r.Coverage.Refused), Is.GreaterThan(0), "damaged logs that were refused");
+            Assert.That(reports.Sum(r => r.Coverage.Refused), Is.GreaterThan(0), "damaged logs that were put aside");
+            Assert.That(reports.Sum(r => r.Coverage.Replaced), Is.GreaterThan(Seeds / 10), "members that lost their disk and are whole again");
+            Assert.That(reports.Sum(r => r.Coverage.OldCopies), Is.GreaterThan(0), "old copies that were found out");
         });
     }
 
