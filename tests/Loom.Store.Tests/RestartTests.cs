@@ -56,7 +56,7 @@ internal sealed class RestartTests
 
         long before = live.Status.Raft.CheckpointIndex;
         Assert.That(before, Is.GreaterThanOrEqualTo(4_000));
-        Records.CheckpointDirectory.CopyAll(options.DataDirectory, Path.Combine(root, "copy"));
+        Records.CheckpointDirectory.CopyAtRest(options.DataDirectory, Path.Combine(root, "copy"));
         await using LoomStore again = await LoomStore.OpenAsync(new LoomOptions { DataDirectory = Path.Combine(root, "copy") });
         Assert.That(Enumerable.Range(0, Keys / 3).Count(i => again.Get(Key(i)) is { } pair && pair.Value.Span.SequenceEqual(Key(i + 4)) && pair.Version == 5), Is.EqualTo(Keys / 3));
 
