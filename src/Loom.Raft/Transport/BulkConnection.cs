@@ -11,8 +11,6 @@ namespace Loom.Raft.Transport;
 /// </summary>
 internal sealed class BulkConnection : IDisposable
 {
-    private const int ChunkHeader = 5;
-
     // More is kept for the next message only up to here: one large message must not pin its size for the life of a transfer.
     private const int KeptBytes = 1024 * 1024;
 
@@ -57,16 +55,7 @@ internal sealed class BulkConnection : IDisposable
         for (bool first = true; rest.Length > 0; first = false)
         {
             piece.Clear();
-            piece.Reserve(Frame.HeaderSize);
-            if (first)
-            {
-                piece.UInt32((uint)rest.Length);
-                piece.Byte((byte)kind);
-            }
-            int size = Math.Min(rest.Length, Frame.MaxBody - ChunkHeader);
-            piece.Bytes(rest[..size]);
-            rest = rest[size..];
-            Frame.Seal(piece.Patch(0), first ? FrameKind.ChunkFirst : FrameKind.ChunkNext);
+            Frame.AppendChunk(piece, ref rest, kind, first);
             LaneHandshake.SendAll(socket, piece.Written);
         }
     }
@@ -79,10 +68,10 @@ internal sealed class BulkConnection : IDisposable
     {
         (FrameKind kind, ReadOnlyMemory<byte> body) = ReceiveFrame();
         if (kind != FrameKind.ChunkFirst) return body.Length <= maxBytes ? (kind, body) : throw TooLong(body.Length, maxBytes);
-        if (body.Length <= ChunkHeader) throw new WireException("a chunk without its header");
+        if (body.Length <= Frame.ChunkHeaderSize) throw new WireException("a chunk without its header");
         uint total = BinaryPrimitives.ReadUInt32LittleEndian(body.Span);
         if (total > (uint)maxBytes) throw TooLong(total, maxBytes);
-        return ((FrameKind)body.Span[4], Assemble((int)total, body[ChunkHeader..]));
+        return ((FrameKind)body.Span[4], Assemble((int)total, body[Frame.ChunkHeaderSize..]));
     }
 
     public void Dispose() => PeerDial.HangUp(socket);

@@ -63,6 +63,9 @@ internal static class Frame
     public const int HeaderSize = 12;
     public const byte Version = 1;
 
+    /// <summary>What the first chunk of a long body begins with: its length and kind.</summary>
+    public const int ChunkHeaderSize = 5;
+
     /// <summary>Largest body of one frame, the chunk's own header included.</summary>
     public const int MaxBody = 64 * 1024;
 
@@ -96,6 +99,22 @@ internal static class Frame
         kind = (FrameKind)bytes[9];
         body = covered[(HeaderSize - 8)..];
         return true;
+    }
+
+    /// <summary>Appends the next piece of a body that is too long for one frame, as a whole frame; the first one names the body's length and kind. Takes it off <paramref name="rest"/>.</summary>
+    public static void AppendChunk(WireWriter writer, ref ReadOnlySpan<byte> rest, FrameKind inner, bool first)
+    {
+        int start = writer.Length;
+        writer.Reserve(HeaderSize);
+        if (first)
+        {
+            writer.UInt32((uint)rest.Length);
+            writer.Byte((byte)inner);
+        }
+        int size = Math.Min(rest.Length, MaxBody - ChunkHeaderSize);
+        writer.Bytes(rest[..size]);
+        rest = rest[size..];
+        Seal(writer.Patch(start), first ? FrameKind.ChunkFirst : FrameKind.ChunkNext);
     }
 
     private static uint Checksum(int length, ReadOnlySpan<byte> covered) => ~Crc32C.Append(Crc32C.Append(Crc32C.Start, length), covered);

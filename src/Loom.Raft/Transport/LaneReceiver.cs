@@ -89,7 +89,7 @@ internal sealed class LaneReceiver(Socket socket, Peer peer, LaneKind lane, Memb
         if (assemblyKind is not (FrameKind.Message or FrameKind.Forward)) throw new WireException($"chunks of a frame of kind {body[4]}");
         assembly = GC.AllocateUninitializedArray<byte>((int)total);
         assembled = 0;
-        ContinueAssembly(body[5..]);
+        ContinueAssembly(body[Frame.ChunkHeaderSize..]);
     }
 
     private void ContinueAssembly(ReadOnlySpan<byte> bytes)

@@ -204,7 +204,6 @@ internal sealed class SendingLane : IDisposable
 
     private void SendChunks(Socket dialled, FrameKind inner)
     {
-        const int FirstExtra = 5;
         ReadOnlySpan<byte> rest = scratch.Written;
         if (rest.Length > context.Settings.MaxMessageBytes)
         {
@@ -212,21 +211,9 @@ internal sealed class SendingLane : IDisposable
             context.Log.LogError("A message of {Bytes} bytes to {Peer} is above the limit of {Limit} and was dropped", rest.Length, peer.Target.Name, context.Settings.MaxMessageBytes);
             return;
         }
-        bool first = true;
-        while (rest.Length > 0)
+        for (bool first = true; rest.Length > 0; first = false)
         {
-            int start = output.Length;
-            output.Reserve(Frame.HeaderSize);
-            if (first)
-            {
-                output.UInt32((uint)rest.Length);
-                output.Byte((byte)inner);
-            }
-            int size = Math.Min(rest.Length, Frame.MaxBody - FirstExtra);
-            output.Bytes(rest[..size]);
-            rest = rest[size..];
-            Frame.Seal(output.Patch(start), first ? FrameKind.ChunkFirst : FrameKind.ChunkNext);
-            first = false;
+            Frame.AppendChunk(output, ref rest, inner, first);
             LaneHandshake.SendAll(dialled, output.Written);
             output.Clear();
             // Between two chunks heartbeats, votes and answers pass (P5). They are small, so this cannot recurse.
