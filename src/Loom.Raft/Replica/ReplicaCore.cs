@@ -2,7 +2,6 @@ using Loom.Raft.Consensus;
 using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
-using Loom.Raft.Snapshots;
 
 namespace Loom.Raft.Replica;
 
@@ -26,6 +25,8 @@ internal sealed class ReplicaCore
     private readonly HandOver handOver;
     private readonly Fitness fitness;
     private readonly StateExchange exchange;
+    private readonly Checkpoints checkpoints;
+    private readonly Captures captures;
     private readonly StateSwitch stateSwitch;
     private readonly LogRetention retention;
     private readonly SeededRandom random;
@@ -59,8 +60,8 @@ internal sealed class ReplicaCore
         exchange = new StateExchange(options.Id, effects.Control);
         stateSwitch = new StateSwitch(options, log, handOver, effects);
         retention = new LogRetention(options);
-        CheckpointIndex = opened.CheckpointIndex;
-        PreviousCheckpointIndex = opened.PreviousCheckpointIndex;
+        checkpoints = new Checkpoints(opened);
+        captures = new Captures(options, core, log, random, effects.Captures);
         log.AdvanceApplied(opened.Index);
     }
 
@@ -70,16 +71,16 @@ internal sealed class ReplicaCore
     public long Applied => handOver.Applied;
 
     /// <summary>S5: at this index the state here was found to differ from that of a strict majority. Nothing is applied or answered any more until it is replaced. 0: it is not.</summary>
-    public long QuarantinedAt { get; private set; }
+    public long QuarantinedAt => exchange.QuarantinedAt;
 
     /// <summary>S5: at this index the members' states differ and no strict majority agrees. 0: no such thing was seen.</summary>
-    public long StatesDifferAt { get; private set; }
+    public long StatesDifferAt => exchange.StatesDifferAt;
 
     /// <summary>Index of the newest durable checkpoint of the state; 0: none.</summary>
-    public long CheckpointIndex { get; private set; }
+    public long CheckpointIndex => checkpoints.Index;
 
-    /// <summary>Index of the checkpoint before it, to which this member may have to fall back: the log is never cut above it (L9). 0: none.</summary>
-    public long PreviousCheckpointIndex { get; private set; }
+    /// <summary>Index of the checkpoint before it (L9). 0: none.</summary>
+    public long PreviousCheckpointIndex => checkpoints.PreviousIndex;
 
     /// <summary>The least index of a snapshot that this replica needs from another member (S4); null: none. <see cref="ReplicaEffects.SnapshotWanted"/> says when it changed.</summary>
     public long? WantedSnapshot => effects.Failure is null && !stopped ? wantedSnapshot : null;
@@ -138,10 +139,10 @@ internal sealed class ReplicaCore
                 TakeTransfer(now, e.Request);
                 break;
             case CaptureRequested e:
-                TakeCapture(e);
+                captures.Take(e, refused: GivesNoState);
                 break;
             case StateCaptured e:
-                OnCaptured(e);
+                captures.Done(e, refused: GivesNoState);
                 break;
             case SnapshotCollected e:
                 OnCollected(now, e);
@@ -268,7 +269,7 @@ internal sealed class ReplicaCore
 
         transfers.Check(now, core);
         CompareStates(now);
-        if (QuarantinedAt == 0)
+        if (!IsQuarantined)
         {
             handOver.Advance(core.Commit);
         }
@@ -280,38 +281,20 @@ internal sealed class ReplicaCore
         effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(Math.Min(fitness.NextLook, exchange.NextLook), Math.Min(proposer.SweepAt, reads.SweepAt)));
     }
 
+    /// <summary>S5.</summary>
     private void CompareStates(long now)
     {
-        switch (exchange.Look(now, core.Configuration))
+        var wasWrong = IsQuarantined;
+        effects.StatusChanged |= exchange.Compare(now, core.Configuration);
+        if (IsQuarantined && !wasWrong)
         {
-            case DivergenceVerdict.Here when QuarantinedAt == 0:
-#if LOOM_MUTATIONS
-                if (Diagnostics.Mutations.On("S5-ignore-divergence"))
-                {
-                    break;
-                }
-#endif
-                QuarantinedAt = exchange.FoundAt;
-                effects.StatusChanged = true;
-                reads.FailAll(RaftErrorCode.Corruption);
-                break;
-            case DivergenceVerdict.Undecided when StatesDifferAt == 0:
-                StatesDifferAt = exchange.FoundAt;
-                effects.StatusChanged = true;
-                break;
-        }
-
-        if (StatesDifferAt > 0 && exchange.AgreedAt > StatesDifferAt)
-        {
-            // A member was only slow, or has been replaced since.
-            StatesDifferAt = 0;
-            effects.StatusChanged = true;
+            reads.FailAll(RaftErrorCode.Corruption);
         }
     }
 
     private void LeaveLeadershipIfUnfit(long now)
     {
-        if (!fitness.MustHandOver(now, core, log, handOver, QuarantinedAt > 0))
+        if (!fitness.MustHandOver(now, core, log, handOver, IsQuarantined))
         {
             return;
         }
@@ -348,7 +331,7 @@ internal sealed class ReplicaCore
 
     private void NoticeWantedSnapshot()
     {
-        var wanted = stateSwitch.Wanted(snapshotNeeded, QuarantinedAt > 0);
+        var wanted = stateSwitch.Wanted(snapshotNeeded, IsQuarantined);
         if (wanted != wantedSnapshot)
         {
             wantedSnapshot = wanted;
@@ -357,6 +340,10 @@ internal sealed class ReplicaCore
         }
     }
 
+    private bool IsQuarantined => exchange.QuarantinedAt > 0;
+
+    private bool GivesNoState => effects.Failure is not null || stopped || IsQuarantined;
+
     private RaftErrorCode Expired => noQuorum ? RaftErrorCode.NoQuorum : RaftErrorCode.DeadlineExceeded;
 
     /// <summary>Why a new call is refused now, or 0.</summary>
@@ -364,7 +351,7 @@ internal sealed class ReplicaCore
         effects.Failure is not null ? RaftErrorCode.Failed
         : stopped ? RaftErrorCode.Stopped
         : core.NoQuorum(now) ? RaftErrorCode.NoQuorum
-        : QuarantinedAt > 0 ? RaftErrorCode.Corruption
+        : IsQuarantined ? RaftErrorCode.Corruption
         : isWrite && core.Commit - Applied > Options.MaxForwardLag ? RaftErrorCode.Overloaded
         : 0;
 
@@ -450,31 +437,29 @@ internal sealed class ReplicaCore
     {
         handOver.Done(batch);
         exchange.Applied(now, core.Term, core.Configuration, batch.Marks);
-        foreach (var outcome in batch.Local)
+        // What was in flight when the state was found to be wrong answers nobody: the sessions of the state that takes its place will (P3).
+        if (!IsQuarantined)
         {
-            proposer.OnOutcome(outcome);
+            foreach (var outcome in batch.Local)
+            {
+                proposer.OnOutcome(outcome);
+            }
+
+            proposer.OnApplied(Applied);
         }
 
-        proposer.OnApplied(Applied);
         reads.OnApplied(Applied);
         StepCore(now, new Applied(Applied));
     }
 
     private void OnCheckpoint(long now, CheckpointTaken taken)
     {
-        if (taken.Index < CheckpointIndex)
+        // Of a state that is wrong nothing may be thrown away on the strength of its checkpoints.
+        if (!checkpoints.Take(taken, Applied) || IsQuarantined)
         {
-            // Begun before a snapshot was installed above it, and on disk only now: the installed state is the newest.
             return;
         }
 
-        if (taken.Index > Applied || taken.PreviousIndex > taken.Index)
-        {
-            throw new InvalidOperationException($"checkpoint {taken.Index} after {taken.PreviousIndex} breaks previous ≤ checkpoint ≤ applied ({Applied}) (L9)");
-        }
-
-        CheckpointIndex = taken.Index;
-        PreviousCheckpointIndex = taken.PreviousIndex;
         core.Peers(peers);
         var limit = retention.Limit(now, PreviousCheckpointIndex, Applied, log, peers, core.RetainFrom);
         if (limit > log.BaseIndex)
@@ -508,9 +493,7 @@ internal sealed class ReplicaCore
     {
         var inquiry = stateSwitch.Done();
         handOver.Jump(installed.Opened);
-        CheckpointIndex = installed.Opened.CheckpointIndex;
-        PreviousCheckpointIndex = installed.Opened.PreviousCheckpointIndex;
-        QuarantinedAt = 0;
+        checkpoints.Replace(installed.Opened);
         exchange.Forget();
         proposer.OnJump(installed.Opened.Index, installed.Opened.Term, inquiry, installed.Answers);
         reads.OnApplied(Applied);
@@ -531,33 +514,6 @@ internal sealed class ReplicaCore
         {
             StepCore(now, new TransferLeadership(target));
         }
-    }
-
-    private void TakeCapture(CaptureRequested request)
-    {
-        // Whoever is filled from a state that is wrong is wrong, too, and may make it the majority's (S5).
-        if (effects.Failure is not null || stopped || QuarantinedAt > 0)
-        {
-            request.Done(null);
-            return;
-        }
-
-        effects.Captures.Add(request);
-    }
-
-    /// <summary>Says of a captured state what the loop alone knows: the term in which all of it was committed at the latest, and the configuration that was in force there (S3).</summary>
-    private void OnCaptured(StateCaptured captured)
-    {
-        if (captured.State is not { } state || effects.Failure is not null || QuarantinedAt > 0 || state.At.Index < log.BaseIndex)
-        {
-            captured.State?.Dispose();
-            captured.Done(null);
-            return;
-        }
-
-        var configuration = core.Configurations.Last(c => c.Index <= state.At.Index);
-        var manifest = new SnapshotManifest(random.Next() | 1, Options.ClusterId, Options.Id, core.Term, state.At, configuration, state.Header);
-        captured.Done(new CapturedSnapshot(manifest, state));
     }
 
     private void TakeConfiguration(long now, Configuration configuration)
@@ -582,12 +538,7 @@ internal sealed class ReplicaCore
         effects.Forward.Clear();
         effects.Apply.Clear();
         effects.Install = null;
-        foreach (var capture in effects.Captures)
-        {
-            capture.Done(null);
-        }
-
-        effects.Captures.Clear();
+        captures.RefuseAll();
         effects.LogWork = false;
         effects.NextWake = long.MaxValue;
         held.Clear();

@@ -14,11 +14,11 @@ internal sealed class StateExchange(MemberId self, List<Message> control)
     private readonly Divergence divergence = new(self);
     private bool news;
 
-    /// <summary>The lowest index at which the states were found to differ, after <see cref="Look"/> said so.</summary>
-    public long FoundAt => divergence.FoundAt;
+    /// <summary>At this index the state here was found to differ from that of a strict majority; 0: it does not.</summary>
+    public long QuarantinedAt { get; private set; }
 
-    /// <summary>The highest index at which a strict majority, this replica among it, had the same state; 0: none yet.</summary>
-    public long AgreedAt => divergence.AgreedAt;
+    /// <summary>At this index the members' states differ and no strict majority agrees; 0: no such thing was seen.</summary>
+    public long StatesDifferAt { get; private set; }
 
     /// <summary>When to look again at the latest.</summary>
     public long NextLook => divergence.Deadline;
@@ -47,19 +47,51 @@ internal sealed class StateExchange(MemberId self, List<Message> control)
         news = true;
     }
 
-    public DivergenceVerdict Look(long now, Configuration configuration)
+    /// <summary>Judges what was reported since the last time. True: one of the two numbers changed.</summary>
+    public bool Compare(long now, Configuration configuration)
     {
         if (!news && now < divergence.Deadline)
         {
-            return DivergenceVerdict.None;
+            return false;
         }
 
         news = false;
-        return divergence.Judge(now, [.. configuration.Members.Where(m => m.Role is MemberRole.Voter or MemberRole.Standby).Select(m => m.Id)]);
+        (long wrong, long differ) = (QuarantinedAt, StatesDifferAt);
+        Note(divergence.Judge(now, [.. configuration.Members.Where(m => m.Role is MemberRole.Voter or MemberRole.Standby).Select(m => m.Id)]));
+        return (wrong, differ) != (QuarantinedAt, StatesDifferAt);
+    }
+
+    private void Note(DivergenceVerdict verdict)
+    {
+        switch (verdict)
+        {
+            case DivergenceVerdict.Here when QuarantinedAt == 0:
+#if LOOM_MUTATIONS
+                if (Diagnostics.Mutations.On("S5-ignore-divergence"))
+                {
+                    break;
+                }
+#endif
+                QuarantinedAt = divergence.FoundAt;
+                break;
+            case DivergenceVerdict.Undecided when StatesDifferAt == 0:
+                StatesDifferAt = divergence.FoundAt;
+                break;
+        }
+
+        if (divergence.AgreedAt > StatesDifferAt)
+        {
+            // A member was only slow, or has been replaced since.
+            StatesDifferAt = 0;
+        }
     }
 
     /// <summary>This replica's state was replaced.</summary>
-    public void Forget() => divergence.Forget();
+    public void Forget()
+    {
+        divergence.Forget();
+        QuarantinedAt = 0;
+    }
 
     private Message Report(MemberId to, long term, StateMark mark) => new()
     {

@@ -1,3 +1,4 @@
+using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using NUnit.Framework;
 
@@ -50,6 +51,52 @@ public sealed class QuarantineTests
         }
 
         Assert.That(cluster.Nodes.Select(n => n.Replica.QuarantinedAt), Is.All.Zero, "reports of the former state say nothing any more");
+    }
+
+    // Goal: a work that is with the applier when the state is found to be wrong answers nobody from it (S5). Method: the others' reports are held back until the write is there.
+    [Test]
+    public void What_is_in_flight_when_the_state_is_found_to_be_wrong_answers_nobody()
+    {
+        var cluster = new ReplicaCluster(3) { HoldTransfers = true };
+        var leader = cluster.WaitForLeader();
+        var wrong = cluster.Follower;
+        var reports = new List<Message>();
+        var own = cluster.Lose;
+        cluster.Lose = (from, to, message) =>
+        {
+            if (to == wrong.Number && message is Message { Kind: MessageKind.StateReport } report)
+            {
+                reports.Add(report);
+                return true;
+            }
+
+            return own(from, to, message);
+        };
+        wrong.Machine.WrongFrom = 10;
+        cluster.Settle(wrong);
+        for (var number = 1; number <= 100; number++)
+        {
+            leader.Propose(number);
+            cluster.Run(2);
+        }
+
+        cluster.Until(() => reports.Count >= 2 && wrong.Machine.Seen.Contains(100));
+        wrong.HoldApplier = true;
+        var write = wrong.Propose(1000);
+        cluster.Until(() => cluster.Nodes.All(n => n == wrong || n.Machine.Seen.Contains(1000)));
+        cluster.Run(1000);
+        reports.ForEach(report => wrong.Handle(new PeerMessage(report)));
+        Assert.That(wrong.Replica.QuarantinedAt, Is.EqualTo(64));
+        wrong.HoldApplier = false;
+        wrong.ResumeApplier();
+        cluster.Until(() => wrong.Machine.Seen.Contains(1000));
+        Assert.That(wrong.CompletionOf(write), Is.Null);
+
+        // The state that takes the wrong one's place answers it (P3).
+        wrong.Machine.WrongFrom = long.MaxValue;
+        cluster.HoldTransfers = false;
+        leader.Propose(1001);
+        cluster.Until(() => wrong.CompletionOf(write) is { Succeeded: true, Result.Deduplicated: true });
     }
 
     [Test]
