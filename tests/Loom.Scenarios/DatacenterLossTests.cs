@@ -1,5 +1,4 @@
 using NUnit.Framework;
-using System.Globalization;
 using Loom.Scenarios.Processes;
 using Loom.Scenarios.Workload;
 
@@ -12,7 +11,6 @@ namespace Loom.Scenarios;
 [NonParallelizable]
 public sealed class DatacenterLossTests
 {
-    private static readonly int Rounds = int.Parse(Environment.GetEnvironmentVariable("LOOM_ROUNDS") ?? "1", CultureInfo.InvariantCulture);
 
     [Test]
     public Task Acknowledged_writes_survive_kill_9_of_the_leader() => RunAsync(1, async cluster =>
@@ -77,7 +75,7 @@ public sealed class DatacenterLossTests
     {
         using LoomCluster cluster = await LoomCluster.StartAsync();
         using ScenarioWorkload workload = new(cluster, seed);
-        for (int round = 0; round < Rounds; round++)
+        for (int round = 0; round < Rounds.Count; round++)
         {
             long before = workload.Acknowledged;
             workload.Start();

@@ -4,6 +4,7 @@ using NUnit.Framework;
 namespace Loom.Raft.Tests.Host;
 
 /// <summary>S6 with real threads and files: nobody gets space for a new segment, as on a full disk. (Full file systems of their own: Loom.Scenarios.)</summary>
+[NonParallelizable]
 public sealed class FullDiskTests
 {
     // More than the rest of a segment and two spares, which are the reserve; less than what may wait in a member (64 MiB).

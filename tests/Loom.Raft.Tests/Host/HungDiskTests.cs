@@ -5,6 +5,7 @@ using NUnit.Framework;
 namespace Loom.Raft.Tests.Host;
 
 /// <summary>E8 with real threads and sockets: the disk of the leader hangs, as a dying one does.</summary>
+[NonParallelizable]
 public sealed class HungDiskTests
 {
     [Test]

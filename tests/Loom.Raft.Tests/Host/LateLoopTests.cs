@@ -6,6 +6,7 @@ using NUnit.Framework;
 namespace Loom.Raft.Tests.Host;
 
 /// <summary>N5 when the loop hangs. Method: the clock of the loop's thread stands still until the test lets it go.</summary>
+[NonParallelizable]
 public sealed class LateLoopTests
 {
     [Test]

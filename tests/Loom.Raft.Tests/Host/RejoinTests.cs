@@ -8,6 +8,7 @@ namespace Loom.Raft.Tests.Host;
 /// <summary>
 /// E1 with real nodes in this process: a member whose directory is empty, damaged or out of date comes back whole, under a new id and in its role, with nobody's help. Never with what it had forgotten.
 /// </summary>
+[Parallelizable(ParallelScope.All)]
 public sealed class RejoinTests
 {
     private const int Limit = 30;
@@ -17,11 +18,7 @@ public sealed class RejoinTests
     {
         await using RealCluster cluster = await Written(RealCluster.OfThree());
         string victim = await FollowerAsync(cluster);
-        MemberId old = cluster[victim].Status.MemberId;
-        await cluster.StopAsync(victim);
-        Directory.Delete(cluster.DirectoryOf(victim), recursive: true);
-        await cluster.StartAsync(victim);
-        await WholeAsync(cluster, victim, old, MemberRole.Voter);
+        await ComeBackAsync(cluster, victim, directory => Directory.Delete(directory, recursive: true));
         Assert.That(cluster.Machine(victim).Payloads, Has.Count.GreaterThanOrEqualTo(50));
 
         // It counts: with another one gone, the two that are left decide.
@@ -78,11 +75,7 @@ public sealed class RejoinTests
         await using RealCluster cluster = await Written(RealCluster.OfThree());
         foreach (string victim in new[] { "east", "west", "south", "east" })
         {
-            MemberId old = cluster[victim].Status.MemberId;
-            await cluster.StopAsync(victim);
-            Directory.Delete(cluster.DirectoryOf(victim), recursive: true);
-            await cluster.StartAsync(victim);
-            await WholeAsync(cluster, victim, old, MemberRole.Voter);
+            await ComeBackAsync(cluster, victim, directory => Directory.Delete(directory, recursive: true));
         }
         foreach (string name in new[] { "east", "west", "south" }) await cluster.StopAsync(name);
         await cluster.StartAllAsync();
@@ -160,11 +153,7 @@ public sealed class RejoinTests
     {
         await using RealCluster cluster = await Written(RealCluster.OfThree());
         string victim = await FollowerAsync(cluster);
-        MemberId old = cluster[victim].Status.MemberId;
-        await cluster.StopAsync(victim);
-        Damage(cluster.DirectoryOf(victim), pattern);
-        await cluster.StartAsync(victim);
-        await WholeAsync(cluster, victim, old, MemberRole.Voter);
+        await ComeBackAsync(cluster, victim, directory => Damage(directory, pattern));
         Assert.That(Directory.Exists(cluster.DirectoryOf(victim) + ".damaged-1"));
     }
 
@@ -175,11 +164,7 @@ public sealed class RejoinTests
         string victim = await FollowerAsync(cluster);
         for (int time = 1; time <= 2; time++)
         {
-            MemberId old = cluster[victim].Status.MemberId;
-            await cluster.StopAsync(victim);
-            Damage(cluster.DirectoryOf(victim), "cluster");
-            await cluster.StartAsync(victim);
-            await WholeAsync(cluster, victim, old, MemberRole.Voter);
+            await ComeBackAsync(cluster, victim, directory => Damage(directory, "cluster"));
             for (int n = 1; n <= 2; n++) Assert.That(Directory.Exists(cluster.DirectoryOf(victim) + $".damaged-{n}"), Is.EqualTo(n == time));
         }
     }
@@ -190,11 +175,7 @@ public sealed class RejoinTests
     {
         await using RealCluster cluster = await Written(RealCluster.OfThree());
         string victim = await FollowerAsync(cluster);
-        MemberId old = cluster[victim].Status.MemberId;
-        await cluster.StopAsync(victim);
-        ForgottenMark.Write(PosixFileSystem.Instance, cluster.DirectoryOf(victim), "told by another member");
-        await cluster.StartAsync(victim);
-        await WholeAsync(cluster, victim, old, MemberRole.Voter);
+        await ComeBackAsync(cluster, victim, directory => ForgottenMark.Write(PosixFileSystem.Instance, directory, "told by another member"));
         Assert.That(Directory.Exists(cluster.DirectoryOf(victim) + ".damaged-1"));
     }
 
@@ -267,6 +248,16 @@ public sealed class RejoinTests
     {
         string leader = await cluster.LeaderAsync();
         return cluster.List.First(m => m.Name != leader && m.Role == MemberRole.Voter).Name;
+    }
+
+    /// <summary>A voter stops, loses its directory in some way, and comes back whole under another id.</summary>
+    private static async Task ComeBackAsync(RealCluster cluster, string victim, Action<string> lose)
+    {
+        MemberId old = cluster[victim].Status.MemberId;
+        await cluster.StopAsync(victim);
+        lose(cluster.DirectoryOf(victim));
+        await cluster.StartAsync(victim);
+        await WholeAsync(cluster, victim, old, MemberRole.Voter);
     }
 
     /// <summary>In its role under another id everywhere, caught up, and equal.</summary>

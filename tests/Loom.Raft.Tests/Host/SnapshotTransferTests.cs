@@ -5,6 +5,7 @@ using NUnit.Framework;
 namespace Loom.Raft.Tests.Host;
 
 /// <summary>Members that cannot be served from the log any more get the state of another one (S3, S4): real nodes, sockets and threads.</summary>
+[Parallelizable(ParallelScope.All)]
 public sealed class SnapshotTransferTests
 {
     [Test]

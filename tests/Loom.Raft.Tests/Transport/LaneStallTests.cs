@@ -7,6 +7,7 @@ using NUnit.Framework;
 
 namespace Loom.Raft.Tests.Transport;
 
+[NonParallelizable]
 public sealed class LaneStallTests
 {
     private static readonly MemberId East = new(1);
