@@ -108,6 +108,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
 
         Hold(new(kept!, rebuilt!.Index, opened.Records, rebuilt.Content.Complete()));
+
+        // What the process that ended had not given back yet. Nobody else asks for it: where nothing is written, nothing is applied either.
+        opened.Records.Reclaim(owner);
         return new StateCheckpoint(found.At, opened.PreviousIndex);
     }
 

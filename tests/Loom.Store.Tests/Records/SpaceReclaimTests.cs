@@ -384,6 +384,44 @@ internal sealed class SpaceReclaimTests
         }
     }
 
+    // Method: the store closes before, or while, space is given back after a compaction. Opened again, it is given nothing to apply and nothing to trim: only the checkpoints that it wants are taken.
+    [TestCase(0)]
+    [TestCase(3)]
+    public void What_a_restart_broke_off_goes_on_without_a_write(int pagesBefore)
+    {
+        const int Keys = 2_000, Bytes = 1_000;
+        List<string> answers;
+        using (CheckpointDirectory live = new(root))
+        {
+            Overwrite(live, Keys, rounds: 16, Bytes);
+            using ManualResetEventSlim reached = new(), closing = new();
+            int pages = 0;
+            live.Records.Reclaimer!.BeforePage = _ =>
+            {
+                if (pages++ == pagesBefore)
+                {
+                    reached.Set();
+                    closing.Wait();
+                }
+            };
+            live.Compact(live.Machine.Revision);
+            while (live.Machine.TrimStep(1_000))
+            {
+            }
+
+            Assert.That(reached.Wait(20_000), Is.True);
+            live.Checkpoint();
+            answers = live.Answers();
+            live.Records.Reclaimer!.Close(0);
+            closing.Set();
+        }
+
+        Assert.That(FileBytes(), Is.GreaterThan(8L * Keys * Bytes));
+        using CheckpointDirectory again = new(root);
+        Assert.That(() => Settle(again, trims: false), Is.LessThanOrEqualTo((3L * Keys * Bytes / 2) + again.Records.Device.SegmentBytes).After(30_000, 20));
+        Assert.That((again.Fault, again.Answers()), Is.EqualTo(((Exception?)null, answers)));
+    }
+
     /// <summary>Garbage: few keys, written over and over.</summary>
     private static void Fill(CheckpointDirectory live, int bytes)
     {
