@@ -90,6 +90,48 @@ internal sealed class RestoreCommandTests
         }
     }
 
+    /// <summary>E1, S8: it begins from the backup no longer, but from what the others hand it, with what was written since.</summary>
+    [Test]
+    public async Task A_member_of_a_restored_cluster_that_loses_its_disk_is_filled_again()
+    {
+        long revision = await OldClusterAsync();
+        NewCluster cluster = new(root, ["east1@east", "west1@west", "south1@south"]);
+        foreach (string name in cluster.Names)
+        {
+            Assert.That((await cluster.RestoreAsync(file, name, "--bump-revision", "0")).Code, Is.Zero);
+            cluster.Serve(name);
+        }
+
+        using (cluster)
+        {
+            await cluster.WaitUntilReadyAsync();
+            var kv = new KV.KVClient(cluster.Channel("east1"));
+            await kv.PutAsync(new PutRequest { Key = ByteString.CopyFromUtf8("since"), Value = ByteString.CopyFromUtf8("restored") });
+            ulong[] old = await IdsAsync(cluster, "west1");
+
+            await cluster.KillAsync("west1");
+            Directory.Delete(cluster.DirectoryOf("west1"), recursive: true);
+            var clock = Stopwatch.StartNew();
+            cluster.Serve("west1");
+            while (await IdsAsync(cluster, "west1") is not [var id] || id == old[0] || !cluster.Said("west1").Contains("ready:", StringComparison.Ordinal))
+            {
+                Assert.That(clock.Elapsed, Is.LessThan(TimeSpan.FromSeconds(30)), cluster.Said("west1"));
+                await Task.Delay(100);
+            }
+
+            TestContext.Out.WriteLine($"whole after {clock.Elapsed.TotalSeconds:F1} s");
+            var filled = new KV.KVClient(cluster.Channel("west1"));
+            PutResponse put = await filled.PutAsync(new PutRequest { Key = ByteString.CopyFromUtf8("after"), Value = ByteString.CopyFromUtf8("v") });
+            Assert.That(put.Header.Revision, Is.EqualTo(revision + 2));
+            Assert.That(await HashesAsync(cluster, revision + 2), Has.Exactly(1).Items);
+
+            // And with it the cluster does without another: it counts again.
+            await cluster.KillAsync("south1");
+            put = await filled.PutAsync(new PutRequest { Key = ByteString.CopyFromUtf8("after"), Value = ByteString.CopyFromUtf8("w") });
+            Assert.That(put.Header.Revision, Is.EqualTo(revision + 3));
+        }
+    }
+
     /// <summary>One from a backup that was taken later, one not restored at all.</summary>
     [Test]
     public async Task Who_was_not_restored_from_the_same_file_is_refused_by_name()
@@ -199,6 +241,25 @@ internal sealed class RestoreCommandTests
 
     private uint oldHash;
 
+    /// <summary>Two, while one takes the place of the other.</summary>
+    private static async Task<ulong[]> IdsAsync(NewCluster cluster, string name)
+    {
+        MemberListResponse list = await new Cluster.ClusterClient(cluster.Channel("east1")).MemberListAsync(new MemberListRequest());
+        return [.. list.Members.Where(member => member.Name == name).Select(member => member.ID)];
+    }
+
+    /// <summary>The different ones.</summary>
+    private static async Task<IEnumerable<uint>> HashesAsync(NewCluster cluster, long revision)
+    {
+        SortedSet<uint> hashes = [];
+        foreach (string name in cluster.Names)
+        {
+            hashes.Add((await new Maintenance.MaintenanceClient(cluster.Channel(name)).HashKVAsync(new HashKVRequest { Revision = revision })).Hash);
+        }
+
+        return hashes;
+    }
+
     private Process StartRestore(string name) => Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "loom.dll"), "restore", file, "--data-dir", Path.Combine(root, name)])
     {
         RedirectStandardOutput = true, RedirectStandardError = true,
@@ -252,7 +313,7 @@ internal sealed class RestoreCommandTests
         private readonly string list;
         private readonly SortedDictionary<string, string> endpoints = new(StringComparer.Ordinal);
         private readonly SortedDictionary<string, ServeProcess> processes = new(StringComparer.Ordinal);
-        private readonly List<GrpcChannel> channels = [];
+        private readonly SortedDictionary<string, GrpcChannel> channels = new(StringComparer.Ordinal);
 
         public NewCluster(string root, string[] members)
         {
@@ -274,6 +335,16 @@ internal sealed class RestoreCommandTests
 
         public void Serve(string name) => processes[name] = new ServeProcess(root, [.. Options(name), "--listen-client-urls", endpoints[name]]);
 
+        public async Task KillAsync(string name)
+        {
+            processes.Remove(name, out ServeProcess? process);
+            using (process)
+            {
+                process!.Signal("KILL");
+                await process.WaitForExitAsync(TimeSpan.FromSeconds(10));
+            }
+        }
+
         public Task WaitUntilReadyAsync() => Task.WhenAll(processes.Values.Select(process => process.WaitUntilReadyAsync()));
 
         public string Said(string name) => processes[name].Error;
@@ -289,14 +360,21 @@ internal sealed class RestoreCommandTests
 
         public GrpcChannel Channel(string name)
         {
-            GrpcChannel channel = GrpcChannel.ForAddress(endpoints[name]);
-            channels.Add(channel);
+            if (!channels.TryGetValue(name, out GrpcChannel? channel))
+            {
+                channels.Add(name, channel = GrpcChannel.ForAddress(endpoints[name]));
+            }
+
             return channel;
         }
 
         public void Dispose()
         {
-            channels.ForEach(channel => channel.Dispose());
+            foreach (GrpcChannel channel in channels.Values)
+            {
+                channel.Dispose();
+            }
+
             foreach (ServeProcess process in processes.Values)
             {
                 process.Dispose();
