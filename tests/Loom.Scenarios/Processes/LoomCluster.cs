@@ -7,7 +7,7 @@ using Loom.Testing;
 
 namespace Loom.Scenarios.Processes;
 
-/// <summary>Three datacenters of real processes on loopback, a voter and a hot standby in each, on a real disk.</summary>
+/// <summary>Real processes on loopback, on a real disk: three datacenters, a voter and a hot standby in each, unless it is started otherwise.</summary>
 internal sealed class LoomCluster : IDisposable
 {
     private static readonly string[] Datacenters = ["east", "west", "south"];
@@ -46,6 +46,14 @@ internal sealed class LoomCluster : IDisposable
     {
         int[] ports = FreePorts.Take(6);
         return StartAsync(root, leavesRoot: true, [.. Enumerable.Range(0, 3).Select(i => new LoomProcess(Datacenters[i], Datacenters[i], false, ports[i], ports[3 + i], root))]);
+    }
+
+    /// <summary>One member, alone.</summary>
+    public static Task<LoomCluster> StartOneAsync(params string[] options)
+    {
+        string root = Directory.CreateTempSubdirectory("loom-scenario-").FullName;
+        int[] ports = FreePorts.Take(2);
+        return StartAsync(root, leavesRoot: false, [new LoomProcess(Datacenters[0], Datacenters[0], false, ports[0], ports[1], root) { Options = options }]);
     }
 
     public static IReadOnlyList<string> NamesOfThree => Datacenters;

@@ -25,6 +25,9 @@ internal sealed partial class LoomProcess(string name, string datacenter, bool s
 
     public string DataDirectory => Path.Combine(root, name);
 
+    /// <summary>Options beside those that every member has.</summary>
+    public IReadOnlyList<string> Options { get; init; } = [];
+
     /// <summary>How often it was started.</summary>
     public int Life { get; private set; }
 
@@ -38,12 +41,12 @@ internal sealed partial class LoomProcess(string name, string datacenter, bool s
         Life++;
         ProcessStartInfo info = new("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         string peer = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{peerPort}");
-        foreach (string argument in new[]
-        {
+        foreach (string argument in (string[])
+        [
             Path.Combine(AppContext.BaseDirectory, "loom.dll"), "serve", "--name", name, "--datacenter", datacenter, "--data-dir", DataDirectory,
             "--listen-client-urls", Endpoint, "--advertise-client-urls", Endpoint, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", initialCluster, "--initial-cluster-token", "scenarios", "--exit-with-stdin",
-        })
+            "--initial-cluster", initialCluster, "--initial-cluster-token", "scenarios", "--exit-with-stdin", .. Options,
+        ])
         {
             info.ArgumentList.Add(argument);
         }
