@@ -53,7 +53,7 @@ public sealed class RaftNodeOptions
     public int MaxProposalBytes { get; set; } = 2 * 1024 * 1024;
 
     /// <summary>
-    /// Applied entries after which a checkpoint of the state is taken at the latest; it is also taken after 64 MiB of applied bodies, every 10 s in which something was applied, and at a clean close.
+    /// Applied entries after which a checkpoint of the state is taken at the latest; it is also taken after 32 MiB of applied bodies, every 10 s in which something was applied, and at a clean close.
     /// A restart replays at most what came after the last one. Default 100,000, as etcd's <c>--snapshot-count</c>.
     /// </summary>
     public long SnapshotCount { get; set; } = 100_000;

@@ -62,7 +62,7 @@ public sealed class LoomOptions
     public long RecordIndexBytes { get; set; } = 32L << 20;
 
     /// <summary>
-    /// Applied entries after which a checkpoint of the state is taken at the latest; one is also taken after 64 MiB of writes, every 10 s in which something was written, and at a clean close.
+    /// Applied entries after which a checkpoint of the state is taken at the latest; one is also taken after 32 MiB of writes, every 10 s in which something was written, and at a clean close.
     /// A restart replays what came after the last one. Default 100,000, as etcd's <c>--snapshot-count</c>; at least 1.
     /// </summary>
     public long SnapshotCount { get; set; } = 100_000;

@@ -7,7 +7,7 @@ namespace Loom.Raft.Replica;
 internal sealed class CheckpointPace(long now, long maxEntries)
 {
     /// <summary>Bodies applied since the last checkpoint.</summary>
-    public const long MaxBytes = 64L << 20;
+    public const long MaxBytes = 32L << 20;
 
     /// <summary>Time since the last checkpoint, when anything was applied.</summary>
     public const long MaxAge = 10_000_000_000;
