@@ -7,7 +7,7 @@ namespace Loom.Raft.Replica;
 
 /// <summary>
 /// How far the log may be cut after a checkpoint. Never above the checkpoint before it, to which this member may have to fall back (L9). A tail stays for members that are a little behind,
-/// and a leader keeps what members that it hears still lack, both up to a bound in bytes; beyond that a snapshot is the shorter way. While a member collects one, the log is kept from there on (S4).
+/// and a leader keeps what members that it hears still lack, each up to a bound in bytes; beyond that a snapshot is the shorter way. While a member collects one, the log is kept from there on (S4).
 /// A pure policy: it only says an index.
 /// </summary>
 internal sealed class LogRetention(ReplicaOptions options)
@@ -50,10 +50,10 @@ internal sealed class LogRetention(ReplicaOptions options)
     {
         var low = Math.Max(log.BaseIndex, applied - options.SnapshotCatchUpEntries);
         var high = Math.Max(low, previous);
-        while (low < high && log.BytesAbove(low) > options.MaxRetainedBytes)
+        while (low < high && log.BytesAbove(low) > options.SnapshotCatchUpBytes)
         {
             var middle = low + ((high - low) / 2);
-            if (log.BytesAbove(middle) > options.MaxRetainedBytes)
+            if (log.BytesAbove(middle) > options.SnapshotCatchUpBytes)
             {
                 low = middle + 1;
             }

@@ -46,7 +46,10 @@ internal sealed record ReplicaOptions
     /// <summary>Applied entries that stay in the log for members that are a little behind, as etcd's <c>--snapshot-catchup-entries</c>; see <see cref="LogRetention"/>.</summary>
     public long SnapshotCatchUpEntries { get; init; } = 5_000;
 
-    /// <summary>Bytes of log that are kept for members behind; who lacks more gets a snapshot.</summary>
+    /// <summary>Bytes of log that these entries may take: of large ones fewer stay. It is what an idle member's log costs beyond two checkpoints.</summary>
+    public long SnapshotCatchUpBytes { get; init; } = 64L << 20;
+
+    /// <summary>Bytes of log that a leader keeps for members which it hears and which are behind; who lacks more gets a snapshot.</summary>
     public long MaxRetainedBytes { get; init; } = 256L << 20;
 
     /// <summary>Bytes of log that a leader keeps for a member which is collecting a snapshot (S4); beyond, it may have to collect another one.</summary>

@@ -8,7 +8,7 @@ namespace Loom.Raft.Tests.Replica;
 public sealed class LogRetentionTests
 {
     private const long Never = long.MaxValue;
-    private static readonly ReplicaOptions Options = new() { Id = new MemberId(1), Incarnation = 1, Seed = 1, ClusterId = 1, SnapshotCatchUpEntries = 50, MaxRetainedBytes = 3000, MaxPinnedBytes = 6000 };
+    private static readonly ReplicaOptions Options = new() { Id = new MemberId(1), Incarnation = 1, Seed = 1, ClusterId = 1, SnapshotCatchUpEntries = 50, SnapshotCatchUpBytes = 2500, MaxRetainedBytes = 3000, MaxPinnedBytes = 6000 };
     private MemoryReplicaLog log = null!;
 
     [SetUp]
@@ -32,7 +32,7 @@ public sealed class LogRetentionTests
     public void A_tail_stays_for_members_a_little_behind_unless_it_is_large()
     {
         Assert.That(Limit(previous: 1000), Is.EqualTo(950));
-        Assert.That(Limit(previous: 1000, options: Options with { SnapshotCatchUpEntries = 800 }), Is.EqualTo(700), "3000 bytes are 300 entries");
+        Assert.That(Limit(previous: 1000, options: Options with { SnapshotCatchUpEntries = 800 }), Is.EqualTo(750), "2500 bytes are 250 entries");
         Assert.That(Limit(previous: 600, options: Options with { SnapshotCatchUpEntries = 800 }), Is.EqualTo(600));
     }
 

@@ -60,7 +60,7 @@ public sealed class RandomReplicaTests
             this.snapshots = snapshots;
             random = new SeededRandom((ulong)seed);
             cluster = new ReplicaCluster(
-                voters: 3, standbys: 1, o => snapshots ? o with { SnapshotCatchUpEntries = 1 + random.Below(8), MaxRetainedBytes = 30 + random.Below(1000), MaxPinnedBytes = random.Below(4000) } : o,
+                voters: 3, standbys: 1, o => snapshots ? o with { SnapshotCatchUpEntries = 1 + random.Below(8), SnapshotCatchUpBytes = 30 + random.Below(1000), MaxRetainedBytes = 30 + random.Below(1000), MaxPinnedBytes = random.Below(4000) } : o,
                 maxSessions: seed % 3 == 0 ? 3 : 4096)
             {
                 CheckpointEvery = snapshots ? 2 + (seed % 4) : 0,

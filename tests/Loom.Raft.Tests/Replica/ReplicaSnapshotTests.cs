@@ -146,7 +146,7 @@ public sealed class ReplicaSnapshotTests
     }
 
     private static ReplicaCluster Cutting() =>
-        new(3, configure: o => o with { SnapshotCatchUpEntries = 5, MaxRetainedBytes = 100 }) { CheckpointEvery = 3 };
+        new(3, configure: o => o with { SnapshotCatchUpEntries = 5, SnapshotCatchUpBytes = 100, MaxRetainedBytes = 100 }) { CheckpointEvery = 3 };
 
     /// <summary>Cuts a follower off until the others' logs have gone on without it.</summary>
     private static ReplicaNode Away(ReplicaCluster cluster, ReplicaNode? node = null)
