@@ -40,7 +40,7 @@ internal sealed partial class ReplicaHost
         Member self = current.Find(identity.Id) ?? SelfByFlags(identity);
         RequireDatacenter(self);
         transport?.Dispose();
-        formation = new ClusterFormation(identity, settings.Seed | 1, initial, StandingOf(self), IsUp, wake, log);
+        formation = new ClusterFormation(identity, directory.Process, initial, StandingOf(self), IsUp, wake, log);
         targetsVersion = formation.TargetsVersion;
         // Later a cluster of one may be told of others by its log, but today nobody would dial it.
         bool alone = current.Members.Count <= 1 && current.Find(identity.Id) is not null;

@@ -9,7 +9,7 @@ namespace Loom.Raft.Membership;
 /// Who this member is to its peers, and who they are to it (E1, N5). Before the cluster is formed it passes their hellos to the <see cref="InitialAgreement"/> and to <see cref="Rejoin"/>, and says what they
 /// have on disk; nobody votes or campaigns before the initial configuration is agreed. Afterwards it guards the door: only the incarnation that the configuration pins comes in under a member's id, so a directory
 /// that was emptied under a known name never votes; and not one that has forgotten what it promised (<see cref="PeerMemory"/>). A copy of a directory carries the same incarnation: while the first process is
-/// connected it is refused for its process number, and later for its number of starts or the end of its log.
+/// connected it is refused for its process number, and later for its number of starts, its lineage or the end of its log.
 /// Called from the transport's threads: everything is under one lock, and nothing in it waits.
 /// </summary>
 /// <remarks>Lanes exist only between two formed members of one cluster id.</remarks>
@@ -33,7 +33,7 @@ internal sealed class ClusterFormation : IPeerGate
     private Configuration initial;
     private KnownMembers known;
     private ulong clusterId;
-    private ulong starts;
+    private StartCount starts;
     private long lastIndex;
     private MemberId leader;
     private bool memoryChanged;
@@ -159,7 +159,7 @@ internal sealed class ClusterFormation : IPeerGate
     }
 
     /// <summary>The decision is on disk: from now on this member is one of a formed cluster.</summary>
-    public void Formed(ulong id, ulong startsSince)
+    public void Formed(ulong id, StartCount startsSince)
     {
         lock (gate)
         {
@@ -426,7 +426,8 @@ internal sealed class ClusterFormation : IPeerGate
             Initial = (clusterId != 0 ? initial : agreement.Held ?? initial).Members,
             Origin = identity.Origin,
             Seeking = standing.Seeking,
-            Starts = starts,
+            Starts = starts.Starts,
+            Earlier = starts.Earlier,
             LastIndex = lastIndex,
             ConfigurationIndex = clusterId != 0 ? known.ClaimOf(identity.Id) : -1,
             Leader = leader,

@@ -9,7 +9,7 @@ namespace Loom.Raft.Membership;
 /// DIRECTORY/cluster   who this member is (MemberIdentity)
 /// DIRECTORY/proposal  the initial configuration it has agreed to, until the cluster is formed (ProposalFile)
 /// DIRECTORY/restored  the backup that it was restored from, if it was (RestoredFile)
-/// DIRECTORY/starts    how often it was started since (StartCounter)
+/// DIRECTORY/starts    how often it was started since, and by which processes (StartCounter)
 /// DIRECTORY/peers     how often the others were (PeerMemory)
 /// DIRECTORY/forgotten what it holds is out of date (ForgottenMark)
 /// DIRECTORY/raft/     the log
@@ -32,6 +32,7 @@ internal sealed class MemberDirectory : IDisposable
         this.options = options;
         this.path = path;
         this.seed = seed;
+        Process = seed | 1;
         this.acquire = acquire;
         hold = acquire(path);
         Identity = null!;
@@ -45,8 +46,11 @@ internal sealed class MemberDirectory : IDisposable
     /// <summary>What this directory was restored from; null: nothing, or formed.</summary>
     public RestoredFile? Restored { get; private set; }
 
-    /// <summary>How often it was started, this time included; 0 until it is formed.</summary>
-    public ulong Starts { get; private set; }
+    /// <summary>How often it was started, this time included; none until it is formed.</summary>
+    public StartCount Starts { get; private set; } = StartCount.None;
+
+    /// <summary>Random number of this life of the process; not zero.</summary>
+    public ulong Process { get; }
 
     /// <summary>Why the directory must not be used; null: nothing is wrong with it.</summary>
     public CorruptionException? Damage { get; private set; }
@@ -105,7 +109,7 @@ internal sealed class MemberDirectory : IDisposable
         Damage = damage;
         Proposal = null;
         Restored = null;
-        Starts = 0;
+        Starts = StartCount.None;
         Identity = NewIdentity();
     }
 
@@ -168,7 +172,7 @@ internal sealed class MemberDirectory : IDisposable
             Identity = formed;
             Proposal = null;
             Restored = null;
-            Starts = StartCounter.Raise(files, path, formed);
+            Starts = StartCounter.Raise(files, path, formed, Process);
             return log;
         }
         catch
@@ -194,7 +198,7 @@ internal sealed class MemberDirectory : IDisposable
             RequireOurs(identity, path, options);
             ForgottenMark.RequireNone(files, path);
             Identity = identity;
-            if (identity.IsFormed) Starts = StartCounter.Raise(files, path, identity);
+            if (identity.IsFormed) Starts = StartCounter.Raise(files, path, identity, Process);
             else Proposal = ProposalFile.Read(files, path, identity);
         }
         catch (CorruptionException damage) when (MayRejoin)

@@ -6,8 +6,9 @@ using Loom.Raft.Transport;
 namespace Loom.Raft.Membership;
 
 /// <summary>
-/// What a member remembers of the others, so that one which has forgotten what it promised is told so (E1): how often each was started, and up to where its log is known to hold, flushed, what is committed.
-/// A directory that was restored from an old copy says a lower number of starts, or the number of a process that it is not; one that lost the end of its log says a last index below what it had acknowledged.
+/// What a member remembers of the others, so that one which has forgotten what it promised is told so (E1): how often each was started, and by which process last, and up to where its log is known to hold,
+/// flushed, what is committed. A directory that was restored from an old copy says a lower number of starts, or has not had the process in its lineage that is remembered; one that lost the end of its log says a
+/// last index below what it had acknowledged.
 /// The starts are kept in the file DIRECTORY/peers; losing it only means to notice less.
 /// <code>
 /// u32 magic "LMPM" | u16 version = 1 | u16 count | u32 CRC-32C of all but itself | per peer: u64 id | u64 incarnation | u64 starts | u64 process
@@ -34,11 +35,22 @@ internal sealed class PeerMemory
 #endif
         if (theirs.Starts < known.Starts || (theirs.Starts == known.Starts && theirs.Process != known.Process))
             return $"its data directory says that it was started {theirs.Starts} times, and it has been started {known.Starts} times: it is an old copy";
+        if (IsOfAnotherLine(theirs, known))
+            return $"its data directory was started {theirs.Starts} times, but start {known.Starts} was not the one that was met here: it is an old copy";
         if (known.Acknowledged == long.MaxValue) return "it refused entries that it had acknowledged before: its log is an old copy, or has lost its end";
         // Only at its start: what a running process says of its log may be older than what it has acknowledged since.
         return theirs.Process != known.Process && theirs.LastIndex < known.Acknowledged
             ? $"its log ends at entry {theirs.LastIndex}, and it had acknowledged entry {known.Acknowledged}: it is an old copy, or has lost its end"
             : null;
+    }
+
+    /// <summary>An old copy that was started often enough is ahead of what is remembered, but the start that is remembered was never its own. What lies too far back for the lineage is judged by its number alone.</summary>
+    private static bool IsOfAnotherLine(PeerHello theirs, Remembered known)
+    {
+#if LOOM_MUTATIONS
+        if (Diagnostics.Mutations.On("E1-lineage-ignored")) return false;
+#endif
+        return new StartCount(theirs.Starts, theirs.Earlier).ProcessOf(known.Starts) is { } process && process != known.Process;
     }
 
     /// <summary>A formed peer was let in. True if that is news to be written down.</summary>

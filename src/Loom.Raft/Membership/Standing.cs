@@ -17,8 +17,8 @@ internal sealed record Standing(Member Self, IReadOnlyList<string> ClientUrls)
     /// <summary>Formed: how far the log is known to be committed.</summary>
     public long Commit { get; init; }
 
-    /// <summary>Formed: how often the directory was started.</summary>
-    public ulong Starts { get; init; }
+    /// <summary>Formed: how often the directory was started, and by whom.</summary>
+    public StartCount Starts { get; init; } = StartCount.None;
 
     /// <summary>Formed: the end of the log.</summary>
     public long LastIndex { get; init; }

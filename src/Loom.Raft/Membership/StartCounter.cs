@@ -4,44 +4,54 @@ using Loom.Raft.Log;
 namespace Loom.Raft.Membership;
 
 /// <summary>
-/// How often a formed member was started: the file DIRECTORY/starts, raised and flushed before the first hello of each process. Peers remember it, so an old copy of a directory is found out (E1).
+/// How often a formed member was started, and by which processes: the file DIRECTORY/starts, raised and flushed before the first hello of each process. Peers remember the last of them that they met, so an old
+/// copy of a directory is found out (E1).
 /// <code>
-/// u32 magic "LMST" | u16 version = 1 | u16 zero | u32 CRC-32C of all but itself | u64 member id | u64 incarnation | u64 starts
+/// u32 magic "LMST" | u16 version = 2 | u16 zero | u32 CRC-32C of all but itself | u64 member id | u64 incarnation | u64 starts | 64 x u64 process of each of the last starts, the latest first; zero: none
 /// </code>
 /// </summary>
 internal static class StartCounter
 {
     public const string FileName = "starts";
     private const uint Magic = 0x54534D4C; // "LMST"
-    private const ushort Version = 1;
+    private const ushort Version = 2;
     private const int HeadBytes = 12;
-    private const int Bytes = 36;
+    private const int ProcessesAt = 36;
+    private const int MaxProcesses = StartCount.MaxEarlier + 1;
+    private const int Bytes = ProcessesAt + MaxProcesses * 8;
 
-    /// <summary>Counts this start; durable on return. A missing file counts as none: then the peers know better.</summary>
+    /// <summary>Counts this start of <paramref name="process"/>, a random number and not zero; durable on return. A missing file counts as none: then the peers know better.</summary>
     /// <exception cref="CorruptionException">The file is damaged, or is another directory's.</exception>
     /// <exception cref="RaftException">CannotOpen: another format.</exception>
-    public static ulong Raise(IFileSystem files, string directory, MemberIdentity identity)
+    public static StartCount Raise(IFileSystem files, string directory, MemberIdentity identity, ulong process)
     {
-        ulong starts = Read(files, directory, identity) + 1;
+        (StartCount before, ulong last) = Read(files, directory, identity);
+        StartCount now = before.Next(last);
         byte[] bytes = new byte[Bytes];
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(4), Version);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(12), identity.Id.Value);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(20), identity.Incarnation);
-        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(28), starts);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(28), now.Starts);
+        Span<byte> at = bytes.AsSpan(ProcessesAt);
+        foreach (ulong one in now.Earlier.Prepend(process))
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(at, one);
+            at = at[8..];
+        }
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(8), SmallFile.Checksum(bytes));
         SmallFile.Replace(files, directory, FileName, bytes);
         SmallFile.Prepare(files, directory, FileName, Bytes);
-        return starts;
+        return now;
     }
 
-    /// <summary>The starts so far.</summary>
+    /// <summary>The starts so far, and the process of the last of them.</summary>
     /// <exception cref="CorruptionException">The file is damaged, or is another directory's.</exception>
     /// <exception cref="RaftException">CannotOpen: another format.</exception>
-    public static ulong Read(IFileSystem files, string directory, MemberIdentity identity)
+    public static (StartCount Starts, ulong Last) Read(IFileSystem files, string directory, MemberIdentity identity)
     {
         string path = $"{directory}/{FileName}";
-        if (!files.FileExists(path)) return 0;
+        if (!files.FileExists(path)) return (StartCount.None, 0);
         using IFile file = files.Open(path, create: false);
         byte[] bytes = new byte[(int)Math.Min(file.Length, Bytes + 1)];
         ReadOnlySpan<byte> read = bytes.AsSpan(0, file.Read(0, bytes));
@@ -54,7 +64,11 @@ internal static class StartCounter
         if (read.Length != Bytes) throw Damage(path, HeadBytes, "it is not as long as it should be");
         if (BinaryPrimitives.ReadUInt64LittleEndian(read[12..]) != identity.Id.Value || BinaryPrimitives.ReadUInt64LittleEndian(read[20..]) != identity.Incarnation)
             throw Damage(path, 12, "it was written in another directory");
-        return BinaryPrimitives.ReadUInt64LittleEndian(read[28..]);
+        ulong starts = BinaryPrimitives.ReadUInt64LittleEndian(read[28..]);
+        if (starts == 0) throw Damage(path, 28, "it was written by a start and counts none");
+        ulong[] processes = new ulong[(int)Math.Min(starts, MaxProcesses)];
+        for (int i = 0; i < processes.Length; i++) processes[i] = BinaryPrimitives.ReadUInt64LittleEndian(read[(ProcessesAt + i * 8)..]);
+        return (new StartCount(starts, processes[1..]), processes[0]);
     }
 
     private static CorruptionException Damage(string path, long offset, string what) => new(path, offset, what,

@@ -9,7 +9,7 @@ namespace Loom.Raft.Transport;
 internal sealed record PeerHello
 {
     /// <summary>First byte of an encoded hello. Frames keep their own version: a member that meets another hello can say so by name.</summary>
-    private const byte Version = 4;
+    private const byte Version = 5;
 
     // A peer's claim ends up in the codec of configurations, which counts URLs in a byte.
     private const int MaxUrls = 255;
@@ -63,6 +63,9 @@ internal sealed record PeerHello
     /// <summary>Formed: how often the sender's directory was started (E1).</summary>
     public ulong Starts { get; init; }
 
+    /// <summary>Formed: <see cref="Process"/> of the starts before this one, the latest first; bounded (<see cref="StartCount.MaxEarlier"/>).</summary>
+    public IReadOnlyList<ulong> Earlier { get; init; } = [];
+
     /// <summary>Formed: the last index of the sender's log (E1).</summary>
     public long LastIndex { get; init; }
 
@@ -106,6 +109,8 @@ internal sealed record PeerHello
         writer.UInt64(Origin);
         writer.Byte((byte)(Seeking ? 1 : 0));
         writer.UInt64(Starts);
+        writer.UInt32((uint)Earlier.Count);
+        foreach (ulong process in Earlier) writer.UInt64(process);
         writer.Int64(LastIndex);
         writer.Int64(ConfigurationIndex);
         writer.UInt64(Leader.Value);
@@ -138,11 +143,20 @@ internal sealed record PeerHello
             Origin = reader.UInt64(),
             Seeking = reader.Byte() != 0,
             Starts = reader.UInt64(),
+            Earlier = DecodeEarlier(ref reader),
             LastIndex = reader.Int64(),
             ConfigurationIndex = reader.Int64(),
             Leader = new MemberId(reader.UInt64()),
             Current = DecodeConfiguration(reader.Blob()),
         };
+    }
+
+    private static ulong[] DecodeEarlier(ref WireReader reader)
+    {
+        ulong[] earlier = new ulong[reader.Count(8)];
+        if (earlier.Length > StartCount.MaxEarlier) throw new WireException($"a hello names {earlier.Length} earlier processes, at most {StartCount.MaxEarlier} are allowed");
+        for (int i = 0; i < earlier.Length; i++) earlier[i] = reader.UInt64();
+        return earlier;
     }
 
     private static Configuration? DecodeConfiguration(ReadOnlySpan<byte> bytes)

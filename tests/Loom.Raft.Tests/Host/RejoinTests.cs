@@ -231,6 +231,37 @@ public sealed class RejoinTests
         await WholeAsync(cluster, victim, old, MemberRole.Voter);
     }
 
+    /// <summary>While everybody who knew better is away the copy is started until its counter is ahead of what they remember; what they remember is a start that it never was.</summary>
+    [Test]
+    public async Task An_old_copy_that_was_started_often_before_it_met_anybody_is_put_aside()
+    {
+        await using RealCluster cluster = await Written(RealCluster.OfThree());
+        string victim = await FollowerAsync(cluster);
+        MemberId old = cluster[victim].Status.MemberId;
+        await cluster.StopAsync(victim);
+        string copy = cluster.DirectoryOf("copy");
+        CopyDirectory(cluster.DirectoryOf(victim), copy);
+        await cluster.StartAsync(victim);
+        await WriteAsync(cluster, 50);
+        await cluster.AssertEqualAsync();
+        foreach (string name in cluster.List.Select(m => m.Name)) await cluster.StopAsync(name);
+        Directory.Delete(cluster.DirectoryOf(victim), recursive: true);
+        Directory.Move(copy, cluster.DirectoryOf(victim));
+        for (int start = 1; start <= 4; start++)
+        {
+            await cluster.StartAsync(victim);
+            await cluster.StopAsync(victim);
+        }
+
+        // The others have been restarted since: of the victim's log they remember nothing, only its starts.
+        string[] others = [.. cluster.List.Select(m => m.Name).Where(name => name != victim)];
+        foreach (string other in others) await cluster.StartAsync(other);
+        _ = await cluster.LeaderAsync();
+        await cluster.StartAsync(victim);
+        await WholeAsync(cluster, victim, old, MemberRole.Voter);
+        Assert.That(Directory.Exists(cluster.DirectoryOf(victim) + ".damaged-1"));
+    }
+
     private static async Task<RealCluster> Written(RealCluster cluster)
     {
         await cluster.StartAllAsync();

@@ -165,6 +165,24 @@ public sealed class AdmissionTests
         Assert.That(west.Dial(copy).Verdict, Is.EqualTo(HelloVerdict.Forgot), "whoever dials");
     }
 
+    /// <summary>Nobody who knew better was there while the copy was started: its counter is ahead when it meets the first.</summary>
+    [Test]
+    public void An_old_copy_that_was_started_often_is_told_so_as_well()
+    {
+        FormingMember copy = east.Copy();
+        east.Boot();
+        _ = east.Dial(west);
+        west.Boot();
+        for (int start = 0; start < 4; start++) copy.Boot();
+        Assert.That(copy.Starts, Is.GreaterThan(east.Starts));
+        HelloAnswer answer = copy.Dial(west);
+        Assert.That((answer.Verdict, copy.Formation.Accusation), Is.EqualTo((HelloVerdict.Forgot, answer.Reason)));
+        Assert.That(answer.Reason, Does.Contain("was not the one that was met here"));
+        Assert.That(west.Dial(copy).Verdict, Is.EqualTo(HelloVerdict.Forgot), "whoever dials");
+        for (int start = 0; start < 4; start++) east.Boot();
+        Assert.That(east.Dial(west).Verdict, Is.EqualTo(HelloVerdict.Accepted), "the directory itself may be started as often");
+    }
+
     [Test]
     public void The_memory_of_starts_survives_the_process()
     {

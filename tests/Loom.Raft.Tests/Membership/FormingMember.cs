@@ -49,6 +49,9 @@ internal sealed class FormingMember
     /// <summary>On disk: how often it was started since it formed.</summary>
     public ulong Starts { get; set; }
 
+    /// <summary>On disk: the processes of these starts, the latest first.</summary>
+    public IReadOnlyList<ulong> Processes { get; set; } = [];
+
     /// <summary>On disk: the end of its log.</summary>
     public long LastIndex { get; set; }
 
@@ -68,15 +71,24 @@ internal sealed class FormingMember
         Configuration initial = Formed ?? (Proposal is null ? list : InitialConfiguration.ListOf(Proposal));
         var identity = new MemberIdentity(Id, Incarnation, Name, token, ClusterId, Formed is null ? 0 : InitialConfiguration.ListHash(list), Origin);
         Member self = (Configurations.Count > 0 ? Configurations[^1].Configuration : initial).Find(Id) ?? list.Members.Single(m => m.Name == Name) with { Id = Id, Incarnation = Incarnation };
-        if (Formed is not null) Starts++;
+        process++;
+        if (Formed is not null) CountStart();
         Formation = new ClusterFormation(
-            identity, ++process, initial,
+            identity, process, initial,
             new Standing(self, [$"http://{Name}:2379"])
             {
-                Seeking = Seeking, Proposal = Formed is null ? Proposal : null, Configurations = Configurations, Starts = Starts, LastIndex = LastIndex, Memory = Memory,
+                Seeking = Seeking, Proposal = Formed is null ? Proposal : null, Configurations = Configurations, Starts = Count, LastIndex = LastIndex, Memory = Memory,
                 Commit = long.MaxValue,
             },
             id => id == Up, new Signal(), NullLogger.Instance);
+    }
+
+    private StartCount Count => Processes.Count == 0 ? StartCount.None : new(Starts, [.. Processes.Skip(1)]);
+
+    private void CountStart()
+    {
+        Starts++;
+        Processes = [process, .. Processes.Take(StartCount.MaxEarlier)];
     }
 
     /// <summary>A later configuration is in its log, and committed.</summary>
@@ -90,7 +102,7 @@ internal sealed class FormingMember
     public void Join()
     {
         JoinDecision decision = Formation.Joining!;
-        (Id, ClusterId, Origin, Formed, Seeking, Starts) = (decision.Id, decision.ClusterId, decision.Origin, decision.Base, false, 0);
+        (Id, ClusterId, Origin, Formed, Seeking, Starts, Processes) = (decision.Id, decision.ClusterId, decision.Origin, decision.Base, false, 0, []);
         Configurations = [new ConfigurationAt(0, decision.Base)];
         Boot();
     }
@@ -109,7 +121,7 @@ internal sealed class FormingMember
         Incarnation = incarnation;
         Proposal = Formed = null;
         Origin = 0;
-        (Id, ClusterId, Starts, LastIndex, Configurations, Memory) = (InitialConfiguration.IdOf(token, Name), 0, 0, 0, [], new PeerMemory());
+        (Id, ClusterId, Starts, Processes, LastIndex, Configurations, Memory) = (InitialConfiguration.IdOf(token, Name), 0, 0, [], 0, [], new PeerMemory());
         Boot();
     }
 
@@ -119,7 +131,8 @@ internal sealed class FormingMember
         if (Formed is not null) return false;
         if (Formation.Decided is { } decided)
         {
-            (Formed, ClusterId, Starts) = (decided, InitialConfiguration.ClusterId(decided, token, Origin), 1);
+            (Formed, ClusterId) = (decided, InitialConfiguration.ClusterId(decided, token, Origin));
+            CountStart();
             Configurations = [new ConfigurationAt(0, decided)];
         }
         else if (Formation.Wanted is { } wanted) Proposal = wanted;
@@ -130,7 +143,7 @@ internal sealed class FormingMember
     /// <summary>Second half: what is on disk is said.</summary>
     public void Say()
     {
-        if (Formed is not null) Formation.Formed(ClusterId, Starts);
+        if (Formed is not null) Formation.Formed(ClusterId, Count);
         else if (Proposal is not null) Formation.Hold(Proposal);
     }
 

@@ -28,6 +28,27 @@ public sealed class PeerMemoryTests
         Assert.That(memory.Judge(Hello(starts, process)), Does.Contain(says));
     }
 
+    /// <summary>The copy of start 3 was started until it was ahead of start 5, which is remembered; it never was the process that made that start.</summary>
+    [Test]
+    public void A_copy_that_was_started_more_often_than_is_remembered_is_found_out_by_its_lineage()
+    {
+        var memory = new PeerMemory();
+        _ = memory.Learn(Hello(starts: 5, process: 15));
+        Assert.That(memory.Judge(Hello(starts: 7, process: 97) with { Earlier = [96, 95, 94, 13, 12, 11] }), Does.Contain("started 7 times, but start 5 was not the one that was met here: it is an old copy"));
+        Assert.That(memory.Judge(Hello(starts: 7, process: 17) with { Earlier = [16, 15, 14, 13, 12, 11] }), Is.Null, "its own later start");
+        Assert.That(memory.Judge(Hello(starts: 6, process: 16) with { Earlier = [15, 14, 13, 12, 11] }), Is.Null, "the next one");
+    }
+
+    [Test]
+    public void Beyond_the_lineage_only_the_number_of_starts_counts()
+    {
+        var memory = new PeerMemory();
+        _ = memory.Learn(Hello(starts: 5, process: 15));
+        ulong[] foreign = [.. Enumerable.Range(0, StartCount.MaxEarlier).Select(i => 1000 - (ulong)i)];
+        Assert.That(memory.Judge(Hello(starts: 5 + StartCount.MaxEarlier, process: 1001) with { Earlier = foreign }), Is.Not.Null, "the last that is listed");
+        Assert.That(memory.Judge(Hello(starts: 6 + StartCount.MaxEarlier, process: 1001) with { Earlier = foreign }), Is.Null, "decision 0011 says so");
+    }
+
     [Test]
     public void A_log_that_ends_before_what_it_had_acknowledged_is_too_short()
     {

@@ -17,28 +17,57 @@ public sealed class StartCounterTests
         SimulatedDisk disk = Disk();
         for (ulong start = 1; start <= 5; start++)
         {
-            Assert.That(StartCounter.Raise(disk, "m", Identity), Is.EqualTo(start));
+            Assert.That(StartCounter.Raise(disk, "m", Identity, 100 + start).Starts, Is.EqualTo(start));
             disk.PowerCut();
         }
+    }
+
+    [Test]
+    public void The_processes_of_the_last_starts_are_kept_the_latest_first()
+    {
+        SimulatedDisk disk = Disk();
+        const ulong Starts = StartCount.MaxEarlier + 20;
+        for (ulong start = 1; start <= Starts; start++)
+        {
+            StartCount count = StartCounter.Raise(disk, "m", Identity, 100 + start);
+            int earlier = (int)Math.Min(start - 1, StartCount.MaxEarlier);
+            Assert.That(count.Earlier, Is.EqualTo(Enumerable.Range(1, earlier).Select(ago => 100 + start - (ulong)ago)));
+            Assert.That((count.ProcessOf(start), count.ProcessOf(start + 1), count.ProcessOf(start - (ulong)earlier - 1)), Is.EqualTo(((ulong?)null, (ulong?)null, (ulong?)null)));
+            if (earlier > 0) Assert.That(count.ProcessOf(start - (ulong)earlier), Is.EqualTo(100 + start - (ulong)earlier));
+        }
+        Assert.That(StartCounter.Read(disk, "m", Identity).Last, Is.EqualTo(100 + Starts));
+    }
+
+    [Test]
+    public void Another_format_says_what_to_do()
+    {
+        SimulatedDisk disk = Disk();
+        byte[] old = new byte[36];
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt32LittleEndian(old, 0x54534D4C);
+        old[4] = 1;
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt32LittleEndian(old.AsSpan(8), SmallFile.Checksum(old));
+        SmallFile.Replace(disk, "m", StartCounter.FileName, old);
+        Assert.That(() => StartCounter.Raise(disk, "m", Identity, 1), Throws.InstanceOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.CannotOpen)
+            .And.Message.Contains("m/starts has format 1; this version of Loom knows 2. Start the version of Loom that wrote it"));
     }
 
     [Test]
     public void Every_flipped_bit_and_every_cut_is_damage()
     {
         SimulatedDisk disk = Disk();
-        _ = StartCounter.Raise(disk, "m", Identity);
+        _ = StartCounter.Raise(disk, "m", Identity, 1);
         int length = disk.ReadAll("m/starts").Length;
         for (int bit = 0; bit < length * 8; bit++)
         {
             SimulatedDisk damaged = disk.Clone(1);
             damaged.FlipBit("m/starts", bit / 8, bit % 8);
-            Assert.Throws<CorruptionException>(() => StartCounter.Raise(damaged, "m", Identity), $"bit {bit}");
+            Assert.Throws<CorruptionException>(() => StartCounter.Raise(damaged, "m", Identity, 1), $"bit {bit}");
         }
         for (int cut = 0; cut < length; cut++)
         {
             SimulatedDisk damaged = disk.Clone(1);
             damaged.Cut("m/starts", cut);
-            Assert.Throws<CorruptionException>(() => StartCounter.Raise(damaged, "m", Identity), $"cut at {cut}");
+            Assert.Throws<CorruptionException>(() => StartCounter.Raise(damaged, "m", Identity, 1), $"cut at {cut}");
         }
     }
 
@@ -46,8 +75,8 @@ public sealed class StartCounterTests
     public void Another_directorys_counter_is_damage()
     {
         SimulatedDisk disk = Disk();
-        _ = StartCounter.Raise(disk, "m", Identity);
-        Assert.That(() => StartCounter.Raise(disk, "m", Identity with { Incarnation = 8 }), Throws.InstanceOf<CorruptionException>().With.Message.Contains("another directory"));
+        _ = StartCounter.Raise(disk, "m", Identity, 1);
+        Assert.That(() => StartCounter.Raise(disk, "m", Identity with { Incarnation = 8 }, 1), Throws.InstanceOf<CorruptionException>().With.Message.Contains("another directory"));
     }
 
     [Test]

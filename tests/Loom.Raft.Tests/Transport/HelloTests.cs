@@ -74,6 +74,18 @@ public sealed class HelloTests
         Assert.That(judged, Is.GreaterThan(500));
     }
 
+    [Test]
+    public void The_lineage_of_a_directory_is_said_and_is_bounded()
+    {
+        FormingMember[] formed = Trio();
+        FormingMember.Meet(formed);
+        for (int start = 0; start < StartCount.MaxEarlier + 10; start++) formed[1].Boot();
+        PeerHello hello = formed[1].Formation.Hello(formed[0].Id, LaneKind.Control);
+        Assert.That(Decode(Encoded(hello)).Earlier, Is.EqualTo(hello.Earlier).And.Count.EqualTo(StartCount.MaxEarlier));
+        byte[] tooMany = Encoded(hello with { Earlier = [.. hello.Earlier, 1] });
+        Assert.That(() => Decode(tooMany), Throws.InstanceOf<WireException>().With.Message.Contains("names 64 earlier processes, at most 63"));
+    }
+
     private static PeerHello Proposing()
     {
         FormingMember[] all = Trio();
@@ -104,6 +116,6 @@ public sealed class HelloTests
     }
 
     private static string Describe(PeerHello h) =>
-        $"{h with { PeerUrls = [], ClientUrls = [], Initial = [] }} {string.Join(' ', h.PeerUrls)} {string.Join(' ', h.ClientUrls)} "
+        $"{h with { PeerUrls = [], ClientUrls = [], Initial = [], Earlier = [] }} {string.Join(' ', h.PeerUrls)} {string.Join(' ', h.ClientUrls)} "
         + string.Join(" ", h.Initial.Select(m => $"{m with { PeerUrls = [], ClientUrls = [] }} {string.Join(' ', m.PeerUrls)}"));
 }

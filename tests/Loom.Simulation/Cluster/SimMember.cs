@@ -33,6 +33,8 @@ internal sealed class SimMember : IMemberView
 {
     private readonly SimRandom random;
     private MemberProcess? process;
+    private StartCount starts = StartCount.None;
+    private ulong lastStarted;
 
     public SimMember(SimCluster cluster, int number, Place place, SimRandom random)
     {
@@ -68,7 +70,7 @@ internal sealed class SimMember : IMemberView
     public bool IsUp => process is not null;
 
     /// <summary>How often this life of its disk was started.</summary>
-    public ulong Starts { get; private set; }
+    public ulong Starts => starts.Starts;
 
     /// <summary>What it remembers of the others (E1).</summary>
     public PeerMemory Memory { get; private set; } = new();
@@ -153,7 +155,8 @@ internal sealed class SimMember : IMemberView
             return;
         }
 
-        Starts++;
+        starts = starts.Next(lastStarted);
+        lastStarted = (ulong)Life + 1;
         if (Accusation(recovered.Log.LastIndex) is { } what)
         {
             recovered.Log.Dispose();
@@ -249,7 +252,7 @@ internal sealed class SimMember : IMemberView
     {
         if (!IsUp && !IsSeeking && MayVote && !IsSpoiled)
         {
-            Copy = new OldCopy(Disk.Clone(random.Next()), Id, Starts);
+            Copy = new OldCopy(Disk.Clone(random.Next()), Id, starts, lastStarted);
         }
     }
 
@@ -258,7 +261,7 @@ internal sealed class SimMember : IMemberView
     {
         Cluster.Trace.Add(Number, "gets an old copy of its disk");
         IsSpoiled = true;
-        (Disk, Starts) = (copy.Disk, copy.Starts);
+        (Disk, starts, lastStarted) = (copy.Disk, copy.Count, copy.LastStarted);
         Disk.CapacityBytes = long.MaxValue;
         Records = new MemoryRecordDirectory();
         Copy = null;
@@ -291,7 +294,7 @@ internal sealed class SimMember : IMemberView
         DataIncarnation = random.Next() | 1;
         Memory = new PeerMemory();
         Copy = null;
-        Starts = 0;
+        starts = StartCount.None;
     }
 
     /// <summary>What the handshakes with a cluster that has formed without this disk lead to: a new id, once a quorum of the others is heard.</summary>
@@ -345,7 +348,7 @@ internal sealed class SimMember : IMemberView
         {
             Lane = LaneKind.Control, TokenHash = 0, ClusterId = SimCluster.ClusterId, Proposal = 0, From = Id, To = MemberId.None, Incarnation = DataIncarnation, Process = (ulong)Life,
             Name = Place.Name, Datacenter = "", Role = Place.Role, PeerUrls = [], ClientUrls = [], ConfigurationHash = 0, PinnedForYou = 0, Initial = Cluster.Initial.Members,
-            Starts = Starts, LastIndex = lastIndex, ConfigurationIndex = known.ClaimOf(Id), Current = known.Current,
+            Starts = Starts, Earlier = starts.Earlier, LastIndex = lastIndex, ConfigurationIndex = known.ClaimOf(Id), Current = known.Current,
             Leader = process is null || process.Core.NoQuorum(process.Clock.Now) ? MemberId.None : process.Core.Leader,
         };
     }
@@ -413,7 +416,10 @@ internal sealed class SimMember : IMemberView
     private RecoveredLog Open() => DurableLog.Open(Disk, SimCluster.LogDirectory, Identity, random.Next(), Cluster.LogOptions);
 
     /// <summary>A disk as it was at the end of an earlier process.</summary>
-    internal sealed record OldCopy(SimulatedDisk Disk, MemberId Id, ulong Starts);
+    internal sealed record OldCopy(SimulatedDisk Disk, MemberId Id, StartCount Count, ulong LastStarted)
+    {
+        public ulong Starts => Count.Starts;
+    }
 
     /// <summary>A caller's hold on what it asked of one process.</summary>
     internal sealed class Ticket
