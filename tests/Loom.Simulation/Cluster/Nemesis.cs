@@ -140,15 +140,15 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         }
     }
 
-    /// <summary>However a member ended, somebody starts it again some time later.</summary>
-    public void MemberEnded(SimMember member)
+    /// <summary>However a member ended, somebody starts it again some time later; in the second phase only if it ended itself, by a fault of the first one that shows late.</summary>
+    public void MemberEnded(SimMember member, MemberEnd how)
     {
         if (cluster.Swarm.OldCopyEvery > 0)
         {
             member.TakeCopy();
         }
 
-        if (!stopped)
+        if (!stopped || how == MemberEnd.Failed)
         {
             cluster.Scheduler.After(random.Tail(cluster.Swarm.DownFor), () => Restart(member));
         }
@@ -273,11 +273,11 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         {
             cluster.Coverage.Wiped++;
             member.End(MemberEnd.Killed);
-            member.Wipe(pastTheGate: own.Chance(0.4));
-            SimMember other = own.Pick(cluster.Members);
-            if (other != member && own.Chance(0.6))
+            member.Wipe(pastTheGate: own.Chance(0.6));
+            SimMember other = own.Chance(0.5) && cluster.Members.FirstOrDefault(m => m.IsLeader) is { } leader ? leader : own.Pick(cluster.Members);
+            if (other != member && own.Chance(0.8))
             {
-                // The moment at which an emptied voter would be dangerous: another one is away, too.
+                // The moment at which an emptied voter would be dangerous: another one is away, too, and the others must elect.
                 other.End(MemberEnd.Killed);
             }
         }

@@ -170,7 +170,7 @@ internal sealed class SimCluster
     public void MemberEnded(SimMember member, MemberEnd how)
     {
         connections.MemberEnded(member.Number, how);
-        Nemesis.MemberEnded(member);
+        Nemesis.MemberEnded(member, how);
     }
 
     public void ResetConnection(int a, int b)
