@@ -203,6 +203,15 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         StateInstallation collected = (StateInstallation)installation;
         StateGeneration old = current;
         InstalledState next = collected.Take();
+#if LOOM_MUTATIONS
+        if (Raft.Diagnostics.Mutations.On("S2-newest-only"))
+        {
+            byte[]? cursor = null;
+            while (!next.Index.Compact(next.Header.State.Revision, ref cursor, 1000, []))
+            {
+            }
+        }
+#endif
         lock (writer)
         {
             captures.EndAll("the state that it captured was replaced by a newer one");
@@ -270,9 +279,15 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         Waiters.Release(appliedRevision);
     }
 
+    private bool MayTrim =>
+#if LOOM_MUTATIONS
+        Raft.Diagnostics.Mutations.On("S2-trim-under-capture") ||
+#endif
+        !captures.Any;
+
     private bool Trim(int budget)
     {
-        bool isMore = !captures.Any && compaction.Step(budget);
+        bool isMore = MayTrim && compaction.Step(budget);
         current.Records.Reclaim(owner);
         return isMore;
     }

@@ -50,6 +50,12 @@ internal sealed class StateIntake(StateHeader header, IStateSink sink)
     public void Complete()
     {
         EndKey();
+#if LOOM_MUTATIONS
+        if (Raft.Diagnostics.Mutations.On("S5-unchecked-install"))
+        {
+            return;
+        }
+#endif
         if (liveKeys != header.LiveKeys || sums != header.Content)
         {
             throw new RaftException(
