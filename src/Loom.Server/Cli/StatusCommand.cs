@@ -91,7 +91,7 @@ internal static class StatusCommand
         if (session.Data.Mode == OutputMode.Table)
         {
             string name = rows.FirstOrDefault(r => r.Member.Id == leader)?.Member.Name ?? "none";
-            session.Data.Line(string.Create(CultureInfo.InvariantCulture, $"cluster {first.ClusterId:x}  leader {name}  term {newest.Term}  revision {rows.Max(r => r.Own?.Revision ?? 0)}"));
+            session.Data.Line(string.Create(CultureInfo.InvariantCulture, $"cluster {first.ClusterId:x}  leader {name}  term {newest.Term}  revision {rows.Max(r => r.Own?.Revision ?? 0)}  epoch {rows.Max(r => r.Own?.Epoch ?? 0)}"));
         }
 
         session.Data.Table(
@@ -155,6 +155,7 @@ internal static class StatusCommand
                 json.WriteNumber("applied_index", own.AppliedIndex);
                 json.WriteNumber("lag", Lag(row, committed));
                 json.WriteNumber("revision", own.Revision);
+                json.WriteNumber("epoch", own.Epoch);
                 json.WriteString("apply_hash", Convert.ToHexStringLower(own.ApplyHash.Span));
                 json.WriteString("failure", own.Failure);
                 json.WriteNumber("disk_free_bytes", own.DiskFreeBytes);

@@ -29,6 +29,7 @@ internal sealed class ClusterStatusService(ILoomStore store, NodeAddresses addre
             AppliedIndex = raft.AppliedIndex,
             Revision = status.Revision.Number,
             CompactRevision = status.CompactRevision,
+            Epoch = status.Epoch,
             Keys = status.Keys,
             SizeBytes = status.SizeBytes,
             LogBytes = raft.LogBytes,

@@ -160,7 +160,8 @@ internal sealed class ClientCommandTests
         Assert.That(output, Is.EqualTo($"default\tdefault\tleader\t2\t1\t0\t-\thttp://127.0.0.1:2379\nOne member: losing it loses the service.\n"));
         using JsonDocument json = JsonDocument.Parse((await RunAsync("status", "-o", "json")).Output);
         JsonElement member = json.RootElement.GetProperty("members")[0];
-        Assert.That((json.RootElement.GetProperty("quorum").GetBoolean(), member.GetProperty("state").GetString(), member.GetProperty("revision").GetInt64()), Is.EqualTo((true, "leader", 2)));
+        Assert.That((json.RootElement.GetProperty("quorum").GetBoolean(), member.GetProperty("state").GetString(), member.GetProperty("revision").GetInt64(), member.GetProperty("epoch").GetInt64()), Is.EqualTo((true, "leader", 2, 0)));
+        Assert.That((await RunAsync("status", "-o", "table")).Output, Does.Contain("revision 2  epoch 0\n"));
     }
 
     [Test]

@@ -54,6 +54,8 @@ internal sealed class RestoreCommandTests
         RangeResponse all = await kv.RangeAsync(new RangeRequest { Key = ByteString.CopyFrom(0), RangeEnd = ByteString.CopyFrom(0) });
         Assert.That((all.Count, all.Header.Revision), Is.EqualTo((Keys, revision + 1_000_000_000)));
         Assert.That(all.Kvs.Select(pair => (pair.Version, pair.Value.ToStringUtf8())), Is.All.EqualTo((2, "second")));
+        using JsonDocument status = JsonDocument.Parse((await CommandRun.OfAsync("status", "--endpoints", url, "-o", "json")).Output);
+        Assert.That(status.RootElement.GetProperty("members")[0].GetProperty("epoch").GetInt64(), Is.EqualTo(1));
         RpcException old = Assert.Throws<RpcException>(() => kv.Range(new RangeRequest { Key = ByteString.CopyFromUtf8("a"), Revision = revision }))!;
         Assert.That(old.Status.Detail, Is.EqualTo("etcdserver: mvcc: required revision has been compacted"));
     }
