@@ -142,7 +142,16 @@ internal sealed class FasterRecordStore : IRecordStore
         }
 
         device.Visible = (extent.Begin, extent.End);
-        store.Recover(Guid.Empty, commits.Offer(from.Log));
+        try
+        {
+            store.Recover(Guid.Empty, commits.Offer(from.Log));
+        }
+        catch (FasterException) when (faults.Any)
+        {
+            // What the device met says more than what FASTER made of it: whether it is damage is judged by that.
+            faults.ThrowIfAny();
+        }
+
         device.Visible = (0, long.MaxValue);
         faults.ThrowIfAny();
         if (store.Log.TailAddress != extent.End || store.Log.BeginAddress != extent.Begin)

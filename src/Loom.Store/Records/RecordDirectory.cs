@@ -42,6 +42,22 @@ internal sealed class RecordDirectory : IRecordDirectory
     /// <inheritdoc/>
     public OpenedRecords Open(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild)
     {
+        try
+        {
+            return OpenNewest(origin, rebuild);
+        }
+        catch (Exception e) when (OpenObstacle.Of(e) is { } obstacle)
+        {
+            throw new RaftException(
+                RaftErrorCode.CannotOpen,
+                $"The records in {path} cannot be opened now: {obstacle.Message}. This is no damage, so no state was given up for it: the next start finds what this one did. Mend the cause (limit of open files, permissions, memory, disk space) and start this member again",
+                WriteOutcome.NotApplied,
+                e);
+        }
+    }
+
+    private OpenedRecords OpenNewest(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild)
+    {
         Directory.CreateDirectory(path);
         Files.DeleteTemporaries();
         whose = origin;
@@ -145,7 +161,7 @@ internal sealed class RecordDirectory : IRecordDirectory
                     damage.Add(new IOException($"{Files.PathOf(name)} ends at entry {name.Index}, and the log begins after entry {whose.LogBase}."));
                 }
             }
-            catch (Exception e) when (e is CheckpointDamagedException or IOException)
+            catch (Exception e) when (e is CheckpointDamagedException or IOException && OpenObstacle.Of(e) is null)
             {
                 log.LogWarning("The checkpoint at entry {Index} cannot be used: {Damage}", name.Index, e.Message);
                 damage.Add(e);
@@ -174,7 +190,8 @@ internal sealed class RecordDirectory : IRecordDirectory
         {
             return FasterRecordStore.Recover(PathOf(from.Generation), options, onFault, target, from, Files.PathOf(opened.Name), rebuild(from.Stored));
         }
-        catch (Exception e) when (e is IOException or FASTER.core.FasterException or LoomException { Code: LoomErrorCode.Corruption or LoomErrorCode.Failed } or RaftException { Code: RaftErrorCode.Corruption })
+        catch (Exception e) when (OpenObstacle.Of(e) is null
+            && e is (IOException or FASTER.core.FasterException or LoomException { Code: LoomErrorCode.Corruption or LoomErrorCode.Failed } or RaftException { Code: RaftErrorCode.Corruption }))
         {
             log.LogWarning("The records of the checkpoint at entry {Index} cannot be used: {Damage}", from.Index, e.Message);
             damage.Add(e);

@@ -144,7 +144,7 @@ internal sealed class RecordLogScan(string path, int pageBytes, int segmentBytes
                 got += read > 0 ? read : throw Damaged(address + got, "the file ends early");
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (IOException e) when (OpenObstacle.Of(e) is null)
         {
             throw new CheckpointDamagedException(file, address % segmentBytes, e.Message, e);
         }
