@@ -58,9 +58,17 @@ public static class LoomDirectory
             return LostTail(log, newest);
         }
 
-        start = "from the whole log";
-        return log.BaseIndex == 0 ? null : string.Create(
-            CultureInfo.InvariantCulture, $"no checkpoint can be used, and the log begins after entry {log.BaseIndex}: it needs the state of another member");
+        if (log.BaseIndex == 0)
+        {
+            start = "from the whole log";
+            return null;
+        }
+
+        string missing = string.Create(CultureInfo.InvariantCulture, $"no checkpoint can be used, and the log begins after entry {log.BaseIndex}");
+        start = string.Create(
+            CultureInfo.InvariantCulture,
+            $"without a state: {missing}; it keeps its id and its log, votes, answers no read, and takes the state of another member that holds entry {log.BaseIndex} (what is left of its own is kept in records/given-up until then)");
+        return log.Configuration.Members.Count > 1 ? null : $"{missing}, and in a cluster of one there is no member to take a state from: restore a backup";
     }
 
     /// <summary>L9: a state that the log does not lead to.</summary>
