@@ -74,6 +74,10 @@ internal static class Faults
         LoomErrorCode.Corruption,
         "LOOM1020: the state of this member was found to differ from that of the majority, so it serves none of it; it is being replaced by a healthy member's. Ask another member until then.");
 
+    public static LoomException StateAwaited() => new(
+        LoomErrorCode.StateAwaited,
+        "LOOM1026: this member has no state yet, and answers nothing from an empty one: its own could not be used, or it is new, and it takes another member's. Ask another member until then.");
+
     public static LoomException BadBump(long bump, long revision) => new(
         LoomErrorCode.InvalidRequest, string.Create(CultureInfo.InvariantCulture, $"LOOM1001: the revision {revision} cannot be raised by {bump}. Nothing was changed. Raise it by 0 or more; the default is {LoomBackup.DefaultRevisionBump}."));
 

@@ -79,6 +79,9 @@ public enum LoomErrorCode
 
     /// <summary>What is to be written exists already, and was left as it is.</summary>
     TargetExists = 1025,
+
+    /// <summary>This member has no state yet: it takes one from another member. Until then it answers no read.</summary>
+    StateAwaited = 1026,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>

@@ -231,7 +231,7 @@ public sealed class LoomStore : ILoomStore
     {
         ThrowIfClosed();
 
-        // A state that was found to differ is no backup (S5).
+        // A state that was found to differ is no backup (S5), nor is one that is still to come (S4).
         _ = machine.Serving;
         try
         {

@@ -37,6 +37,7 @@ internal static class ErrorCatalogue
         new("LOOM1023", "no space", "There is no space for puts: the state has reached --quota-backend-bytes, or so many members are short of disk that the others cannot commit. Deletes, compactions, reads and alarms still work, and the alarm clears itself when space is back.", "see which with: loom status; then delete keys and compact, raise the quota, or free disk"),
         new("LOOM1024", "corrupt cluster", "A CORRUPT alarm is active: replicas differ and no majority agrees. Every write is refused; reads go on.", "compare the members' hashes with: loom status; replace the one that differs, then: etcdctl alarm disarm"),
         new("LOOM1025", "target exists", "A backup is not written over a file, nor restored into a directory that holds something: what is there may be the only copy.", "choose another name, or move away what is there; loom backup replaces a file with --force"),
+        new("LOOM1026", "state awaited", "This member has no state that its log goes on from, and takes one from another member. It votes and keeps its log, but answers no read before that.", "ask another member; see with loom status that one is there to take the state from"),
     ];
 
     public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));

@@ -63,8 +63,13 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>Index, records and what is published of them. A reader takes it once and stays in it: a snapshot may replace it at any time, and then its records close.</summary>
     public StateGeneration Current => Volatile.Read(ref current);
 
-    /// <summary>What readers take: <see cref="Current"/>, unless its state is known to be wrong (S5).</summary>
-    public StateGeneration Serving => Current is { IsCondemned: false } healthy ? healthy : throw Faults.Condemned();
+    /// <summary>What readers take: <see cref="Current"/>, unless its state is known to be wrong (S5), or it is none yet (S4).</summary>
+    public StateGeneration Serving => Current switch
+    {
+        { IsCondemned: true } => throw Faults.Condemned(),
+        { IsAwaited: true } => throw Faults.StateAwaited(),
+        StateGeneration healthy => healthy,
+    };
 
     public IKeyIndex Index => Current.Index;
 
@@ -103,7 +108,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         });
         if (opened.State is not { } found)
         {
-            Hold(new(new(0, default, MachineState.Initial), Index, opened.Records, new()));
+            Hold(new(new(0, default, MachineState.Initial), Index, opened.Records, new()), isAwaited: origin.LogBase > 0);
             return null;
         }
 
@@ -267,13 +272,13 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public long TrimmedRevision => compaction.Done;
 
     /// <summary>Takes a whole state. It is as S2 says: there is nothing to trim.</summary>
-    private void Hold(InstalledState state)
+    private void Hold(InstalledState state, bool isAwaited = false)
     {
         (appliedRevision, appliedCompact, appliedAlarms, epoch) = state.Header.State;
         content = state.Content;
         staged = new StagedView(state.Index, state.Records.WriterReads);
         compaction = new Compaction(state.Index, state.Records, appliedCompact);
-        StateGeneration next = new(state.Index, state.Records, state.Header.State, content.Sums);
+        StateGeneration next = new(state.Index, state.Records, state.Header.State, content.Sums) { IsAwaited = isAwaited };
         owner = new GenerationOwner(writer, next, compaction);
         Volatile.Write(ref current, next);
         Waiters.Release(appliedRevision);

@@ -57,6 +57,9 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
     /// <summary>Known to be wrong (S5): neither read nor given to anybody.</summary>
     public bool IsCondemned => condemned;
 
+    /// <summary>Empty because it is only the place of a snapshot that is to come (S4): the log begins after it, so nothing is ever applied to it.</summary>
+    public bool IsAwaited { get; init; }
+
     /// <summary>Any thread.</summary>
     public void Condemn() => condemned = true;
 

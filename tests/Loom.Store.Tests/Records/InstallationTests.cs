@@ -1,5 +1,6 @@
 using Loom.Raft;
 using Loom.Raft.Replica;
+using Loom.Store.Model;
 using Loom.Store.Reads;
 using NUnit.Framework;
 
@@ -85,6 +86,25 @@ internal sealed class InstallationTests
         using CheckpointDirectory again = new(Live, CheckpointDirectory.Origin(logBase: 8_000));
         Assert.That(again.Answers(), Is.EqualTo(source.Answers()));
         Assert.That(File.Exists(Path.Combine(Live, "condemned")), Is.False);
+    }
+
+    /// <summary>S4: what is there before the snapshot is nothing, and an answer from it would be "there is no such key".</summary>
+    [Test]
+    public void A_member_that_started_over_answers_no_read_before_its_snapshot_is_in_force()
+    {
+        using CheckpointDirectory empty = new(Live, CheckpointDirectory.Origin(logBase: 1_000) with { StartOver = true });
+        LocalReads reads = new(empty.Machine);
+        void Refuses(Action read) =>
+            Assert.That(read, Throws.TypeOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.StateAwaited).And.Message.Contains("LOOM1026: this member has no state yet"));
+        Refuses(() => reads.Get("k"u8.ToArray()));
+        Refuses(() => reads.Range(new RangeQuery(KeyRange.Single("k"u8.ToArray())), out _));
+        Refuses(() => reads.Transact(new Transaction([], [], []), out _));
+        Refuses(() => reads.Hash(0));
+        IStateInstallation installation = empty.Collect(source);
+        installation.Complete();
+        Refuses(() => reads.Get("k"u8.ToArray()));
+        empty.Switch(installation);
+        Assert.That(() => reads.Get("k"u8.ToArray()), Throws.Nothing);
     }
 
     /// <summary>All members may have the same trouble at once, and then what each of them gives up is all that there is.</summary>

@@ -74,7 +74,7 @@ internal static class EtcdError
         LoomErrorCode.NoQuorum => (StatusCode.Unavailable, NoLeader),
         LoomErrorCode.LeaderChanged => (StatusCode.Unavailable, LeaderChanged),
         LoomErrorCode.DeadlineExceeded => (StatusCode.Unavailable, TimedOut),
-        LoomErrorCode.Stopped or LoomErrorCode.Failed => (StatusCode.Unavailable, Stopped),
+        LoomErrorCode.Stopped or LoomErrorCode.Failed or LoomErrorCode.StateAwaited => (StatusCode.Unavailable, Stopped),
         LoomErrorCode.Overloaded => (StatusCode.ResourceExhausted, TooManyRequests),
         LoomErrorCode.NotLeader => (StatusCode.FailedPrecondition, NotLeader),
         LoomErrorCode.BadMember => (StatusCode.FailedPrecondition, BadTransferee),
