@@ -109,9 +109,12 @@ public sealed class RaftRestoration : IDisposable
         return at with { Section = AppliedSection.Encode(applyHash, clusterTime, new SessionTable()) };
     }
 
-    /// <summary>A file system that is mounted as the data directory brings its own; an empty lock is left by a start or a restore that was refused.</summary>
+    /// <summary>
+    /// A file system that is mounted as the data directory brings its own; an empty lock is left by a start or a restore that was refused, and the mark under its temporary name by one that died
+    /// before it had done anything.
+    /// </summary>
     private static string? Occupant(string path) => Directory.Exists(path)
-        ? Directory.EnumerateFileSystemEntries(path).Select(entry => Path.GetFileName(entry)).FirstOrDefault(name => name is not ("lock" or Mounted))
+        ? Directory.EnumerateFileSystemEntries(path).Select(entry => Path.GetFileName(entry)).FirstOrDefault(name => name is not ("lock" or Mounted or RestoredFile.FileName + ".tmp"))
         : File.Exists(path) ? "it is a file" : null;
 
     private static void RequireEmpty(string path)

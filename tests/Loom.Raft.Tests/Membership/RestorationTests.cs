@@ -93,6 +93,10 @@ internal sealed class RestorationTests
         }
 
         Assert.That(RaftRestoration.IsFree(path), Is.True);
+
+        // As one leaves it that dies before its mark has its name.
+        File.WriteAllText(Path.Combine(path, "restored.tmp"), "a part");
+        Assert.That(RaftRestoration.IsFree(path), Is.True);
         using RaftRestoration again = Begin();
         again.Complete();
     }
