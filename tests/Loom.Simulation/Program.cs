@@ -119,6 +119,8 @@ internal static class Program
             two leaders at once          {total.TwoLeaders}
             checkpoints                  {total.Checkpoints}
             starts from a checkpoint     {total.Restored}
+            log truncations              {total.Truncated}
+            states from another member   {total.Installed} (transfers resumed {total.Resumed}, switches made up for {total.Finished}, of members without a state {total.StatesLost})
             slowest seed                 {reports.MaxBy(r => r.Seconds)!.Seed}: {reports.Max(r => r.Seconds):F1} s
 
             """;

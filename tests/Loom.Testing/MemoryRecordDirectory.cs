@@ -27,6 +27,15 @@ internal sealed class MemoryRecordDirectory : IRecordDirectory
         }
     }
 
+    /// <summary>No checkpoint can be used any more.</summary>
+    public void SpoilAll()
+    {
+        for (int i = 0; i < checkpoints.Count; i++)
+        {
+            checkpoints[i] = checkpoints[i] with { IsDamaged = true };
+        }
+    }
+
     /// <summary>Log indexes of the checkpoints that are whole, oldest first.</summary>
     public IReadOnlyList<long> Whole => [.. checkpoints.Where(kept => !kept.IsDamaged).Select(kept => kept.State.At.Index)];
 
@@ -67,6 +76,12 @@ internal sealed class MemoryRecordDirectory : IRecordDirectory
         Later(() =>
         {
             underWay = false;
+            if (checkpoints.Count > 0 && checkpoints[^1].State.At.Index > state.At.Index)
+            {
+                // An installed state took the place of the one that this checkpoint is of.
+                completed(null);
+                return;
+            }
 #if LOOM_MUTATIONS
             taken = Loom.Raft.Diagnostics.Mutations.On("S-skip-fence") ? new(state, records.All()) : taken;
 #endif

@@ -14,7 +14,7 @@ internal interface IRaftLog
     /// <summary>Last index, unflushed entries included; <see cref="BaseIndex"/> when empty.</summary>
     long LastIndex { get; }
 
-    /// <summary>Longest prefix whose entries' latest write is flushed here (L7). May be below <see cref="BaseIndex"/> from an <see cref="Install"/> to its flush.</summary>
+    /// <summary>Longest prefix whose entries' latest write is flushed here (L7). From an <see cref="Install"/> to its flush it may be below <see cref="BaseIndex"/>: then it is what the former log holds of the same history, as far as that is known to be committed.</summary>
     long DurableIndex { get; }
 
     /// <summary>Term of the entry at <paramref name="index"/>, which must lie in [BaseIndex, LastIndex].</summary>

@@ -322,8 +322,8 @@ internal sealed class DurableLog : IReplicaLog, IDisposable
         LogBatch batch = OpenBatch();
         batch.Add(new LogMark(0, RecordKind.Snapshot, default, index, term,
             new SnapshotBase(clusterTime, configuration.Index, ConfigurationCodec.Encode(configuration.Configuration))));
+        DurableIndex = Math.Min(DurableIndex, Math.Max(BaseIndex, Math.Min(commitHint, index - 1)));
         BaseIndex = LastIndex = index;
-        DurableIndex = Math.Min(DurableIndex, index - 1);
         baseSequence = anewSequence = batch.Sequence;
         unflushed.Clear();
         unflushed.Add((index, batch.Sequence));

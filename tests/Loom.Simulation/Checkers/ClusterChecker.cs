@@ -38,11 +38,14 @@ internal interface IMemberView
 
     /// <summary>Newest durable checkpoint that the replica knows of, and the one before it; 0: none.</summary>
     (long Newest, long Previous) Checkpoints { get; }
+
+    /// <summary>Its log goes on from a snapshot that its state has not reached yet: one is to come, or to be switched to.</summary>
+    bool AwaitsState { get; }
 }
 
 /// <summary>
 /// Looks at a member after each of its steps, with the eyes of one who sees all members: one leader per term, log matching, leader completeness, committed entries never
-/// change, a commit is durable on a quorum, the order of indexes (L9), equal states at equal indexes, cluster time (T5), one vote per term, and what was durable before
+/// change, a commit is durable on a quorum, a log begins behind committed entries only, the order of indexes (L9), equal states at equal indexes, cluster time (T5), one vote per term, and what was durable before
 /// a crash is there after it. Each look costs what changed, not what there is.
 /// </summary>
 internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, bool twoDatacenters, long electionTimeout)
@@ -160,6 +163,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
             member.DurableAtEnd = 0;
         }
 
+        member.Base = log.BaseIndex;
         for (long index = 1; index <= member.DurableAtEnd; index++)
         {
             if (index > log.LastIndex || (index > log.BaseIndex && log.TermAt(index) != member.Terms[(int)index]))
@@ -191,9 +195,44 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         ObserveLog(member);
     }
 
+    /// <summary>Entries left the log, because they are in a checkpoint, or because a snapshot took their place: then the member holds what was committed, seen or not.</summary>
+    private void ObserveBase(MemberMemory member, IRaftLog log)
+    {
+        long index = log.BaseIndex;
+        if (index == member.Base)
+        {
+            return;
+        }
+
+        if (index < member.Base || index > HighestCommit || log.TermAt(index) != committed[(int)index].Term)
+        {
+            throw new SimulationFailure("base",
+                $"the log of n{member.View.Number} begins at ({index}, term {log.TermAt(index)}), after {member.Base}; {HighestCommit} are committed, of term {committed[(int)Math.Min(index, HighestCommit)].Term} there");
+        }
+
+        member.Base = index;
+        if (index < member.Terms.Count && member.Terms[(int)index] == committed[(int)index].Term)
+        {
+            return;
+        }
+
+        Conflicts += index < member.Terms.Count ? 1 : 0;
+        member.Terms.RemoveRange(1, member.Terms.Count - 1);
+        member.Configurations.RemoveAll(c => c > 0);
+        for (int i = 1; i <= index; i++)
+        {
+            member.Terms.Add(committed[i].Term);
+            if (committed[i].IsConfiguration)
+            {
+                member.Configurations.Add(i);
+            }
+        }
+    }
+
     private void ObserveLog(MemberMemory member)
     {
         IRaftLog log = member.View.Log;
+        ObserveBase(member, log);
         long last = log.LastIndex;
         long same = Math.Min(last, member.Terms.Count - 1);
         if (last != member.Terms.Count - 1 || log.TermAt(last) != member.Terms[(int)last])
@@ -259,7 +298,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         if (!entries.TryGetValue((entry.Index, entry.Term), out EntryFacts facts))
         {
             CheckClusterTime(entry, previousTerm);
-            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime);
+            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime, entry.Kind == EntryKind.Configuration);
         }
         else if (facts.PreviousTerm != previousTerm || facts.Hash != hash)
         {
@@ -358,7 +397,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
             }
             else
             {
-                committed.Add(new(member.Terms[(int)index], facts.Hash, view.Term));
+                committed.Add(new(member.Terms[(int)index], facts.Hash, view.Term, facts.IsConfiguration));
                 CheckQuorum(index, member);
             }
         }
@@ -423,6 +462,11 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     {
         IMemberView view = member.View;
         IRaftLog log = view.Log;
+        if (view.AwaitsState && view.Applied <= view.Commit && view.Applied >= member.Applied)
+        {
+            return;
+        }
+
         if (view.Applied < log.BaseIndex || view.Applied > Math.Min(view.Commit, log.DurableIndex) || view.Applied < member.Applied)
         {
             throw new SimulationFailure("index-order",
@@ -460,9 +504,9 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         }
     }
 
-    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime);
+    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime, bool IsConfiguration);
 
-    private readonly record struct Committed(long Term, ulong Hash, long ByTerm);
+    private readonly record struct Committed(long Term, ulong Hash, long ByTerm, bool IsConfiguration);
 
     private sealed class MemberMemory(IMemberView view)
     {
@@ -473,6 +517,9 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
 
         /// <summary>Indexes of the configurations in its log; 0 is the initial one.</summary>
         public List<long> Configurations { get; } = [0];
+
+        /// <summary>Where its log begins.</summary>
+        public long Base { get; set; }
 
         public int Life { get; set; }
 

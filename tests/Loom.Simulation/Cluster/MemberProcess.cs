@@ -1,3 +1,4 @@
+using Loom.Raft;
 using Loom.Raft.Consensus;
 using Loom.Raft.Duties;
 using Loom.Raft.Log;
@@ -23,7 +24,7 @@ internal sealed class MemberProcess
     private readonly SimRandom random;
     private readonly ReplicaCore replica;
     private readonly List<ReplicaEvent> inbox = [];
-    private readonly Queue<ApplyWork> works = new();
+    private readonly Queue<object> works = new();
     private readonly List<SimMember.Ticket> tickets = [];
     private readonly CheckpointPace pace;
     private readonly List<PeerView> views = [];
@@ -51,8 +52,7 @@ internal sealed class MemberProcess
         member.Records.Later = act => After(disk.Tail(cluster.Swarm.CheckpointLatency), act);
         Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Records) { HasSpace = () => member.Disk.CapacityBytes > 0 };
         Applier = new Applier(Machine, new SessionTable()) { Observer = (index, hash) => cluster.Checker.ObserveHash(member.Number, index, hash) };
-        OpenedState opened = Applier.Open(new StateOrigin(SimCluster.ClusterId, member.Id, Log.BaseIndex, Log.LastIndex));
-        opened.Check(Log);
+        OpenedState opened = Open(new StateOrigin(SimCluster.ClusterId, member.Id, Log.BaseIndex, Log.LastIndex));
         checkpointIndex = opened.CheckpointIndex;
         pace = new CheckpointPace(clock.Now, cluster.Swarm.CheckpointEntries);
         if (opened.Index > 0)
@@ -73,6 +73,7 @@ internal sealed class MemberProcess
                 InflightMessages = cluster.Swarm.InflightMessages,
                 AppendBytes = cluster.Swarm.AppendBytes,
                 MayVote = member.MayVote,
+                SnapshotPinNanoseconds = cluster.Swarm.PinFor,
             },
             Log, recovered.HardState, Math.Max(recovered.CommitHint, opened.Index), recovered.Configurations, recovered.LastClusterTime, clock.Now);
         replica = new ReplicaCore(
@@ -84,8 +85,29 @@ internal sealed class MemberProcess
                 ClusterId = SimCluster.ClusterId,
                 HeartbeatInterval = cluster.Swarm.Heartbeat,
                 ElectionTimeout = cluster.Swarm.ElectionTimeout,
+                SnapshotCatchUpEntries = cluster.Swarm.CatchUpEntries,
+                MaxRetainedBytes = cluster.Swarm.RetainedBytes,
+                MaxPinnedBytes = cluster.Swarm.PinnedBytes,
             },
             Core, Log, opened);
+        Snapshots = new SnapshotTraffic(member, this, random.Split("snapshots"));
+    }
+
+    /// <summary>The state on the disk; none, if the log begins behind all that is whole there: then a snapshot must come.</summary>
+    private OpenedState Open(StateOrigin origin)
+    {
+        try
+        {
+            OpenedState opened = Applier.Open(origin);
+            opened.Check(Log);
+            cluster.Coverage.Finished += opened.Index > 0 && opened.Index == Log.BaseIndex && opened.PreviousCheckpointIndex == 0 ? 1 : 0;
+            return opened;
+        }
+        catch (SnapshotNeededException need) when (member.HasLostState)
+        {
+            cluster.Trace.Add(member.Number, "begins without a state, and needs one from {0} on", need.MinIndex);
+            return Applier.Open(origin with { StartOver = true });
+        }
     }
 
     public SimClock Clock { get; }
@@ -98,6 +120,13 @@ internal sealed class MemberProcess
 
     public SimMachine Machine { get; }
 
+    public SnapshotTraffic Snapshots { get; }
+
+    /// <summary>As the replica knows it.</summary>
+    public long Applied => replica.Applied;
+
+    public bool AwaitsState => replica.Applied < Log.BaseIndex;
+
     public (long Newest, long Previous) Checkpoints => (replica.CheckpointIndex, replica.PreviousCheckpointIndex);
 
     public bool IsPaused => cluster.Scheduler.Now < pausedUntil;
@@ -107,6 +136,7 @@ internal sealed class MemberProcess
     public void End()
     {
         ended = true;
+        Snapshots.End();
         Machine.Dispose();
         foreach (SimMember.Ticket ticket in tickets.Where(t => !t.IsDone))
         {
@@ -178,7 +208,9 @@ internal sealed class MemberProcess
         stepScheduled = false;
         ReplicaEvent[] events = [.. inbox];
         inbox.Clear();
+        long begins = Log.BaseIndex;
         ReplicaEffects effects = replica.Step(Clock.Now, events);
+        cluster.Coverage.Truncated += Log.BaseIndex > begins && !AwaitsState ? 1 : 0;
         if (effects.Failure is { } failure)
         {
             if (failure is SimulatedCrashException)
@@ -231,6 +263,27 @@ internal sealed class MemberProcess
         foreach (ApplyWork work in effects.Apply)
         {
             works.Enqueue(work);
+        }
+
+        if (effects.Install is { } install)
+        {
+            works.Enqueue(install);
+        }
+
+        foreach (CaptureRequested capture in effects.Captures)
+        {
+            works.Enqueue(capture);
+        }
+
+        foreach (DiscardedSnapshot discarded in effects.Discarded)
+        {
+            cluster.Trace.Add(member.Number, "gives back the snapshot at {0}", discarded.Installation.At.Index);
+            Snapshots.Settled(discarded.Installation);
+        }
+
+        if (effects.SnapshotWanted)
+        {
+            Snapshots.Want(replica.WantedSnapshot);
         }
 
         ApplySoon();
@@ -433,11 +486,47 @@ internal sealed class MemberProcess
 
     private void ApplySoon()
     {
-        if (!applying && works.TryDequeue(out ApplyWork? work))
+        if (applying || !works.TryDequeue(out object? next))
         {
-            applying = true;
-            After(work.Entries.Count * random.Between(2, 20) * Ns.Microsecond, () => Apply(work));
+            return;
         }
+
+        applying = true;
+        switch (next)
+        {
+            case ApplyWork work:
+                After(work.Entries.Count * random.Between(2, 20) * Ns.Microsecond, () => Apply(work));
+                break;
+            case InstallWork work:
+                After(random.Between(1, cluster.Swarm.ElectionTimeout / 4), () => Switch(work));
+                break;
+            case CaptureRequested capture:
+                applying = false;
+                Post(new StateCaptured(Applier.Capture(), capture.Done));
+                ApplySoon();
+                break;
+        }
+    }
+
+    private void Switch(InstallWork work)
+    {
+        if (checkpointing)
+        {
+            // The records that a checkpoint is being taken of go with the old state.
+            After(Ns.Millisecond, () => Switch(work));
+            return;
+        }
+
+        applying = false;
+        SnapshotInstalled installed = Applier.Switch(work);
+        cluster.Trace.Add(member.Number, "has switched to the state at {0}, hash {1:x}", installed.Opened.Index, (long)(ulong)installed.Opened.ApplyHash);
+        cluster.Coverage.Installed++;
+        member.StateReplaced();
+        checkpointIndex = installed.Opened.CheckpointIndex;
+        cluster.Checker.ObserveApplied(member.Number);
+        Post(installed);
+        Snapshots.Settled(work.Installation);
+        ApplySoon();
     }
 
     private void Apply(ApplyWork work)
@@ -496,8 +585,8 @@ internal sealed class MemberProcess
             checkpointing = false;
             cluster.Trace.Add(member.Number, "has a checkpoint at {0}", index);
             cluster.Coverage.Checkpoints++;
-            Post(error is null ? new CheckpointTaken(index, checkpointIndex) : new HostFailed(error));
-            checkpointIndex = index;
+            Post(error is null ? new CheckpointTaken(index, Math.Min(index, checkpointIndex)) : new HostFailed(error));
+            checkpointIndex = Math.Max(index, checkpointIndex);
         });
     }
 

@@ -345,14 +345,14 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
     }
 
     /// <summary>Never all copies: at most a minority of the voters, counting who was spoiled before.</summary>
-    private bool MaySpoil(SimMember member)
+    public bool MaySpoil(SimMember member)
     {
-        if (member.IsSpoiled)
+        if (member.IsSpoiled || member.HasLostState)
         {
             return false;
         }
 
-        int spoiled = cluster.Members.Count(m => m is { IsSpoiled: true, IsVoter: true });
+        int spoiled = cluster.Members.Count(m => m.IsVoter && (m.IsSpoiled || m.HasLostState));
         return !member.IsVoter || spoiled + 1 <= (cluster.Swarm.Voters - 1) / 2;
     }
 

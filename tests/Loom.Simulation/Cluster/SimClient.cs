@@ -3,6 +3,7 @@ using Loom.Raft.Proposals;
 using Loom.Raft.Reads;
 using Loom.Simulation.Engine;
 using Loom.Simulation.History;
+using Loom.Store;
 
 namespace Loom.Simulation.Cluster;
 
@@ -84,8 +85,7 @@ internal sealed class SimClient
         cluster.Trace.Add(member.Number, operation.IsWrite ? "client {0} writes #{1}" : "client {0} reads #{1}", number, operation.Id);
         if (operation.IsLocalRead)
         {
-            workload.Read(member, operation);
-            Finish(operation, OperationStatus.Acknowledged);
+            Finish(operation, ReadHere(member, operation) ? OperationStatus.Acknowledged : OperationStatus.NotApplied);
             return;
         }
 
@@ -97,6 +97,20 @@ internal sealed class SimClient
         if (random.Chance(0.03))
         {
             cluster.Scheduler.After(random.Tail(patience / 4), () => member.Abandon(ticket));
+        }
+    }
+
+    /// <summary>False: the member has no state yet, and says so (S4).</summary>
+    private bool ReadHere(SimMember member, ClientOperation operation)
+    {
+        try
+        {
+            workload.Read(member, operation);
+            return true;
+        }
+        catch (LoomException refusal) when (refusal.Code == LoomErrorCode.StateAwaited)
+        {
+            return false;
         }
     }
 

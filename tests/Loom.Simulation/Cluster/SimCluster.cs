@@ -53,6 +53,21 @@ internal sealed class Coverage
     /// <summary>Processes that began with the state of a checkpoint.</summary>
     public long Restored { get; set; }
 
+    /// <summary>Times that entries left a log behind a checkpoint.</summary>
+    public long Truncated { get; set; }
+
+    /// <summary>States that a member took from another one.</summary>
+    public long Installed { get; set; }
+
+    /// <summary>Transfers that went on where they had stopped.</summary>
+    public long Resumed { get; set; }
+
+    /// <summary>Installations that a process finished because the one before it had ended between the log's base and the switch.</summary>
+    public long Finished { get; set; }
+
+    /// <summary>Members that lost every usable checkpoint, and not their log.</summary>
+    public long StatesLost { get; set; }
+
     public void Add(Coverage other)
     {
         Crashes += other.Crashes;
@@ -73,6 +88,11 @@ internal sealed class Coverage
         TwoLeaders += other.TwoLeaders;
         Checkpoints += other.Checkpoints;
         Restored += other.Restored;
+        Truncated += other.Truncated;
+        Installed += other.Installed;
+        Resumed += other.Resumed;
+        Finished += other.Finished;
+        StatesLost += other.StatesLost;
     }
 }
 

@@ -84,6 +84,9 @@ internal sealed class SimMember : IMemberView
     /// <summary>The disk was damaged, or replaced by another one, and it is not whole again; such members stay a minority.</summary>
     public bool IsSpoiled { get; private set; }
 
+    /// <summary>It lost every usable checkpoint of its state, and its log begins later: until it has a state of another member it counts as spoiled.</summary>
+    public bool HasLostState { get; private set; }
+
     /// <summary>E1: false when it got past the handshake with a data incarnation that the configuration does not pin.</summary>
     public bool MayVote { get; private set; } = true;
 
@@ -114,6 +117,8 @@ internal sealed class SimMember : IMemberView
     long IMemberView.Commit => Process.Core.Commit;
 
     (long Newest, long Previous) IMemberView.Checkpoints => Process.Checkpoints;
+
+    bool IMemberView.AwaitsState => Process.AwaitsState;
 
     long IMemberView.ClusterTime => Process.Core.ClusterTime;
 
@@ -181,12 +186,23 @@ internal sealed class SimMember : IMemberView
             Records.SpoilNewest();
         }
 
+        else if (recovered.Log.BaseIndex > 0 && random.Split("lost state", (ulong)Life).Chance(Cluster.Swarm.LostState) && Cluster.Nemesis.MaySpoil(this))
+        {
+            Cluster.Trace.Add(Number, "has lost its state");
+            Cluster.Coverage.StatesLost++;
+            HasLostState = true;
+            Records.SpoilAll();
+        }
+
         SimClock clock = new(Cluster.Scheduler, random.Between(0, 100_000) * Ns.Second, 1 + ((random.Double() - 0.5) * 2 * Cluster.Swarm.ClockSkew));
         process = new MemberProcess(this, recovered, clock, random.Split("process", (ulong)Life));
         Cluster.Checker.ObserveOpen(Number, recovered.HardState);
         process.Start();
         Cluster.MemberStarted(this);
     }
+
+    /// <summary>A state of another member took the place of what it had.</summary>
+    public void StateReplaced() => HasLostState = false;
 
     /// <summary>The process ends without a word.</summary>
     public void End(MemberEnd how)
@@ -291,6 +307,7 @@ internal sealed class SimMember : IMemberView
         Disk.Erase();
         Disk.CapacityBytes = long.MaxValue;
         Records = new MemoryRecordDirectory();
+        HasLostState = false;
         DataIncarnation = random.Next() | 1;
         Memory = new PeerMemory();
         Copy = null;

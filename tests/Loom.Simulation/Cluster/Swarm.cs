@@ -99,6 +99,22 @@ internal sealed record Swarm
     /// <summary>Share of starts at which the newest checkpoint of the records turns out to be damaged, and the one before must do.</summary>
     public double BadCheckpoint { get; init; }
 
+    /// <summary>Applied entries that stay in a log; few, so that who was away for a moment needs a snapshot, or so many that nobody ever does.</summary>
+    public long CatchUpEntries { get; init; }
+
+    /// <summary>Bytes of log kept for members behind, and for one that collects a snapshot.</summary>
+    public long RetainedBytes { get; init; }
+
+    public long PinnedBytes { get; init; }
+
+    public long PinFor { get; init; }
+
+    /// <summary>Bytes of a snapshot's chunk.</summary>
+    public int ChunkBytes { get; init; }
+
+    /// <summary>Share of starts at which a member behind whose checkpoints entries have left the log finds none of them whole.</summary>
+    public double LostState { get; init; }
+
     /// <summary>Mean time between resets of a random connection.</summary>
     public long ResetEvery { get; init; }
 
@@ -117,6 +133,7 @@ internal sealed record Swarm
         NetworkRates network = NetworkRates.Draw(random, election);
         SimRandom checkpoints = random.Split("checkpoints");
         SimRandom copies = random.Split("old copies");
+        SimRandom snapshots = random.Split("snapshots");
         long safety = (random.Between(20, 60) * election) + (random.Between(1, 3) * Ns.Second);
         return new Swarm
         {
@@ -164,6 +181,13 @@ internal sealed record Swarm
             CheckpointEntries = checkpoints.Pick([5L, 20, 100, 100, 1_000, 1_000_000]),
             CheckpointLatency = checkpoints.Between(1, 50) * election / 50,
             BadCheckpoint = checkpoints.Chance(0.3) ? 0.3 : 0,
+            CatchUpEntries = snapshots.Pick([0L, 1, 10, 50, 5_000]),
+            RetainedBytes = snapshots.Pick([0L, 1_000, 100_000, 256L << 20]),
+            PinnedBytes = snapshots.Pick([8L << 20, 4L << 30]),
+            // As the product's, always longer than a transfer takes: a pin that ends before it lets the same member begin again for ever (S4).
+            PinFor = snapshots.Chance(0.3) ? snapshots.Between(300, 600) * election : 600 * Ns.Second,
+            ChunkBytes = (int)snapshots.Between(8_000, 64_000),
+            LostState = snapshots.Chance(0.3) ? 0.2 : 0,
         };
     }
 
