@@ -24,7 +24,16 @@ internal abstract class EtcdApiPeer(string root) : IPeer
     public IReadOnlyList<string> Endpoints => [.. clientPorts.Select(p => $"http://127.0.0.1:{p}")];
 
     /// <summary>The members at which clients enter; null: all.</summary>
-    public int[]? Entrances { get; init; }
+    public int[]? Entrances
+    {
+        get;
+        set
+        {
+            field = value;
+            channels.ForEach(c => c.Dispose());
+            channels.Clear();
+        }
+    }
 
     public bool Supports(string operation) => operation is "put" or "get" or "sget" or "range" or "cas";
 

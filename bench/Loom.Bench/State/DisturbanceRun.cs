@@ -27,6 +27,8 @@ internal static class DisturbanceRun
         List<double> fills = [];
         for (int round = 0; round <= rounds; round++)
         {
+            int victim = (await peer.LeaderAsync() + 1) % 3;
+            peer.Entrances = [(victim + 1) % 3, (victim + 2) % 3];
             Note(await LoadAsync(peer, keys, token), "undisturbed");
             using (CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(token))
             {
@@ -36,7 +38,7 @@ internal static class DisturbanceRun
                 await compacting;
             }
 
-            Task<double> filling = FillAsync(peer, token);
+            Task<double> filling = FillAsync(peer, victim, token);
             Note(await LoadAsync(peer, keys, token), "a member is filled");
             double filled = await filling;
             if (round > 0)
@@ -82,9 +84,8 @@ internal static class DisturbanceRun
     }
 
     /// <summary>Empties a follower and waits until it answers a linearizable read again.</summary>
-    private static async Task<double> FillAsync(LoomNodePeer peer, CancellationToken token)
+    private static async Task<double> FillAsync(LoomNodePeer peer, int victim, CancellationToken token)
     {
-        int victim = (await peer.LeaderAsync() + 1) % 3;
         Stopwatch clock = Stopwatch.StartNew();
         peer.RestartNode(victim, () => Directory.Delete(peer.DirectoryOf(victim), recursive: true));
         using GrpcChannel channel = EtcdApiPeer.Open(peer.Endpoints[victim]);

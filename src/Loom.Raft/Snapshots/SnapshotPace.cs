@@ -2,8 +2,8 @@ namespace Loom.Raft.Snapshots;
 
 /// <summary>
 /// How fast a source sends, all its transfers together (S4): a token bucket whose rate gives way to replication. Time is divided into windows; one in which replication was seen
-/// to suffer halves the rate, down to a quarter of the limit; one without trouble adds a sixteenth of the limit. So a transfer leaves room within two windows, comes
-/// back in about a second, and never starves: a member without a state is a danger, too.
+/// to suffer halves the rate, down to a fifth of the limit; one without trouble adds a 64th of the limit. So a transfer leaves room within three windows, comes
+/// back in some three seconds (sooner, it would spend most of its time on the way up from a load that lasts), and never starves: a member without a state is a danger, too.
 /// </summary>
 /// <param name="bytesPerSecond">The limit.</param>
 /// <param name="suffers">Whether replication suffers now; asked once per chunk.</param>
@@ -11,8 +11,8 @@ internal sealed class SnapshotPace(long bytesPerSecond, Func<bool> suffers)
 {
     private const long Second = 1_000_000_000;
     private const long Window = 50_000_000;
-    private const int Floor = 4;
-    private const int Step = 16;
+    private const int Floor = 5;
+    private const int Step = 64;
 
     // What may go at once after a pause, in time: more would be a burst that the limit is there to prevent.
     private const long Burst = 10_000_000;

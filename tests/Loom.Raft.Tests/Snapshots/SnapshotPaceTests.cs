@@ -27,15 +27,15 @@ public sealed class SnapshotPaceTests
     }
 
     [Test]
-    public void Trouble_halves_the_rate_down_to_a_quarter_and_calm_brings_it_back()
+    public void Trouble_halves_the_rate_down_to_a_fifth_and_calm_brings_it_back()
     {
         bool suffers = true;
         var pace = new SnapshotPace(Limit, () => suffers);
-        _ = Send(pace, 0, Second / 10);
-        Assert.That(pace.Rate, Is.EqualTo(Limit / 4), "within two windows");
-        Assert.That(Send(pace, Second / 10, Second), Is.EqualTo(Limit / 4).Within(10).Percent, "never less");
+        _ = Send(pace, 0, Second / 5);
+        Assert.That(pace.Rate, Is.EqualTo(Limit / 5), "within three windows");
+        Assert.That(Send(pace, Second / 5, Second), Is.EqualTo(Limit / 5).Within(10).Percent, "never less");
         suffers = false;
-        _ = Send(pace, 2 * Second, Second);
+        _ = Send(pace, 2 * Second, 3 * Second);
         Assert.That(pace.Rate, Is.EqualTo(Limit));
     }
 
