@@ -63,7 +63,11 @@ internal sealed class CheckpointTarget(CheckpointFiles files, ulong clusterId, M
         newest = kept;
         if (previous is not null)
         {
-            device.DeleteBelow(LogExtent.Of(files.PathOf(previous.Name), previous.File.Log).Begin);
+            KeptCheckpoint oldest = previous;
+#if LOOM_MUTATIONS
+            oldest = Raft.Diagnostics.Mutations.On("S-drop-previous-segments") ? kept : oldest;
+#endif
+            device.DeleteBelow(LogExtent.Of(files.PathOf(oldest.Name), oldest.File.Log).Begin);
         }
     }
 }

@@ -264,6 +264,35 @@ internal sealed class SpaceReclaimTests
         Assert.That(() => live.Records.BeginAddress, Is.GreaterThan(begin).After(10_000, 10));
     }
 
+    // Goal: the checkpoint before the newest stays usable (H15), although the newest no longer needs the files that it needs. Method: whole files are given back between the two; the newest is damaged.
+    [Test]
+    public void Files_that_the_checkpoint_before_needs_stay_until_it_goes()
+    {
+        long index;
+        List<string> answers;
+        using (CheckpointDirectory live = new(root))
+        {
+            Overwrite(live, keys: 2_000, rounds: 20, bytes: 1_000);
+            (index, answers) = (live.Index, live.Answers());
+            long begin = live.Records.BeginAddress;
+            live.Compact(live.Machine.Revision);
+            while (live.Machine.TrimStep(1_000))
+            {
+            }
+
+            Assert.That(() => live.Records.BeginAddress, Is.GreaterThan(begin + live.Records.Device.SegmentBytes).After(20_000, 10));
+            live.Checkpoint();
+            Assert.That(live.Index, Is.GreaterThan(index));
+        }
+
+        string newest = Directory.GetFiles(root, "checkpoint-*").Order(StringComparer.Ordinal).Last();
+        byte[] bytes = File.ReadAllBytes(newest);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(newest, bytes);
+        using CheckpointDirectory before = new(root);
+        Assert.That((before.Index, before.Answers().SequenceEqual(answers)), Is.EqualTo((index, true)));
+    }
+
     [Test]
     public void Only_what_a_checkpoint_holds_is_given_back()
     {
