@@ -68,12 +68,13 @@ internal sealed class Simulation
         cluster.Nemesis.Stop();
 
         // Who has moved is in another configuration than the one that the seed began with, and who must be in a core is not known from outside: then everybody is healed at once.
-        if (random.Chance(0.4) && !AnyMoved())
+        // And the state that a member lost may be with one outside of the core alone: its disk was one fault, who is cut off would be another.
+        if (random.Chance(0.4) && AllAreComplete())
         {
             List<SimMember> core = DrawCore();
             cluster.Trace.Add(-1, "heals a core of {0}", core.Count);
             Heal(core);
-            if (!AnyMoved())
+            if (AllAreComplete())
             {
                 CutOff([.. cluster.Members.Where(m => !core.Contains(m))], core);
                 Demand(core, "the core");
@@ -89,6 +90,8 @@ internal sealed class Simulation
 
     /// <summary>A disk was replaced; its damage may show only when the member is started.</summary>
     private bool AnyMoved() => cluster.Members.Any(m => m.HasMoved);
+
+    private bool AllAreComplete() => !AnyMoved() && !cluster.Members.Any(m => m.HasLostState);
 
     /// <summary>Whoever lost its disk has its old role under its new id, its old id is gone, and nobody helped (E1).</summary>
     private void DemandWhole()

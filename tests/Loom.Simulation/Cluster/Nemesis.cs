@@ -344,10 +344,10 @@ internal sealed class Nemesis(SimCluster cluster, SimRandom random)
         }
     }
 
-    /// <summary>Never all copies: at most a minority of the voters, counting who was spoiled before.</summary>
+    /// <summary>Never all copies: at most a minority of the voters, counting who was spoiled before; nobody once the second phase has begun.</summary>
     public bool MaySpoil(SimMember member)
     {
-        if (member.IsSpoiled || member.HasLostState)
+        if (stopped || member.IsSpoiled || member.HasLostState)
         {
             return false;
         }
