@@ -276,7 +276,7 @@ internal sealed class ClusterFormation : IPeerGate
     private bool Succeeded(MemberId peer, PeerHello theirs)
     {
         if (clusterId == 0 || theirs.From == peer || theirs.ClusterId != clusterId || theirs.TokenHash != tokenHash || known.Find(peer)?.Name != theirs.Name) return false;
-        if (known.Find(theirs.From) is null && admission.OfStranger(theirs, known) is null) _ = LearnGuest(theirs);
+        if (known.Find(theirs.From) is null) _ = ConsiderGuest(theirs);
         NoteTrouble(peer, null);
         return true;
     }
