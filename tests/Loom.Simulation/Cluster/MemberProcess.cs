@@ -86,6 +86,7 @@ internal sealed class MemberProcess
                 HeartbeatInterval = cluster.Swarm.Heartbeat,
                 ElectionTimeout = cluster.Swarm.ElectionTimeout,
                 SnapshotCatchUpEntries = cluster.Swarm.CatchUpEntries,
+                SnapshotCatchUpBytes = cluster.Swarm.RetainedBytes,
                 MaxRetainedBytes = cluster.Swarm.RetainedBytes,
                 MaxPinnedBytes = cluster.Swarm.PinnedBytes,
             },
