@@ -50,11 +50,15 @@ internal sealed class RecordDirectory : IRecordDirectory
         {
             throw new RaftException(
                 RaftErrorCode.CannotOpen,
-                $"The records in {path} cannot be opened now: {obstacle.Message}. This is no damage, so no state was given up for it: the next start finds what this one did. Mend the cause (limit of open files, permissions, memory, disk space) and start this member again",
+                $"The records in {path} cannot be opened now: {obstacle.Message}. {Given(origin)}. Mend the cause (limit of open files, permissions, memory, disk space) and start this member again",
                 WriteOutcome.NotApplied,
                 e);
         }
     }
+
+    private static string Given(StateOrigin origin) => origin.StartOver
+        ? $"What was damaged before is kept in {GivenUp}; the next start begins without a state again"
+        : "This is no damage, so no state was given up for it: the next start finds what this one did";
 
     private OpenedRecords OpenNewest(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild)
     {
