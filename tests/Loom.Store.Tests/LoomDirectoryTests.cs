@@ -1,6 +1,10 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using Loom.Raft;
+using Loom.Raft.Membership;
+using Loom.Store.Model;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests;
@@ -116,6 +120,70 @@ internal sealed class LoomDirectoryTests
         Assert.That(report.Start, Does.Contain("lost its tail"));
         Assert.That(await StartsAsync(), Is.False);
     }
+
+    // Goal: what is said of a member without a checkpoint is what its start does. Method: the log is cut behind two checkpoints, and both are deleted, in a cluster of one and of two.
+    [Test]
+    public async Task Without_a_checkpoint_below_the_log_a_member_of_one_is_refused()
+    {
+        InitialMember[] members = Members(1);
+        await CutLogAsync(members);
+        LoomDirectoryReport report = LoomDirectory.Verify(data);
+        Assert.That(report.WouldStart, Is.False, report.Start);
+        Assert.That(report.Start, Does.Contain("no checkpoint can be used").And.Contain("restore a backup"));
+        LoomException refusal = (await Assert.ThrowsAsync<LoomException>(async () => await (await OpenAsync(members, 0)).DisposeAsync()))!;
+        Assert.That(refusal, Has.Property("Code").EqualTo(LoomErrorCode.Corruption).And.Message.Contains("holds no checkpoint").And.Message.Contains("Nothing was changed"));
+    }
+
+    [Test]
+    public async Task Without_a_checkpoint_below_the_log_a_member_of_two_starts_without_a_state_and_is_filled()
+    {
+        InitialMember[] members = Members(2);
+        await CutLogAsync(members);
+        LoomDirectoryReport report = LoomDirectory.Verify(data);
+        Assert.That(report.WouldStart, Is.True, report.Start);
+        Assert.That(report.Start, Does.StartWith("without a state: no checkpoint can be used").And.Contain("answers no read"));
+
+        LoomStore[] stores = await Task.WhenAll(members.Select((_, i) => OpenAsync(members, i).AsTask()));
+        await using LoomStore first = stores[0], second = stores[1];
+        Assert.That(await first.GetAsync(Key(0), ReadConsistency.Linearizable), Is.Not.Null);
+        Assert.That(first.Status.Keys, Is.EqualTo(second.Status.Keys));
+    }
+
+    private static InitialMember[] Members(int count) =>
+        [.. FreePorts.Take(count).Select((port, i) => new InitialMember($"m{i}", $"dc{i}", MemberRole.Voter, [string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}")]))];
+
+    private ValueTask<LoomStore> OpenAsync(InitialMember[] members, int self) => LoomStore.OpenAsync(new LoomOptions
+    {
+        Name = members[self].Name,
+        DataDirectory = self == 0 ? data : Path.Combine(root, members[self].Name),
+        InitialCluster = members,
+        ListenPeerUrls = members[self].PeerUrls,
+        RecordIndexBytes = 1 << 20,
+        SnapshotCount = 1_000,
+    });
+
+    /// <summary>The first member's log begins after the tail of 5,000 entries that is kept, and its checkpoints are gone.</summary>
+    private async Task CutLogAsync(InitialMember[] members)
+    {
+        LoomStore[] stores = await Task.WhenAll(members.Select((_, i) => OpenAsync(members, i).AsTask()));
+        for (int round = 0; round < 9; round++)
+        {
+            await Task.WhenAll(Enumerable.Range(0, 1_000).Select(i => stores[0].PutAsync(Key(i), Key(round)).AsTask()));
+        }
+
+        foreach (LoomStore store in stores)
+        {
+            await store.DisposeAsync();
+        }
+
+        Assert.That(LoomDirectory.Verify(data).Raft.Log!.BaseIndex, Is.GreaterThan(0));
+        foreach (string path in Directory.GetFiles(Path.Combine(data, "records"), "checkpoint-*"))
+        {
+            File.Delete(path);
+        }
+    }
+
+    private static byte[] Key(int number) => Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key-{number:d6}"));
 
     private async Task FillAsync(int keys)
     {
