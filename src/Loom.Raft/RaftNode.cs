@@ -78,6 +78,12 @@ public sealed class RaftNode : IRaftNode
     /// <inheritdoc/>
     public RaftNodeStatus Status => host.Status();
 
+    /// <summary>
+    /// How far the log was known to be committed when this node was opened: nothing beyond it was shown here by an earlier process. 0: the directory was new, or another one takes its place (E1).
+    /// It does not change; what peers say since is in <see cref="Status"/>.
+    /// </summary>
+    public long RecoveredCommitIndex => host.RecoveredCommit;
+
     /// <inheritdoc/>
     public Configuration Configuration => host.Board.Configuration;
 

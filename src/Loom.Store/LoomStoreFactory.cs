@@ -55,11 +55,11 @@ internal static class LoomStoreFactory
 
     /// <summary>
     /// A member that was here before has applied again what it knew to be committed: a local read never shows the first entries of a log that is being replayed.
-    /// The rest comes with the first word of a leader.
+    /// The rest comes with the first word of a leader, which may have been heard already: it is not waited for, and on a full disk it may not go in for long (S6).
     /// </summary>
     private static async Task WaitUntilReplayedAsync(RaftNode node, CancellationToken cancellationToken)
     {
-        long known = node.Status.CommitIndex;
+        long known = node.RecoveredCommitIndex;
         await node.WaitAsync(status => status.AppliedIndex >= known, cancellationToken).ConfigureAwait(false);
     }
 

@@ -55,6 +55,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         try
         {
             if (directory.Damage is null && directory.Identity.IsFormed) recovered = directory.OpenLog();
+            if (recovered is not null) RecoveredCommit = Math.Max(recovered.CommitHint, recovered.Log.BaseIndex);
             board = new StatusBoard(directory.Identity.Id, Introduce());
             loop = NewThread("loom loop", Run);
             // A cluster of one is formed at once, and a formed one is opened here: what is wrong with them is the caller's to see, not the log's.
@@ -99,6 +100,9 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
             throw;
         }
     }
+
+    /// <summary>How far the log that was found here was known to be committed; 0: none was found.</summary>
+    public long RecoveredCommit { get; }
 
     /// <summary>Status with what the connections know.</summary>
     public RaftNodeStatus Status()
