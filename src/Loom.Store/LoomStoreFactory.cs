@@ -55,15 +55,18 @@ internal static class LoomStoreFactory
 
     /// <summary>
     /// A member that was here before has applied again what it knew to be committed: a local read never shows the first entries of a log that is being replayed.
-    /// The rest comes with the first word of a leader, which may have been heard already: it is not waited for, and on a full disk it may not go in for long (S6).
+    /// The rest comes with the first word of a leader, which may have been heard already: it is not waited for.
+    /// On a full disk it opens with what goes in (S6): that is no less than what the process before had applied, whose space is still taken, and the status says why there is no more.
     /// </summary>
     private static async Task WaitUntilReplayedAsync(RaftNode node, CancellationToken cancellationToken)
     {
         long known = node.RecoveredCommitIndex;
-        await node.WaitAsync(status => status.AppliedIndex >= known, cancellationToken).ConfigureAwait(false);
+        await node.WaitAsync(status => status.AppliedIndex >= known || status.ApplyPause is not null, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>A cluster of one is ready when it leads and has applied its whole log: then every call works, and reads miss nothing.</summary>
+    /// <summary>
+    /// A cluster of one is ready when it leads and has applied its whole log: then every call works, and reads miss nothing. On a full disk it opens without that, as a member of many does.
+    /// </summary>
     private static async Task WaitUntilReadyAsync(RaftNode node, CancellationToken cancellationToken)
     {
         await node.WaitForLeaderAsync(cancellationToken).ConfigureAwait(false);
@@ -77,6 +80,10 @@ internal static class LoomStoreFactory
             catch (RaftException fault) when (fault.Code == RaftErrorCode.DeadlineExceeded && !cancellationToken.IsCancellationRequested)
             {
                 // Replaying a long log takes longer than a read may wait; only the caller's token limits an open.
+                if (node.Status.ApplyPause is not null || node.Status.LogPause is not null)
+                {
+                    return;
+                }
             }
         }
     }

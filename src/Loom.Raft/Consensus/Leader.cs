@@ -51,6 +51,12 @@ internal sealed class Leader
         firstOfTerm = state.Log.LastIndex + 1;
         reads.Begin(firstOfTerm);
         committedBefore = state.Commit;
+        AppendNoOp();
+    }
+
+    /// <summary>An entry that changes nothing.</summary>
+    public void AppendNoOp()
+    {
         AppendOne(EntryKind.NoOp, ReadOnlyMemory<byte>.Empty);
         replicator.SendAppends();
         AdvanceCommit();

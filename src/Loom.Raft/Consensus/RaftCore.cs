@@ -179,6 +179,13 @@ internal sealed class RaftCore
                 }
 
                 break;
+            case AppendNoOp:
+                if (leads)
+                {
+                    leader.AppendNoOp();
+                }
+
+                break;
             case ProposeConfiguration change:
                 state.Output.ConfigurationAccepted = leads && leader.ProposeConfiguration(change.Configuration);
                 break;

@@ -52,6 +52,12 @@ internal sealed record ProposeConfiguration(Configuration Configuration) : RaftE
 /// <param name="SourceTerm">Term of the member that captured it, at the capture: everything in it was committed in this term or an earlier one.</param>
 internal sealed record InstallSnapshot(long Index, long Term, ConfigurationAt Configuration, long ClusterTime, long SourceTerm) : RaftEvent;
 
+/// <summary>Append an empty entry here if this member leads. Ignored elsewhere than on the leader.</summary>
+internal sealed record AppendNoOp : RaftEvent
+{
+    public static readonly AppendNoOp Instance = new();
+}
+
 /// <summary>Entries up to an index, applied and in a durable checkpoint, leave the log (L9).</summary>
 internal sealed record TruncateLog(long Index) : RaftEvent;
 

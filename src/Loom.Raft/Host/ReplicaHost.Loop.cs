@@ -109,7 +109,11 @@ internal sealed partial class ReplicaHost
     private void CarryOut(ReplicaEffects effects, long at)
     {
         // First what others wait for: the disk is the longest way, then the network, then the applier.
-        if (effects.LogWork && recovered!.Log.TakeBatch() is { } batch) writer!.Give(batch);
+        if (effects.LogWork && recovered!.Log.TakeBatch() is { } batch)
+        {
+            writer!.Give(batch);
+            load.Written(at);
+        }
         if (recovered!.Log.PendingBytes > 0) load.Queued(at);
         foreach (Message message in effects.Control) transport?.Send(message);
         foreach (ForwardMessage message in effects.Forward) transport?.Send(message);

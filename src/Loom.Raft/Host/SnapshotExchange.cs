@@ -72,7 +72,9 @@ internal sealed class SnapshotExchange : ISnapshotOrigin, ISnapshotNeed
         if (status.QuarantinedAt > 0) return new SnapshotRefusal(RefusalReason.Failed, 0, $"its state is wrong since entry {status.QuarantinedAt} at the latest (S5)");
         if (status.StatesDifferAt > 0) return new SnapshotRefusal(RefusalReason.Failed, 0, $"the members' states differ at entry {status.StatesDifferAt}, and nobody can say whose is right (S5)");
         if (needed) return new SnapshotRefusal(RefusalReason.Fetching, fetcher.Progress?.Bytes ?? 0, "it needs a snapshot itself");
-        return status.AppliedIndex >= minIndex ? null : new SnapshotRefusal(RefusalReason.TooOld, 0, $"it has applied entry {status.AppliedIndex}, entry {minIndex} or later is needed");
+        if (status.AppliedIndex >= minIndex) return null;
+        inbox.Post(new LaterStateNeeded(minIndex));
+        return new SnapshotRefusal(RefusalReason.TooOld, 0, $"it has applied entry {status.AppliedIndex}, entry {minIndex} or later is needed");
     }
 
     void ISnapshotOrigin.Capture(Action<CapturedSnapshot?> captured) => inbox.Post(new CaptureRequested(captured));

@@ -13,6 +13,7 @@ internal static partial class Posix
     private const int NotSupported = 95;
     private const int QuotaReached = 122;
     private const int KeepSize = 1;
+    private const int ZeroRange = 0x10;
     private const int ReadOnly = 0;
     private const int ReadWrite = 2;
     private const int Create = 0x40;
@@ -31,9 +32,17 @@ internal static partial class Posix
     /// <param name="length">So many bytes.</param>
     /// <param name="keepsLength">The file does not get longer by it: what is taken beyond its end is only set aside.</param>
     /// <exception cref="NoSpaceException">There is not so much; a part may have been taken.</exception>
-    public static bool TryAllocate(string path, SafeFileHandle handle, long offset, long length, bool keepsLength = false)
+    public static bool TryAllocate(string path, SafeFileHandle handle, long offset, long length, bool keepsLength = false) =>
+        TryAllocate(path, handle, keepsLength ? KeepSize : 0, offset, length);
+
+    /// <summary>fallocate: makes a part of a file read as zeros without giving up its space, and without writing it. False: this file system cannot.</summary>
+    /// <exception cref="NoSpaceException">Not even so much space is there as the change of the file's description takes.</exception>
+    public static bool TryZero(string path, SafeFileHandle handle, long offset, long length) =>
+        length == 0 || TryAllocate(path, handle, KeepSize | ZeroRange, offset, length);
+
+    private static bool TryAllocate(string path, SafeFileHandle handle, int mode, long offset, long length)
     {
-        while (FAllocate(handle, keepsLength ? KeepSize : 0, offset, length) != 0)
+        while (FAllocate(handle, mode, offset, length) != 0)
         {
             int errno = Marshal.GetLastPInvokeError();
             if (errno is NotSupported or NoSuchCall)

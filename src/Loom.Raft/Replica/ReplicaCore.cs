@@ -213,6 +213,11 @@ internal sealed class ReplicaCore
             case SnapshotInstalled e:
                 OnInstalled(now, e);
                 break;
+            case LaterStateNeeded e when !stopped && log.LastIndex < e.Index:
+                StepCore(now, AppendNoOp.Instance);
+                break;
+            case LaterStateNeeded:
+                break;
             case PeerHeard e:
                 StepCore(now, new Heard(e.Peer));
                 break;
@@ -278,12 +283,18 @@ internal sealed class ReplicaCore
         NoticeWantedSnapshot();
         LeaveLeadershipIfUnfit(now);
         effects.LogWork = log.HasWork;
-        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(Math.Min(fitness.NextLook, exchange.NextLook), Math.Min(proposer.SweepAt, reads.SweepAt)));
+        var nextComparison = stateSwitch.IsUnderWay ? long.MaxValue : exchange.NextLook;
+        effects.NextWake = Math.Min(Math.Min(coreDeadline, transfers.NextDeadline), Math.Min(Math.Min(fitness.NextLook, nextComparison), Math.Min(proposer.SweepAt, reads.SweepAt)));
     }
 
-    /// <summary>S5.</summary>
+    /// <summary>S5. While the applier switches to another state nothing is judged: what was reported is of the one that goes, and a verdict would meet the one that comes.</summary>
     private void CompareStates(long now)
     {
+        if (stateSwitch.IsUnderWay)
+        {
+            return;
+        }
+
         var wasWrong = IsQuarantined;
         effects.StatusChanged |= exchange.Compare(now, core.Configuration);
         if (IsQuarantined && !wasWrong)

@@ -60,6 +60,12 @@ internal sealed record SnapshotCollected(SnapshotManifest Manifest, IStateInstal
 /// <summary>The applier switched to the state of an <see cref="InstallWork"/>; comes after the works handed out before it.</summary>
 internal sealed record SnapshotInstalled(OpenedState Opened, SessionAnswers Answers) : ReplicaEvent;
 
+/// <summary>
+/// Another member needs a state from this index on, and this one's ends below it. A member whose state is wrong (S5) needs one that reaches further than its own, which no member of an idle
+/// cluster has: the leader then makes an entry.
+/// </summary>
+internal sealed record LaterStateNeeded(long Index) : ReplicaEvent;
+
 /// <summary>Someone wants the state, to send it or to keep it. Answered once by <paramref name="Done"/>, which must be quick: null when there is nothing to capture, or no replica any more.</summary>
 internal sealed record CaptureRequested(Action<CapturedSnapshot?> Done) : ReplicaEvent;
 

@@ -44,8 +44,9 @@ internal sealed class CheckpointFiles(string directory)
     /// <inheritdoc cref="Read(CheckpointName)"/>
     public CheckpointFile ReadInstalled(long index) => Read(index, PathOfInstalled(index));
 
-    private static CheckpointFile Read(long index, string path)
+    private CheckpointFile Read(long index, string path)
     {
+        Step("read");
         byte[] bytes;
         using (SafeFileHandle file = File.OpenHandle(path))
         {

@@ -113,11 +113,7 @@ internal sealed class FasterRecordStore : IRecordStore
         }
 
         Directory.CreateDirectory(directory);
-        foreach (string file in Directory.EnumerateFiles(directory, FileName + ".*"))
-        {
-            File.Delete(file);
-        }
-
+        KeptSpace.Empty(Path.Combine(directory, FileName), options.SegmentBytes);
         return new(directory, options, onFault, target, null);
     }
 

@@ -12,13 +12,16 @@ namespace Loom.Store.Records;
 /// <remarks>
 /// A failed or short write is reported to <see cref="RecordFaults"/> and then, to FASTER, as done: told the truth it would leave Upsert waiting for that page for ever.
 /// It is safe because from the report on the store neither serves nor accepts anything.
-/// Writes are not flushed one by one: a checkpoint flushes the files before it names them (<see cref="Flush"/>). FASTER deletes no file: what the checkpoint before needs stays until the next
+/// Writes are not flushed one by one: a checkpoint flushes the files before it names them (<see cref="Flush"/>), and what is written long before it goes file by file. FASTER deletes no file: what the checkpoint before needs stays until the next
 /// one is durable (H15, <see cref="DeleteBelow"/>).
 /// </remarks>
 internal sealed class RecordDevice : StorageDeviceBase
 {
     private const uint Sector = 512;
     private const int SpaceRetryMilliseconds = 100;
+
+    // Beyond so many files that are not flushed the writer flushes the oldest. Only an installation gets there: a gigabyte that is flushed at its end holds up every log on the same disk.
+    private const int MostUnflushed = 3;
 
     // The event of the reader whose request or completion this thread is carrying, so that a second read of the same record (FASTER guesses the length first) wakes the right one.
     [ThreadStatic]
@@ -87,6 +90,7 @@ internal sealed class RecordDevice : StorageDeviceBase
             try
             {
                 Write(sourceAddress, segmentId, (long)destinationAddress, (int)numBytesToWrite);
+                FlushBehind(segmentId);
             }
 #pragma warning disable CA1031 // Whatever it was, the page is lost and the replica ends.
             catch (Exception e)
@@ -245,6 +249,40 @@ internal sealed class RecordDevice : StorageDeviceBase
         }
     }
 
+    // On the writer's thread: nobody writes to the file meanwhile. It may be deleted meanwhile.
+    private void FlushBehind(int current)
+    {
+        int oldest;
+        SafeFileHandle file;
+        bool held = false;
+        lock (gate)
+        {
+            oldest = unflushed.Min;
+            if (unflushed.Count <= MostUnflushed || oldest >= current)
+            {
+                return;
+            }
+
+            file = files[oldest];
+            file.DangerousAddRef(ref held);
+        }
+
+        try
+        {
+            BeforeFlush?.Invoke();
+            Posix.FlushData($"{FileName}.{oldest}", file);
+        }
+        finally
+        {
+            file.DangerousRelease();
+        }
+
+        lock (gate)
+        {
+            unflushed.Remove(oldest);
+        }
+    }
+
     /// <summary>Deletes the files that hold nothing at or above an address.</summary>
     public void DeleteBelow(long address)
     {
@@ -252,6 +290,7 @@ internal sealed class RecordDevice : StorageDeviceBase
         {
             lock (gate)
             {
+                unflushed.Remove(segment);
                 if (files.Remove(segment, out SafeFileHandle? file))
                 {
                     file.Dispose();

@@ -124,25 +124,35 @@ internal sealed class RecordDirectory : IRecordDirectory
             return;
         }
 
+        if (ReadInstalled(damage) is not { } installed)
+        {
+            return;
+        }
+
+        if (installed.ClusterId == 0 && installed.Member == whose.Member)
+        {
+            // Restored from a backup, before the cluster that it is for had formed and had an id.
+            installed = installed with { ClusterId = whose.ClusterId };
+            Files.WriteInstalled(installed);
+        }
+
+        RequireOurs(installed);
+        Files.Adopt(whose.LogBase);
+        DeleteFiles(name => name != new CheckpointName(whose.LogBase));
+        Files.Acquit();
+    }
+
+    private CheckpointFile? ReadInstalled(List<Exception> damage)
+    {
         try
         {
-            CheckpointFile installed = Files.ReadInstalled(whose.LogBase);
-            if (installed.ClusterId == 0 && installed.Member == whose.Member)
-            {
-                // Restored from a backup, before the cluster that it is for had formed and had an id.
-                installed = installed with { ClusterId = whose.ClusterId };
-                Files.WriteInstalled(installed);
-            }
-
-            RequireOurs(installed);
-            Files.Adopt(whose.LogBase);
-            DeleteFiles(name => name != new CheckpointName(whose.LogBase));
-            Files.Acquit();
+            return Files.ReadInstalled(whose.LogBase);
         }
-        catch (CheckpointDamagedException e)
+        catch (Exception e) when (e is CheckpointDamagedException or IOException && OpenObstacle.Of(e) is null)
         {
             log.LogWarning("The installed state at entry {Index} cannot be used: {Damage}", whose.LogBase, e.Message);
             damage.Add(e);
+            return null;
         }
     }
 
@@ -249,10 +259,17 @@ internal sealed class RecordDirectory : IRecordDirectory
 
     private OpenedRecords OpenEmpty()
     {
-        generation = Generations().DefaultIfEmpty(0).Max() + 1;
+        long last = Generations().DefaultIfEmpty(0).Max();
+        generation = last + 1;
         DeleteFiles(_ => true);
         Files.Acquit();
-        DeleteGenerations(_ => true);
+        DeleteGenerations(one => one != last);
+        if (last > 0)
+        {
+            // Nothing names it any more. Its space is kept for what is applied again (S6).
+            Directory.Move(PathOf(last), PathOf(generation));
+        }
+
         current = FasterRecordStore.Open(PathOf(generation), options, onFault, new CheckpointTarget(Files, whose.ClusterId, whose.Member, generation));
         Posix.FlushDirectory(path);
         return new OpenedRecords(current, null, 0);

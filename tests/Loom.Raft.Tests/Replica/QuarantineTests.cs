@@ -53,6 +53,30 @@ public sealed class QuarantineTests
         Assert.That(cluster.Nodes.Select(n => n.Replica.QuarantinedAt), Is.All.Zero, "reports of the former state say nothing any more");
     }
 
+    // Its own state ends where the others' does, and only a later one can take its place.
+    [Test]
+    public void In_an_idle_cluster_it_is_replaced_too()
+    {
+        var cluster = new ReplicaCluster(3);
+        var leader = cluster.WaitForLeader();
+        var wrong = cluster.Follower;
+        cluster.Settle(wrong);
+        wrong.Machine.WrongFrom = 10;
+        long last = 0;
+        for (var number = 1; last < 64; number++)
+        {
+            last = leader.Replica.Applied;
+            leader.Propose(number);
+            cluster.Until(() => cluster.Nodes.All(n => n.Machine.Seen.Contains(number)));
+        }
+
+        wrong.Machine.WrongFrom = long.MaxValue;
+        cluster.Until(() => wrong.Installed == 1 && wrong.Replica.QuarantinedAt == 0);
+        cluster.Settle(wrong);
+        Assert.That(wrong.Machine.Seen, Is.EqualTo(leader.Machine.Seen));
+        Assert.That(leader.Replica.Applied, Is.LessThan(last + 10), "it took no more entries than needed");
+    }
+
     // Goal: a work that is with the applier when the state is found to be wrong answers nobody from it (S5). Method: the others' reports are held back until the write is there.
     [Test]
     public void What_is_in_flight_when_the_state_is_found_to_be_wrong_answers_nobody()
@@ -95,7 +119,6 @@ public sealed class QuarantineTests
         // The state that takes the wrong one's place answers it (P3).
         wrong.Machine.WrongFrom = long.MaxValue;
         cluster.HoldTransfers = false;
-        leader.Propose(1001);
         cluster.Until(() => wrong.CompletionOf(write) is { Succeeded: true, Result.Deduplicated: true });
     }
 

@@ -161,6 +161,14 @@ internal sealed class ReplicaCluster
             && !cut.Contains((n.Number, receiver.Number))).ToArray();
         if (sources.Length == 0 || HoldTransfers)
         {
+            if (!HoldTransfers && receiver.Replica.WantedSnapshot is { } index)
+            {
+                foreach (var asked in Nodes.Where(n => n != receiver && n.Alive && !cut.Contains((receiver.Number, n.Number))))
+                {
+                    asked.Handle(new LaterStateNeeded(index));
+                }
+            }
+
             var waiting = receiver.BeginTransfer();
             Schedule(20 * Millisecond, () => receiver.Receive(waiting, null));
             return;

@@ -90,6 +90,7 @@ internal sealed class SnapshotTraffic(SimMember member, MemberProcess process, S
     {
         if (process.Applied < index)
         {
+            process.Post(new LaterStateNeeded(index));
             answer(null);
             return;
         }

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Loom.Raft;
 using Loom.Raft.Log;
 using Loom.Store.Mvcc;
@@ -69,8 +71,73 @@ internal sealed class FullDiskTests
         Assert.That(store.TryReserve(1000, 1000, out _), Is.True);
         var file = new FileInfo(Path.Combine(root, "hlog.log.0"));
         Assert.That(file.Length, Is.Zero);
-        string blocks = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("stat", ["-c", "%b", file.FullName]) { RedirectStandardOutput = true })!.StandardOutput.ReadToEnd();
-        Assert.That(long.Parse(blocks, System.Globalization.CultureInfo.InvariantCulture) * 512, Is.GreaterThanOrEqualTo(16 << 20));
+        Assert.That(long.Parse(Stat("%b", file.FullName), CultureInfo.InvariantCulture) * 512, Is.GreaterThanOrEqualTo(16 << 20));
+    }
+
+    /// <summary>
+    /// Goal: a start without a checkpoint gives up no space that it will need again; the log's reserve may be waiting for it. Method: the same files, as large as before and as before on the disk,
+    /// and nothing of what was in them.
+    /// </summary>
+    [Test]
+    public void What_a_life_without_a_checkpoint_had_taken_is_kept_for_the_next()
+    {
+        string live = Path.Combine(root, "live");
+        (string Inode, long Blocks)[] before;
+        List<string> expected;
+        using (CheckpointDirectory first = new(live))
+        {
+            Fill(first);
+            expected = first.Answers();
+            before = Space(live);
+        }
+
+        Assert.That(before, Has.Length.GreaterThan(2));
+        using CheckpointDirectory again = new(live);
+        Assert.That(again.Opened, Is.Null);
+        (string Inode, long Blocks)[] after = Space(live);
+        Assert.That(after.Select(file => file.Inode), Is.EqualTo(before.Select(file => file.Inode)));
+        Assert.That(after.Sum(file => file.Blocks), Is.GreaterThanOrEqualTo(before.Sum(file => file.Blocks)));
+        foreach (string file in RecordFiles(live))
+        {
+            Assert.That(File.ReadAllBytes(file), Is.All.EqualTo(0), file);
+        }
+
+        Fill(again);
+        Assert.That(again.Answers(), Is.EqualTo(expected));
+        Assert.That(again.Fault, Is.Null);
+    }
+
+    /// <summary>No more than a young life can need: the rest of the disk is not this member's alone.</summary>
+    [Test]
+    public void Files_that_no_young_life_needs_are_deleted()
+    {
+        for (int i = 3; i < 40; i++)
+        {
+            File.WriteAllBytes(Path.Combine(root, $"hlog.log.{i}"), [1, 2, 3]);
+        }
+
+        File.WriteAllBytes(Path.Combine(root, "hlog.log.41"), new byte[17 << 20]);
+        using FasterRecordStore store = FasterRecordStore.Open(root);
+        Assert.That(RecordFiles(root).Select(Path.GetFileName), Is.EqualTo(Enumerable.Range(0, 8).Select(i => $"hlog.log.{i}")));
+    }
+
+    private static void Fill(CheckpointDirectory directory)
+    {
+        for (int i = 0; i < 2_000; i++)
+        {
+            directory.Put(i, 8_000);
+        }
+    }
+
+    private static string[] RecordFiles(string directory) => [.. Directory.GetFiles(directory, "hlog.log.*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)];
+
+    private static (string Inode, long Blocks)[] Space(string directory) =>
+        [.. RecordFiles(directory).Select(file => (Stat("%i", file), long.Parse(Stat("%b", file), CultureInfo.InvariantCulture)))];
+
+    private static string Stat(string format, string file)
+    {
+        using Process process = Process.Start(new ProcessStartInfo("stat", ["-c", format, file]) { RedirectStandardOutput = true })!;
+        return process.StandardOutput.ReadToEnd().Trim();
     }
 
     /// <summary>What was not reserved (a delete of millions) waits in the device; nothing is lost by it.</summary>

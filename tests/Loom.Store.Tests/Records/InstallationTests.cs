@@ -2,6 +2,8 @@ using Loom.Raft;
 using Loom.Raft.Replica;
 using Loom.Store.Model;
 using Loom.Store.Reads;
+using Loom.Store.Records;
+using Microsoft.Extensions.Logging.Abstractions;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests.Records;
@@ -55,6 +57,32 @@ internal sealed class InstallationTests
         source.ApplyMixed(9_000);
         again.Checkpoint();
         Assert.That(again.Answers(), Is.EqualTo(source.Answers()));
+    }
+
+    /// <summary>Where the disk has lost the file that says what was installed, the state is taken once more; a file that cannot be opened now is waited for.</summary>
+    [TestCase(5, true)]
+    [TestCase(24, false)]
+    public void An_installed_state_whose_file_cannot_be_read_is_no_state(int errno, bool isDamage)
+    {
+        using (CheckpointDirectory live = new(Live))
+        {
+            live.ApplyMixed(3_000);
+            live.Checkpoint();
+            live.Collect(source).Complete();
+        }
+
+        RecordDirectory directory = new(Live, CheckpointDirectory.Small, null, NullLogger.Instance);
+        directory.Files.BeforeStep = step =>
+        {
+            if (step == "read")
+            {
+                throw new IOException("of the test", errno);
+            }
+        };
+        Exception refused = Assert.Catch(() => directory.Open(CheckpointDirectory.Origin(logBase: 8_000), _ => throw new InvalidOperationException()))!;
+        Assert.That(refused, isDamage ? Is.TypeOf<SnapshotNeededException>() : Is.TypeOf<RaftException>().With.Property("Code").EqualTo(RaftErrorCode.CannotOpen));
+        using CheckpointDirectory again = new(Live, CheckpointDirectory.Origin(logBase: 8_000));
+        Assert.That(again.Answers(), Is.EqualTo(source.Answers()), "nothing was changed");
     }
 
     /// <summary>S5: what was found to be wrong is neither read nor opened again; an installed state takes its place, also when the process dies before it could.</summary>
