@@ -3,7 +3,8 @@ namespace Loom.Store.Duties;
 /// <summary>
 /// Which revision to compact at, by age or by count, as etcd decides it. Every member keeps the samples, so that a new leader goes on where the old one stopped; only the leader proposes.
 /// By age: the newest revision that is at least the period old, for the first time after one period, then every period or hour, whichever is less.
-/// By count: every five minutes all but the newest so many revisions.
+/// By count: every five minutes all but the newest so many revisions, and sooner when 100,000 more than these have come together: two million that are dropped at once every five minutes
+/// hold up whoever writes meanwhile, and take disk and memory until then.
 /// A pure function of the times handed in (T1): monotonic, in milliseconds.
 /// </summary>
 /// <param name="period">Keep this much history; zero: not by age.</param>
@@ -13,6 +14,7 @@ internal sealed class AutoCompaction(TimeSpan period, long revisions)
     private const long RevisionInterval = 5 * 60_000;
     private const long LongestInterval = 60 * 60_000;
     private const int SamplesPerInterval = 10;
+    private const long MostBeyond = 100_000;
 
     private readonly long keep = (long)period.TotalMilliseconds;
     private readonly Queue<(long At, long Revision)> samples = new();
@@ -43,7 +45,8 @@ internal sealed class AutoCompaction(TimeSpan period, long revisions)
 
         Sample(now, revision);
         long wait = keep > 0 && !compactedOnce ? keep : Interval;
-        if (!leads || now - doneAt < wait || (triedAt != long.MinValue && now - triedAt < Pause))
+        bool isDue = now - doneAt >= wait || (revisions > 0 && revision - revisions - Math.Max(0, compacted) >= MostBeyond);
+        if (!leads || !isDue || (triedAt != long.MinValue && now - triedAt < Pause))
         {
             return 0;
         }

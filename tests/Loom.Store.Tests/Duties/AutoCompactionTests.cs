@@ -36,6 +36,26 @@ internal sealed class AutoCompactionTests
     }
 
     [Test]
+    public void By_count_many_do_not_wait_for_the_five_minutes()
+    {
+        var compaction = new AutoCompaction(TimeSpan.Zero, 1_000);
+        List<(long At, long Compacted)> done = [];
+        long compacted = -1;
+        for (long at = 0; at < 10 * Minute; at += Second)
+        {
+            if (compaction.Look(at, leads: true, revision: at / Second * 2_500, compacted) is > 0 and long target)
+            {
+                compacted = target;
+                compaction.Done(at);
+                done.Add((at / Second, target));
+            }
+        }
+
+        Assert.That(done.Take(3), Is.EqualTo(new[] { (41L, 101_500L), (81L, 201_500L), (121L, 301_500L) }));
+        Assert.That(done, Has.Count.EqualTo(14));
+    }
+
+    [Test]
     public void What_is_off_or_has_nothing_new_asks_for_nothing()
     {
         Assert.That(Run(new AutoCompaction(TimeSpan.Zero, 0), Hour), Is.Empty);
