@@ -222,7 +222,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         if (transport is { } lanes)
         {
             string datacenter = (current.Find(identity.Id) ?? SelfByFlags(identity)).Datacenter;
-            var limit = new SnapshotPace(options.SnapshotBytesPerSecond, () => load.Strain);
+            var limit = new SnapshotPace(options.SnapshotBytesPerSecond, () => load.IsHigh);
             snapshots = new SnapshotExchange(identity, datacenter, lanes, machine, inbox, board, limit, now, log, NewThread);
         }
         // In this order: whoever waits for formation is woken by the publication, and then finds the door open.

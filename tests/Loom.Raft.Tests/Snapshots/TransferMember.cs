@@ -28,7 +28,7 @@ internal sealed class TransferMember : ISnapshotOrigin, ISnapshotNeed, IDisposab
     public TransferMember(MemberId id, string datacenter, string url, IReadOnlyList<PeerTarget> targets, SourceLimits? limits = null, long bytesPerSecond = long.MaxValue / 4)
     {
         (this.id, this.datacenter, this.url, this.targets) = (id, datacenter, url, targets);
-        Source = new SnapshotSource(this, new SnapshotPace(bytesPerSecond, static () => ReplicationStrain.None), limits ?? new SourceLimits(), static () => MonotonicClock.Nanoseconds, NullLogger.Instance);
+        Source = new SnapshotSource(this, new SnapshotPace(bytesPerSecond, static () => false), limits ?? new SourceLimits(), static () => MonotonicClock.Nanoseconds, NullLogger.Instance);
         Fetcher = new SnapshotFetcher(
             id, this, new FetchLimits { BackOffFirst = 1_000_000, BackOffMost = 20_000_000, Pause = 20_000_000, TroublePause = 50_000_000 },
             static () => MonotonicClock.Nanoseconds, NullLogger.Instance);
