@@ -18,6 +18,13 @@ public interface IRaftNode : IAsyncDisposable
     /// <exception cref="RaftException">Outcome says NotApplied or Unknown (P3).</exception>
     ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default);
 
+    /// <summary>As <see cref="ProposeAsync(ReadOnlyMemory{byte}, CancellationToken)"/>.</summary>
+    /// <param name="payload">The machine's bytes.</param>
+    /// <param name="isReserved">Where queues are full it is admitted into their reserve (S6): for what gives space back, and for what must not starve.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="RaftException">Outcome says NotApplied or Unknown (P3).</exception>
+    ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, bool isReserved, CancellationToken cancellationToken = default);
+
     /// <summary>Linearizable barrier: completes once this replica has applied everything that was committed before the call (R1). Returns the read index.</summary>
     /// <exception cref="RaftException">NoQuorum, DeadlineExceeded, Stopped, Failed.</exception>
     ValueTask<long> ReadBarrierAsync(CancellationToken cancellationToken = default);
@@ -87,6 +94,12 @@ public sealed record RaftNodeStatus
 
     /// <summary>Cluster time of the last applied entry, ns (T5).</summary>
     public long ClusterTime { get; init; }
+
+    /// <summary>
+    /// On the leader the cluster time (T5) that an entry appended now would be stamped with, as of this picture, which is at most a tenth of a second old while the node runs; elsewhere the stamp of the last entry
+    /// of the log. Never behind <see cref="ClusterTime"/> on the leader.
+    /// </summary>
+    public long LogTime { get; init; }
 
     /// <summary>Rolling 128-bit hash over everything applied (S5): equal on all replicas at one applied index.</summary>
     public UInt128 ApplyHash { get; init; }

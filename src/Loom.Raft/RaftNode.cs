@@ -88,8 +88,14 @@ public sealed class RaftNode : IRaftNode
     public Configuration Configuration => host.Board.Configuration;
 
     /// <inheritdoc/>
-    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default) =>
-        host.IsFormed ? Propose(payload, cancellationToken) : ProposeOnceFormedAsync(payload, cancellationToken);
+    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default) => ProposeAsync(payload, isReserved: false, cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, bool isReserved, CancellationToken cancellationToken = default)
+    {
+        ProposalPriority priority = isReserved ? ProposalPriority.Reserved : ProposalPriority.Normal;
+        return host.IsFormed ? Propose(payload, priority, cancellationToken) : ProposeOnceFormedAsync(payload, priority, cancellationToken);
+    }
 
     /// <inheritdoc/>
     public ValueTask<long> ReadBarrierAsync(CancellationToken cancellationToken = default) =>
@@ -159,11 +165,11 @@ public sealed class RaftNode : IRaftNode
         host.Dispose();
     }
 
-    private ValueTask<ProposalResult> Propose(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken)
+    private ValueTask<ProposalResult> Propose(ReadOnlyMemory<byte> payload, ProposalPriority priority, CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested) return ValueTask.FromException<ProposalResult>(CallErrors.CancelledBefore());
         Call<ProposalResult> call = host.ProposalCalls.Rent();
-        var request = new ProposalRequest(payload, Deadline(), ProposalPriority.Normal, call);
+        var request = new ProposalRequest(payload, Deadline(), priority, call);
         ValueTask<ProposalResult> task = call.Task;
         if (cancellationToken.CanBeCanceled) call.CancelWith(Abandoning(new ProposalAbandoned(request), cancellationToken));
         if (!host.TryPost(new ProposalRequested(request), payload.Length)) call.Fail(Overloaded());
@@ -217,10 +223,10 @@ public sealed class RaftNode : IRaftNode
             host.Post(happened);
         }, (host, abandoned));
 
-    private async ValueTask<ProposalResult> ProposeOnceFormedAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken)
+    private async ValueTask<ProposalResult> ProposeOnceFormedAsync(ReadOnlyMemory<byte> payload, ProposalPriority priority, CancellationToken cancellationToken)
     {
         await WaitUntilFormedAsync(cancellationToken).ConfigureAwait(false);
-        return await Propose(payload, cancellationToken).ConfigureAwait(false);
+        return await Propose(payload, priority, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask<long> ReadBarrierOnceFormedAsync(CancellationToken cancellationToken)

@@ -23,6 +23,7 @@ public sealed class ImmediateNode : IRaftNode
     private readonly CommittedEntry[] entry = new CommittedEntry[1];
     private readonly ApplyResult[] result = new ApplyResult[1];
     private long index;
+    private long lastStamp;
     private UInt128 applyHash;
     private bool closed;
 
@@ -40,8 +41,14 @@ public sealed class ImmediateNode : IRaftNode
     /// <summary>Answer proposals as a deduplicated retry: the outcome without the result.</summary>
     public bool Deduplicates { get; set; }
 
+    /// <summary>Cluster time, ns, but for a microsecond that each entry adds; a test moves it forward.</summary>
+    public long ClusterTime { get; set; }
+
     /// <summary>How many proposals were applied.</summary>
     public long Proposals => Volatile.Read(ref index);
+
+    /// <summary>How many of them asked for the reserve (S6).</summary>
+    public long Reserved { get; private set; }
 
     /// <inheritdoc/>
     public Configuration Configuration { get; } = new(
@@ -66,6 +73,8 @@ public sealed class ImmediateNode : IRaftNode
                     LastIndex = index,
                     CommitIndex = index,
                     AppliedIndex = index,
+                    ClusterTime = lastStamp,
+                    LogTime = Stamp,
                     ApplyHash = applyHash,
                     Placement = "One member: losing it loses the service.",
                 };
@@ -85,14 +94,18 @@ public sealed class ImmediateNode : IRaftNode
     }
 
     /// <inheritdoc/>
-    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default)
+    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, CancellationToken cancellationToken = default) => ProposeAsync(payload, isReserved: false, cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<ProposalResult> ProposeAsync(ReadOnlyMemory<byte> payload, bool isReserved, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         lock (gate)
         {
             ThrowIfFaulty(write: true);
             index++;
-            entry[0] = new CommittedEntry(index, 2, index * 1000, EntryKind.Command, payload, WantsResult: true);
+            Reserved += isReserved ? 1 : 0;
+            entry[0] = new CommittedEntry(index, 2, lastStamp = Stamp, EntryKind.Command, payload, WantsResult: true);
             machine.ApplyBatch(entry, result);
             applyHash = unchecked((applyHash * 31) + result[0].Hash);
             return new ValueTask<ProposalResult>(new ProposalResult(index, result[0].Outcome, Deduplicates ? null : result[0].Result, Deduplicates));
@@ -120,7 +133,7 @@ public sealed class ImmediateNode : IRaftNode
         lock (gate)
         {
             ThrowIfFaulty(write: false);
-            IStateSnapshot state = machine.CaptureSnapshot(new StatePosition(index, 2, AppliedSection.Encode(applyHash, index * 1000, new SessionTable())));
+            IStateSnapshot state = machine.CaptureSnapshot(new StatePosition(index, 2, AppliedSection.Encode(applyHash, lastStamp, new SessionTable())));
             var manifest = new SnapshotManifest((ulong)index + 1, Cluster, Self, 2, state.At, new ConfigurationAt(0, Configuration), state.Header);
             return new ValueTask<RaftSnapshot>(new RaftSnapshot(Cluster, Self, SnapshotManifestCodec.Encode(manifest), state));
         }
@@ -140,6 +153,8 @@ public sealed class ImmediateNode : IRaftNode
 
         return ValueTask.CompletedTask;
     }
+
+    private long Stamp => Math.Max(lastStamp, ClusterTime + (index * 1000));
 
     private void ThrowIfFaulty(bool write)
     {

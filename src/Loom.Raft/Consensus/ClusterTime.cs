@@ -1,8 +1,10 @@
 namespace Loom.Raft.Consensus;
 
 /// <summary>
-/// T5: cluster time is the stamp of the last entry plus the time that this leader can prove to have led. It never runs faster than the clock
+/// T5: cluster time is the stamp of the last entry plus the time that this leader can prove to have led, and what has passed since the last proof, at most E. It never runs faster than the clock
 /// and never reads a wall clock, so a lease may outlive its time to live by fail-overs and pauses, but never ends early.
+/// What has passed since the last proof counts, or an entry would be stamped with the time of the last round: a lease that it grants would be due that much too early.
+/// Such an entry proves by its own commit that its leader led until then.
 /// </summary>
 internal sealed class ClusterTime(long lastStamp, long capNanoseconds)
 {
@@ -10,7 +12,6 @@ internal sealed class ClusterTime(long lastStamp, long capNanoseconds)
     private long elapsed;
     private long confirmedAt;
 #if LOOM_MUTATIONS
-    private long now;
     private long ledSince;
 #endif
 
@@ -26,7 +27,7 @@ internal sealed class ClusterTime(long lastStamp, long capNanoseconds)
         elapsed = 0;
         confirmedAt = now;
 #if LOOM_MUTATIONS
-        this.now = ledSince = now;
+        ledSince = now;
 #endif
     }
 
@@ -47,26 +48,24 @@ internal sealed class ClusterTime(long lastStamp, long capNanoseconds)
     }
 
     /// <summary>What an entry appended now is stamped with.</summary>
-    public long Stamp
+    public long StampAt(long now)
     {
-        get
-        {
 #if LOOM_MUTATIONS
-            if (Diagnostics.Mutations.On("T5-wall-clock"))
-            {
-                return Math.Max(Last, now);
-            }
+        if (Diagnostics.Mutations.On("T5-wall-clock"))
+        {
+            return Math.Max(Last, now);
+        }
 
-            if (Diagnostics.Mutations.On("T5-unconfirmed-time"))
-            {
-                return Math.Max(Last, baseStamp + (now - ledSince));
-            }
-#endif
+        if (Diagnostics.Mutations.On("T5-unconfirmed-time"))
+        {
+            return Math.Max(Last, baseStamp + (now - ledSince));
+        }
+
+        if (Diagnostics.Mutations.On("T5-stamp-of-last-round"))
+        {
             return Math.Max(Last, baseStamp + elapsed);
         }
-    }
-
-#if LOOM_MUTATIONS
-    public void Observe(long time) => now = time;
 #endif
+        return Math.Max(Last, baseStamp + elapsed + Math.Clamp(now - confirmedAt, 0, capNanoseconds));
+    }
 }

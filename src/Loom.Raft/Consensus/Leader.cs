@@ -215,7 +215,7 @@ internal sealed class Leader
         long bytes = 0;
         long cost = 0;
         long next = state.Log.LastIndex + 1;
-        long stamp = state.ClusterTime.Stamp;
+        long stamp = state.ClusterTime.StampAt(state.Now);
         for (int i = 0; i < items.Count; i++)
         {
             ProposalItem item = items[i];
@@ -370,7 +370,7 @@ internal sealed class Leader
     }
 
     private void AppendOne(EntryKind kind, ReadOnlyMemory<byte> body) =>
-        Append([new Entry(state.Log.LastIndex + 1, state.Term, kind, state.ClusterTime.Stamp, body)], body.Length);
+        Append([new Entry(state.Log.LastIndex + 1, state.Term, kind, state.ClusterTime.StampAt(state.Now), body)], body.Length);
 
     private void Append(Entry[] entries, long bytes)
     {

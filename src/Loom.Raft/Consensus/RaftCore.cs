@@ -58,7 +58,7 @@ internal sealed class RaftCore
     public IReadOnlyList<ConfigurationAt> Configurations => state.Configurations.All;
 
     /// <summary>On a leader: what an entry appended now would be stamped with (T5); elsewhere the stamp of the last entry.</summary>
-    public long ClusterTime => state.Role == RaftRole.Leader ? state.ClusterTime.Stamp : state.ClusterTime.Last;
+    public long ClusterTime => state.Role == RaftRole.Leader ? state.ClusterTime.StampAt(state.Now) : state.ClusterTime.Last;
 
     /// <summary>False: refuses to vote and does not campaign (E1). May be changed between steps, once the incarnation is pinned or formation is complete (N5).</summary>
     public bool MayVote
@@ -114,9 +114,6 @@ internal sealed class RaftCore
         (RaftRole role, long term, MemberId known) = (state.Role, state.Term, state.Leader);
         state.Output.Clear();
         state.Now = now;
-#if LOOM_MUTATIONS
-        state.ClusterTime.Observe(now);
-#endif
         if (state.Role == RaftRole.Leader)
         {
             leader.BeginStep();

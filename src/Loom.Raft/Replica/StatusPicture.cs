@@ -36,6 +36,7 @@ internal static class StatusPicture
             CommitIndex = core.Commit,
             AppliedIndex = handOver.Applied,
             ClusterTime = handOver.ClusterTime,
+            LogTime = core.ClusterTime,
             ApplyHash = handOver.ApplyHash,
             NoQuorum = noQuorum,
             Failure = failure?.Message,

@@ -298,7 +298,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         if (!entries.TryGetValue((entry.Index, entry.Term), out EntryFacts facts))
         {
             CheckClusterTime(entry, previousTerm);
-            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime, entry.Kind == EntryKind.Configuration);
+            entries[(entry.Index, entry.Term)] = new(previousTerm, hash, entry.ClusterTime, entry.Kind == EntryKind.Configuration, scheduler.Now);
         }
         else if (facts.PreviousTerm != previousTerm || facts.Hash != hash)
         {
@@ -319,8 +319,8 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
     }
 
     /// <summary>
-    /// T5: stamps never decrease, and a leader's run at most at real speed from the last stamp that it found, though they may go in steps of its rounds.
-    /// Its first entry is appended in the step in which it begins to lead, so that is when its time begins.
+    /// T5: stamps never decrease, and a leader's run at most at real speed from the last stamp that it found. Its first entry is appended in the step in which it begins to lead, so that is when its time begins.
+    /// Nor are two entries that follow each other further apart than the time between them: what the first one granted for a time must not end before that time has passed.
     /// </summary>
     private void CheckClusterTime(Entry entry, long previousTerm)
     {
@@ -335,6 +335,13 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         {
             throw new SimulationFailure("cluster-time",
                 $"entry {entry.Index} is stamped {entry.ClusterTime / 1e6:F3} ms after {before / 1e6:F3} ms; its leader began at {origin.Stamp / 1e6:F3} ms, {elapsed / 1e6:F3} ms ago");
+        }
+
+        long between = (long)((scheduler.Now - previous.Since) * fastestClock) + Ns.Microsecond;
+        if (entry.ClusterTime - before > between)
+        {
+            throw new SimulationFailure("cluster-time",
+                $"entry {entry.Index} is stamped {(entry.ClusterTime - before) / 1e6:F3} ms after the one before it, which was appended {between / 1e6:F3} ms ago");
         }
     }
 
@@ -504,7 +511,7 @@ internal sealed class ClusterChecker(Scheduler scheduler, double fastestClock, b
         }
     }
 
-    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime, bool IsConfiguration);
+    private readonly record struct EntryFacts(long PreviousTerm, ulong Hash, long ClusterTime, bool IsConfiguration, long Since);
 
     private readonly record struct Committed(long Term, ulong Hash, long ByTerm, bool IsConfiguration);
 
