@@ -49,6 +49,10 @@ internal static class Faults
         LoomErrorCode.Overloaded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} calls wait for a hash of the history on this replica already; one is computed at a time. Try again later."));
 
+    public static LoomException TooManyRenewals(int limit) => new(
+        LoomErrorCode.Overloaded,
+        string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} leases wait for their renewal on this replica already. Nothing was applied. Try again after a moment, or on another replica."));
+
     public static LoomException QuotaReached(long bytes, long quota) => new(
         LoomErrorCode.NoSpace,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1023: the state is {bytes} bytes, and the quota is {quota}. Outcome of this write: not applied. Delete keys and compact the history, or raise the quota on every member; puts then work again by themselves."));

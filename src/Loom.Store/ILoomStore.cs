@@ -13,7 +13,7 @@ namespace Loom.Store;
 /// </remarks>
 public interface ILoomStore : IAsyncDisposable
 {
-    /// <summary>Puts a value; returns its revision. No lease exists in this version: any but 0 is refused (LeaseNotFound).</summary>
+    /// <summary>Puts a value; returns its revision. With a lease the key is deleted when it ends (<see cref="Leases"/>); 0, the default: none. One that does not exist is refused (LeaseNotFound).</summary>
     ValueTask<Revision> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long lease = 0, CancellationToken cancellationToken = default);
 
     /// <summary>Put with every option; the answer may hold the previous pair.</summary>
@@ -78,6 +78,9 @@ public interface ILoomStore : IAsyncDisposable
     /// until then is in it; without a quorum a member still gives what it has. Two at a time (Overloaded). Copy the stream to its end, and verify what was kept: <c>LoomBackup</c>.
     /// </summary>
     ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Leases: grant, renew, revoke, look. A key that is put with one is deleted when it ends.</summary>
+    LoomLeases Leases { get; }
 
     /// <summary>A consistent picture of this replica.</summary>
     LoomStatus Status { get; }

@@ -16,7 +16,7 @@ public static partial class LoomBackup
 
     /// <summary>
     /// Makes of a backup the data directory of a member of a new cluster. Every member is restored from the same file, with the same bump and the same <see cref="LoomOptions.InitialCluster"/> and token; then
-    /// they are opened with the same options, and form the cluster. Its epoch is one higher than the backup's; sessions and alarms of the old cluster are dropped.
+    /// they are opened with the same options, and form the cluster. Its epoch is one higher than the backup's; sessions and alarms of the old cluster are dropped, and leases go on with the time that they had left.
     /// </summary>
     /// <param name="path">The backup; it is verified whole first.</param>
     /// <param name="options">As the member will be opened with. <see cref="LoomOptions.DataDirectory"/> must not hold anything.</param>

@@ -82,6 +82,15 @@ public enum LoomErrorCode
 
     /// <summary>This member has no state yet: it takes one from another member. Until then it answers no read.</summary>
     StateAwaited = 1026,
+
+    /// <summary>A lease with this id exists already. Nothing was applied.</summary>
+    LeaseExists = 1030,
+
+    /// <summary>The time to live asked for is longer than a lease may have. Nothing was applied.</summary>
+    LeaseTooLong = 1031,
+
+    /// <summary>There are as many leases as there may be. Nothing was applied.</summary>
+    TooManyLeases = 1032,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>

@@ -44,6 +44,7 @@ public sealed class LoomStore : ILoomStore
         compacting = CompactAsync(closing.Token);
         ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
         duties = new StoreDuties(node, machine, options, ProposeCheckedAsync, freeDiskBytes, time ?? TimeProvider.System, log);
+        Leases = new LoomLeases(machine, options.ElectionTimeout, ProposeAsync, ReadBarrierAsync, () => duties.ClusterTime);
     }
 
 #if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
@@ -55,6 +56,9 @@ public sealed class LoomStore : ILoomStore
     public static ValueTask<LoomStore> OpenAsync(LoomOptions? options = null, CancellationToken cancellationToken = default) =>
         LoomStoreFactory.OpenAsync(options ?? new LoomOptions(), cancellationToken);
 #endif
+
+    /// <inheritdoc/>
+    public LoomLeases Leases { get; }
 
     /// <inheritdoc/>
     public LoomStatus Status
@@ -321,7 +325,7 @@ public sealed class LoomStore : ILoomStore
         ProposalResult answer;
         try
         {
-            answer = await node.ProposeAsync(payload, cancellationToken).ConfigureAwait(false);
+            answer = await node.ProposeAsync(payload, isReserved: SpaceCost.Of(command) == 0, cancellationToken).ConfigureAwait(false);
         }
         catch (RaftException exception)
         {

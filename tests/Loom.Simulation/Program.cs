@@ -121,6 +121,7 @@ internal static class Program
             starts from a checkpoint     {total.Restored}
             log truncations              {total.Truncated}
             states from another member   {total.Installed} (transfers resumed {total.Resumed}, switches made up for {total.Finished}, of members without a state {total.StatesLost})
+            leases ended by time         {total.LeasesEnded} (asked for too early, and spared: {total.LeasesSpared})
             slowest seed                 {reports.MaxBy(r => r.Seconds)!.Seed}: {reports.Max(r => r.Seconds):F1} s
 
             """;

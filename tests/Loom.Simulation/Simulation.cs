@@ -63,6 +63,7 @@ internal sealed class Simulation
             client.Start();
         }
 
+        cluster.Leases.Start();
         cluster.Scheduler.After(3 * swarm.ElectionTimeout, cluster.Nemesis.Start);
         cluster.Scheduler.RunUntil(swarm.SafetyPhase);
         cluster.Nemesis.Stop();
@@ -208,7 +209,7 @@ internal sealed class Simulation
         }
 
         SimMember witness = cluster.Members.First(m => m.IsUp && m.MayVote);
-        RevisionChecker.Check(cluster.History.Operations, Revisions(witness));
+        RevisionChecker.Check(cluster.History.Operations, Revisions(witness), cluster.ApplyLog.Leases.Revisions);
         search = SearchChecker.Check(cluster.History.Operations, SearchSteps);
     }
 
@@ -241,22 +242,26 @@ internal sealed class Simulation
         return revisions;
     }
 
-    private SeedReport Report(SimulationFailure? failure) => new()
+    private SeedReport Report(SimulationFailure? failure)
     {
-        Seed = seed,
-        Failure = failure,
-        TraceHash = cluster.Trace.Hash,
-        SimulatedSeconds = cluster.Scheduler.Now / (double)Ns.Second,
-        Steps = cluster.Scheduler.Steps,
-        Operations = cluster.History.Operations.Count,
-        Acknowledged = cluster.History.Operations.Count(o => o.Status == OperationStatus.Acknowledged),
-        Unknown = cluster.History.Operations.Count(o => o.Status == OperationStatus.Unknown),
-        NotApplied = cluster.History.Operations.Count(o => o.Status == OperationStatus.NotApplied),
-        Elections = cluster.Checker.Elections,
-        Conflicts = cluster.Checker.Conflicts,
-        SearchDecided = search.Decided,
-        SearchUndecided = search.Undecided,
-        Coverage = cluster.Coverage,
-        LastLines = failure is null ? [] : [.. cluster.Trace.LastLines(40)],
-    };
+        (cluster.Coverage.LeasesEnded, cluster.Coverage.LeasesSpared) = (cluster.ApplyLog.Leases.Ended, cluster.ApplyLog.Leases.TooEarly);
+        return new()
+        {
+            Seed = seed,
+            Failure = failure,
+            TraceHash = cluster.Trace.Hash,
+            SimulatedSeconds = cluster.Scheduler.Now / (double)Ns.Second,
+            Steps = cluster.Scheduler.Steps,
+            Operations = cluster.History.Operations.Count,
+            Acknowledged = cluster.History.Operations.Count(o => o.Status == OperationStatus.Acknowledged),
+            Unknown = cluster.History.Operations.Count(o => o.Status == OperationStatus.Unknown),
+            NotApplied = cluster.History.Operations.Count(o => o.Status == OperationStatus.NotApplied),
+            Elections = cluster.Checker.Elections,
+            Conflicts = cluster.Checker.Conflicts,
+            SearchDecided = search.Decided,
+            SearchUndecided = search.Undecided,
+            Coverage = cluster.Coverage,
+            LastLines = failure is null ? [] : [.. cluster.Trace.LastLines(40)],
+        };
+    }
 }

@@ -50,7 +50,13 @@ internal sealed class ReadmeSampleTests
             t => t.When(Version(key) == 1).Put(key, "200"u8.ToArray()).Otherwise().Get(key), ct);
 
         RangeResult all = store.Range(new RangeQuery(KeyRange.Prefix("config/")) { Limit = 100 });
+
+        LeaseGrant lease = await store.Leases.GrantAsync(TimeSpan.FromSeconds(10), cancellationToken: ct);
+        await store.PutAsync("workers/7"u8.ToArray(), "here"u8.ToArray(), lease.Id, ct);     // deleted when nobody renews the lease
+        LeaseRenewal renewal = await store.Leases.KeepAliveAsync(lease.Id, ct);              // renewal.Lives: false once it has ended
         // README: end
+
+        Assert.That((renewal.Lives, renewal.Id), Is.EqualTo((true, lease.Id)));
 
         Assert.That(new[] { here, latest, mine }.Select(pair => pair!.ModRevision), Is.All.EqualTo(at.Number));
         Assert.That(all.Count, Is.EqualTo(1));

@@ -38,6 +38,9 @@ internal static class ErrorCatalogue
         new("LOOM1024", "corrupt cluster", "A CORRUPT alarm is active: replicas differ and no majority agrees. Every write is refused; reads go on.", "compare the members' hashes with: loom status; replace the one that differs, then: etcdctl alarm disarm"),
         new("LOOM1025", "target exists", "A backup is not written over a file, nor restored into a directory that holds something: what is there may be the only copy.", "choose another name, or move away what is there; loom backup replaces a file with --force"),
         new("LOOM1026", "state awaited", "This member has no state that its log goes on from, and takes one from another member. It votes and keeps its log, but answers no read before that.", "ask another member; see with loom status that one is there to take the state from"),
+        new("LOOM1030", "lease exists", "A lease with this id was granted before and has not ended.", "choose another id, or give none and let one be chosen"),
+        new("LOOM1031", "lease too long", "A lease lives at most 9,000,000,000 seconds.", "ask for less; a key that shall stay needs no lease"),
+        new("LOOM1032", "too many leases", "A cluster holds at most 500,000 leases: all of them are in every checkpoint and snapshot.", "let keys share a lease, or revoke leases that nobody needs"),
     ];
 
     public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Hashing;
 using Loom.Raft.Sessions;
+using Loom.Store.Leases;
 using Loom.Store.Mvcc;
 
 namespace Loom.Store.Applying;
@@ -31,6 +32,17 @@ internal sealed class BatchHash
             Span<byte> table = stackalloc byte[alarms.EncodedBytes];
             alarms.Encode(table);
             hash.Append(table);
+        }
+
+        if (batch.Leases.Length > 0)
+        {
+            Span<byte> lease = stackalloc byte[25];
+            foreach (ref readonly LeaseChange change in batch.Leases)
+            {
+                LeaseTerms.Encode(change.Term, lease);
+                lease[24] = change.Ends ? (byte)1 : (byte)0;
+                hash.Append(lease);
+            }
         }
 
         long compactTo = batch.CompactTo ?? -1;

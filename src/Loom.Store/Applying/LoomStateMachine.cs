@@ -3,6 +3,7 @@ using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Store.Alarms;
 using Loom.Store.Commands;
+using Loom.Store.Leases;
 using Loom.Store.Machine;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
@@ -34,6 +35,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long appliedRevision = 1;
     private long appliedCompact = -1;
     private AlarmTable appliedAlarms = AlarmTable.Empty;
+    private LeaseTable leases = new();
+    private int publishedLeases;
+    private long publishedNextExpiry = long.MaxValue;
     private long epoch;
     private long clusterTime;
     private int installing;
@@ -44,7 +48,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     {
         this.directory = directory;
         current = new StateGeneration(index, NoRecords.Instance, MachineState.Initial, default);
-        staged = new StagedView(index, NoRecords.Instance);
+        staged = new StagedView(index, NoRecords.Instance, leases);
         compaction = new Compaction(index, NoRecords.Instance);
         owner = new GenerationOwner(writer, current, compaction);
     }
@@ -88,7 +92,22 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public AlarmTable Alarms => Current.Alarms;
 
     /// <summary>What a checkpoint or snapshot must hold beside the records. Between two batches, on the applier's thread.</summary>
-    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms, epoch);
+    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms, leases.Terms(), epoch);
+
+    /// <summary>Reads the leases as they are applied and published, under the applier's lock: any thread, and not for long. The delegate must not keep the table.</summary>
+    public T ReadLeases<T>(Func<LeaseTable, long, T> read)
+    {
+        lock (writer)
+        {
+            return read(leases, appliedRevision);
+        }
+    }
+
+    /// <summary>How many leases there are, as published. Any thread.</summary>
+    public int Leases => Volatile.Read(ref publishedLeases);
+
+    /// <summary>When the next one is due, in cluster time; long.MaxValue: there is none. Any thread.</summary>
+    public long NextLeaseExpiry => Volatile.Read(ref publishedNextExpiry);
 
     /// <summary>What readers see now.</summary>
     public ReadView View => Current.View;
@@ -104,15 +123,15 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         OpenedRecords opened = directory.Open(origin, stored =>
         {
             kept = StateHeader.Decode(stored.State.Span);
-            return rebuilt = new IndexRebuild(kept.State.Revision, kept.State.CompactRevision, kept.Content);
+            return rebuilt = new IndexRebuild(kept.State.Revision, kept.State.CompactRevision, kept.Content, kept.State.Leases);
         });
         if (opened.State is not { } found)
         {
-            Hold(new(new(0, default, MachineState.Initial), Index, opened.Records, new()), isAwaited: origin.LogBase > 0);
+            Hold(new(new(0, default, MachineState.Initial), Index, opened.Records, new(), new()), isAwaited: origin.LogBase > 0);
             return null;
         }
 
-        Hold(new(kept!, rebuilt!.Index, opened.Records, rebuilt.Content.Complete()));
+        Hold(new(kept!, rebuilt!.Index, opened.Records, rebuilt.Content.Complete(), rebuilt.Leases));
 
         // What the process that ended had not given back yet. Nobody else asks for it: where nothing is written, nothing is applied either.
         opened.Records.Reclaim(owner);
@@ -274,13 +293,15 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>Takes a whole state. It is as S2 says: there is nothing to trim.</summary>
     private void Hold(InstalledState state, bool isAwaited = false)
     {
-        (appliedRevision, appliedCompact, appliedAlarms, epoch) = state.Header.State;
+        (appliedRevision, appliedCompact, appliedAlarms, _, epoch) = state.Header.State;
         content = state.Content;
-        staged = new StagedView(state.Index, state.Records.WriterReads);
+        leases = state.Leases;
+        staged = new StagedView(state.Index, state.Records.WriterReads, leases);
         compaction = new Compaction(state.Index, state.Records, appliedCompact);
         StateGeneration next = new(state.Index, state.Records, state.Header.State, content.Sums) { IsAwaited = isAwaited };
         owner = new GenerationOwner(writer, next, compaction);
         Volatile.Write(ref current, next);
+        PublishLeases();
         Waiters.Release(appliedRevision);
     }
 
@@ -318,7 +339,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             throw new InvalidOperationException($"Entry {entry.Index} has kind {entry.Kind}: it is none of the store's.");
         }
 
-        staged.Begin(appliedRevision, appliedCompact, appliedAlarms);
+        staged.Begin(appliedRevision, appliedCompact, appliedAlarms, entry.ClusterTime);
         Decision decision = Decide(entry);
         hash.Begin();
         Install(entry.Index);
@@ -362,6 +383,19 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             current.Records.Append(change.At, record, index);
             hash.Add(change.At, record);
             Install(change, RecordMark.Of(change.At, record));
+            leases.Write(change.Key, change.Lease);
+        }
+
+        foreach (ref readonly LeaseChange change in batch.Leases)
+        {
+            if (change.Ends)
+            {
+                leases.End(change.Term.Id);
+            }
+            else
+            {
+                leases.Set(change.Term);
+            }
         }
 
         appliedRevision = batch.Revision;
@@ -396,6 +430,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
 #endif
         current.Index.Publish();
         current.Publish(appliedRevision, appliedAlarms, content.Sums);
+        PublishLeases();
         if (appliedCompact != current.CompactRevision)
         {
             current.PublishCompaction(appliedCompact);
@@ -404,5 +439,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
 
         Waiters.Release(appliedRevision);
+    }
+
+    private void PublishLeases()
+    {
+        Volatile.Write(ref publishedLeases, leases.Count);
+        Volatile.Write(ref publishedNextExpiry, leases.NextExpiry);
     }
 }

@@ -1,53 +1,65 @@
 using System.Buffers.Binary;
 using Loom.Raft;
 using Loom.Store.Alarms;
+using Loom.Store.Leases;
 
 namespace Loom.Store.Applying;
 
 /// <summary>
 /// Everything of the machine's state that is not a record: the one place where it is gathered, so that a checkpoint, a snapshot's header and a backup cannot forget a part of it.
-/// What a later version adds (leases, users, roles) goes here with the next format. Equal states have equal bytes:
+/// What a later version adds (users, roles) goes here with the next format. Equal states have equal bytes:
 /// <code>
-///   0 u8 format = 2 | 1 i64 revision | 9 i64 compacted revision (-1: never) | 17 i64 epoch | 25 the table of alarms (<see cref="AlarmTable"/>)
+///   0 u8 format = 3 | 1 i64 revision | 9 i64 compacted revision (-1: never) | 17 i64 epoch
+///  25 u32 length of the table of alarms, the table (<see cref="AlarmTable"/>) | the table of leases (<see cref="LeaseTerms"/>)
 /// </code>
-/// Format 1 had no epoch; it is read as epoch 0. Little-endian. It has no checksum of its own: whatever holds it (a checkpoint's file, a snapshot's manifest) is checksummed as a whole before this is read.
+/// Format 2 had no leases, and the alarms at 25; format 1 had no epoch either, and the alarms at 17. Both are read. Little-endian. It has no checksum of its own: whatever holds it (a checkpoint's file, a snapshot's manifest) is checksummed as a whole before this is read.
 /// </summary>
 /// <param name="Revision">The newest revision.</param>
 /// <param name="CompactRevision">History below it is gone.</param>
 /// <param name="Alarms">The alarms that are active.</param>
+/// <param name="Leases">The leases that are granted.</param>
 /// <param name="Epoch">How often the state was taken up again from a backup, in a new cluster (D5): revisions of different epochs are not of one history.</param>
-internal sealed record MachineState(long Revision, long CompactRevision, AlarmTable Alarms, long Epoch = 0)
+internal sealed record MachineState(long Revision, long CompactRevision, AlarmTable Alarms, LeaseTerms Leases, long Epoch = 0)
 {
-    private const byte Format = 2;
+    private const byte Format = 3;
+    private const byte FormatWithoutLeases = 2;
     private const byte FormatWithoutEpoch = 1;
-    private const int HeaderBytes = 25;
+    private const int HeaderBytes = 29;
+    private const int HeaderBytesWithoutLeases = 25;
     private const int HeaderBytesWithoutEpoch = 17;
 
     /// <summary>A store that nothing was written to: revision 1, as in etcd.</summary>
-    public static MachineState Initial { get; } = new(1, -1, AlarmTable.Empty);
+    public static MachineState Initial { get; } = new(1, -1, AlarmTable.Empty, LeaseTerms.Empty);
 
     public byte[] Encode()
     {
-        byte[] bytes = new byte[HeaderBytes + Alarms.EncodedBytes];
+        byte[] bytes = new byte[HeaderBytes + Alarms.EncodedBytes + Leases.EncodedBytes];
         bytes[0] = Format;
         BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(1), Revision);
         BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(9), CompactRevision);
         BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(17), Epoch);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(25), Alarms.EncodedBytes);
         Alarms.Encode(bytes.AsSpan(HeaderBytes));
+        Leases.Encode(bytes.AsSpan(HeaderBytes + Alarms.EncodedBytes));
         return bytes;
     }
 
     /// <exception cref="RaftException">CannotOpen: a newer version wrote it. Corruption: nobody did.</exception>
     public static MachineState Decode(ReadOnlySpan<byte> bytes)
     {
-        if (!bytes.IsEmpty && bytes[0] is not (Format or FormatWithoutEpoch))
+        if (!bytes.IsEmpty && bytes[0] is not (Format or FormatWithoutLeases or FormatWithoutEpoch))
         {
             throw new RaftException(
-                RaftErrorCode.CannotOpen, $"The store's state has format {bytes[0]}; this version of Loom knows {FormatWithoutEpoch} and {Format}. Start the version of Loom that wrote it.");
+                RaftErrorCode.CannotOpen, $"The store's state has format {bytes[0]}; this version of Loom knows {FormatWithoutEpoch} to {Format}. Start the version of Loom that wrote it.");
         }
 
-        bool hasEpoch = !bytes.IsEmpty && bytes[0] == Format;
-        int header = hasEpoch ? HeaderBytes : HeaderBytesWithoutEpoch;
+        byte format = bytes.IsEmpty ? Format : bytes[0];
+        int header = format switch
+        {
+            FormatWithoutEpoch => HeaderBytesWithoutEpoch,
+            FormatWithoutLeases => HeaderBytesWithoutLeases,
+            _ => HeaderBytes,
+        };
         if (bytes.Length < header)
         {
             throw Damaged($"{bytes.Length} bytes");
@@ -55,10 +67,22 @@ internal sealed record MachineState(long Revision, long CompactRevision, AlarmTa
 
         long revision = BinaryPrimitives.ReadInt64LittleEndian(bytes[1..]);
         long compacted = BinaryPrimitives.ReadInt64LittleEndian(bytes[9..]);
-        long epoch = hasEpoch ? BinaryPrimitives.ReadInt64LittleEndian(bytes[17..]) : 0;
-        return revision < 1 || compacted < -1 || compacted > revision || epoch < 0
-            ? throw Damaged($"revision {revision}, compacted {compacted}, epoch {epoch}")
-            : new MachineState(revision, compacted, AlarmTable.Decode(bytes[header..]), epoch);
+        long epoch = format == FormatWithoutEpoch ? 0 : BinaryPrimitives.ReadInt64LittleEndian(bytes[17..]);
+        if (revision < 1 || compacted < -1 || compacted > revision || epoch < 0)
+        {
+            throw Damaged($"revision {revision}, compacted {compacted}, epoch {epoch}");
+        }
+
+        ReadOnlySpan<byte> tables = bytes[header..];
+        if (format != Format)
+        {
+            return new MachineState(revision, compacted, AlarmTable.Decode(tables), LeaseTerms.Empty, epoch);
+        }
+
+        uint alarms = BinaryPrimitives.ReadUInt32LittleEndian(bytes[25..]);
+        return alarms > tables.Length
+            ? throw Damaged($"alarms of {alarms} bytes in {tables.Length}")
+            : new MachineState(revision, compacted, AlarmTable.Decode(tables[..(int)alarms]), LeaseTerms.Decode(tables[(int)alarms..]), epoch);
     }
 
     private static RaftException Damaged(string what) =>

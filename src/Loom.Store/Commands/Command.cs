@@ -9,10 +9,14 @@ internal enum CommandKind : byte
     Delete = 2,
     Transaction = 3,
     Compact = 4,
+    LeaseGrant = 5,
+    LeaseRevoke = 6,
+    LeaseRenew = 7,
+    LeaseExpire = 8,
 
     Alarm = 10,
 
-    // 5 to 9 are kept for leases, 11 to 19 for users and roles.
+    // 9 is kept for leases, 11 to 19 for users and roles.
 }
 
 /// <summary>One write, as the log carries it.</summary>
@@ -25,6 +29,21 @@ internal sealed record DeleteCommand(DeleteOperation Delete) : Command;
 internal sealed record TransactionCommand(Transaction Transaction) : Command;
 
 internal sealed record CompactCommand(long Revision) : Command;
+
+/// <summary>Grants a lease. The id is the proposer's choice; the time to live has its least already.</summary>
+internal sealed record LeaseGrantCommand(long Id, long Seconds) : Command;
+
+/// <summary>Ends a lease and deletes its keys, whatever its time.</summary>
+internal sealed record LeaseRevokeCommand(long Id) : Command;
+
+/// <summary>Gives leases their whole time again. One entry carries what many callers asked for. Ids ascend.</summary>
+internal sealed record LeaseRenewCommand(IReadOnlyList<long> Ids) : Command;
+
+/// <summary>
+/// Ends those of the leases that are due in the cluster time of this entry (T5), and deletes their keys: who proposes it cannot end one early.
+/// With no lease at all it only marks the time in the log. Ids ascend.
+/// </summary>
+internal sealed record LeaseExpireCommand(IReadOnlyList<long> Ids) : Command;
 
 /// <summary>Raises an alarm, or disarms it. <see cref="Alarm.IsAutomatic"/> counts only when it raises.</summary>
 internal sealed record AlarmCommand(bool Raises, Alarm Alarm) : Command;
@@ -43,6 +62,9 @@ internal static class CommandLimits
 {
     /// <summary>etcd's --max-txn-ops: the largest of the three lists of a transaction; nested ones share the rest.</summary>
     public const int MaxOperations = 128;
+
+    /// <summary>Leases that one entry renews or ends at most.</summary>
+    public const int MaxLeases = 1024;
 
     /// <summary>No payload is decoded beyond this; the facade's own limit (LoomOptions.MaxRequestBytes) is lower.</summary>
     public const int MaxPayloadBytes = 16 * 1024 * 1024;

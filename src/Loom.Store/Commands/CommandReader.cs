@@ -50,6 +50,16 @@ internal static class CommandReader
             case (int)CommandKind.Compact:
                 Expect(ref reader, 1, "compact");
                 return new CompactCommand(reader.ReadInt64());
+            case (int)CommandKind.LeaseGrant:
+                Expect(ref reader, 2, "grant");
+                return new LeaseGrantCommand(reader.ReadInt64(), reader.ReadInt64());
+            case (int)CommandKind.LeaseRevoke:
+                Expect(ref reader, 1, "revoke");
+                return new LeaseRevokeCommand(reader.ReadInt64());
+            case (int)CommandKind.LeaseRenew:
+                return new LeaseRenewCommand(ReadLeases(ref reader));
+            case (int)CommandKind.LeaseExpire:
+                return new LeaseExpireCommand(ReadLeases(ref reader));
             case (int)CommandKind.Alarm:
                 return ReadAlarm(ref reader);
             default:
@@ -65,6 +75,21 @@ internal static class CommandReader
         return kind is >= (byte)AlarmKind.NoSpace and <= (byte)AlarmKind.LowDisk
             ? new AlarmCommand((flags & 1) != 0, new Alarm((AlarmKind)kind, reader.ReadUInt64(), (flags & 2) != 0))
             : throw new CommandFormatException($"Alarm kind {kind} is not known to this version.", isUnknownVersion: true);
+    }
+
+    private static long[] ReadLeases(ref MessagePackReader reader)
+    {
+        long[] leases = new long[ReadCount(ref reader, CommandLimits.MaxLeases)];
+        for (int i = 0; i < leases.Length; i++)
+        {
+            leases[i] = reader.ReadInt64();
+            if (i > 0 && leases[i] <= leases[i - 1])
+            {
+                throw new CommandFormatException("Leases are not in ascending order.");
+            }
+        }
+
+        return leases;
     }
 
     private static PutOperation ReadPut(ref MessagePackReader reader)

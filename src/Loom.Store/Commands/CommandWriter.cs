@@ -14,6 +14,9 @@ namespace Loom.Store.Commands;
 /// compare     = [ target, result, start, end, number, value ]
 /// range       = [ flags, start, end, limit, revision, order, target, minMod, maxMod, minCreate, maxCreate ]     flags: 1 keys only, 2 count only
 /// compact     = [ revision ]
+/// grant       = [ lease, seconds ]
+/// revoke      = [ lease ]
+/// renew       = [ lease… ]                                       ascending; expire: the same
 /// alarm       = [ flags, kind, member ]                          flags: 1 raises, 2 automatic
 /// </code>
 /// Integers take their shortest form, bytes the bin type; the same command has the same bytes on every runtime.
@@ -47,6 +50,25 @@ internal static class CommandWriter
                 writer.WriteArrayHeader(1);
                 writer.Write(compact.Revision);
                 break;
+            case LeaseGrantCommand grant:
+                writer.Write((byte)CommandKind.LeaseGrant);
+                writer.WriteArrayHeader(2);
+                writer.Write(grant.Id);
+                writer.Write(grant.Seconds);
+                break;
+            case LeaseRevokeCommand revoke:
+                writer.Write((byte)CommandKind.LeaseRevoke);
+                writer.WriteArrayHeader(1);
+                writer.Write(revoke.Id);
+                break;
+            case LeaseRenewCommand renew:
+                writer.Write((byte)CommandKind.LeaseRenew);
+                Write(ref writer, renew.Ids);
+                break;
+            case LeaseExpireCommand expire:
+                writer.Write((byte)CommandKind.LeaseExpire);
+                Write(ref writer, expire.Ids);
+                break;
             case AlarmCommand alarm:
                 writer.Write((byte)CommandKind.Alarm);
                 writer.WriteArrayHeader(3);
@@ -67,6 +89,15 @@ internal static class CommandWriter
         PutCommand put => put.Put.Key.Length + put.Put.Value.Length + 40,
         _ => 256,
     };
+
+    private static void Write(ref MessagePackWriter writer, IReadOnlyList<long> leases)
+    {
+        writer.WriteArrayHeader(leases.Count);
+        for (int i = 0; i < leases.Count; i++)
+        {
+            writer.Write(leases[i]);
+        }
+    }
 
     private static void Write(ref MessagePackWriter writer, PutOperation put)
     {

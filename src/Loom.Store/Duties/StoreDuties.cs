@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 namespace Loom.Store.Duties;
 
 /// <summary>
-/// What a replica does by time and not because somebody called: looks at space, and compacts. The decisions are <see cref="SpaceDuty"/>'s and <see cref="AutoCompaction"/>'s; this gives them
+/// What a replica does by time and not because somebody called: looks at space, compacts, and ends leases. The decisions are <see cref="SpaceDuty"/>'s, <see cref="AutoCompaction"/>'s and <see cref="LeaseDuty"/>'s; this gives them
 /// a clock and a disk, four times a second, and proposes what they ask for: one proposal of each at a time, so that a cluster without a quorum is not flooded.
 /// It is at the edge, beside the facade: nothing below it knows of timers or tasks (T2).
 /// </summary>
@@ -26,6 +26,7 @@ internal sealed class StoreDuties : IAsyncDisposable
     private readonly ILogger log;
     private readonly SpaceDuty space;
     private readonly AutoCompaction compaction;
+    private readonly LeaseExpiry leases;
     private readonly Lock gate = new();
     private readonly CancellationTokenSource closing = new();
     private readonly Task looking;
@@ -57,6 +58,7 @@ internal sealed class StoreDuties : IAsyncDisposable
         QuotaBytes = options.EffectiveQuotaBytes;
         space = new SpaceDuty(QuotaBytes, freeBytes is null ? 0 : options.MinFreeDiskBytes);
         compaction = new AutoCompaction(options.AutoCompactionPeriod, options.AutoCompactionRevisions);
+        leases = new LeaseExpiry(machine, options.HeartbeatInterval, propose, log);
         looking = LookAsync(closing.Token);
     }
 
@@ -68,6 +70,9 @@ internal sealed class StoreDuties : IAsyncDisposable
 
     /// <summary>Why puts are refused on this member for the sake of disks, or null. Any thread.</summary>
     public string? Refusal => refusal;
+
+    /// <summary>Cluster time as well as this member can tell it, ns. Any thread.</summary>
+    public long ClusterTime => leases.ClusterTime(Now, node.Status);
 
     /// <summary>Whether a put of this cost would pass the quota. Any thread.</summary>
     public bool PassesQuota(long cost) => QuotaBytes <= 0 || machine.Current.Sizes.InUseBytes + cost < QuotaBytes;
@@ -101,7 +106,7 @@ internal sealed class StoreDuties : IAsyncDisposable
             last = raising;
         }
 
-        await Task.WhenAll(spacing, compacting, accusing, last).ConfigureAwait(false);
+        await Task.WhenAll(spacing, compacting, accusing, leases.UnderWay, last).ConfigureAwait(false);
         closing.Dispose();
     }
 
@@ -123,7 +128,7 @@ internal sealed class StoreDuties : IAsyncDisposable
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            log.LogCritical(exception, "Looking after space and history has ended on this member: alarms are no longer raised or cleared, and history is not compacted by itself. Restart it.");
+            log.LogCritical(exception, "Looking after space, history and leases has ended on this member: alarms are no longer raised or cleared, history is not compacted by itself, and while it leads no lease ends. Restart it.");
         }
     }
 
@@ -139,6 +144,7 @@ internal sealed class StoreDuties : IAsyncDisposable
         StateGeneration state = machine.Current;
         bool leads = raft.Leader == raft.MemberId && !raft.NoQuorum;
         LookAtSpace(now, raft, state, leads, stop);
+        leases.Look(now, raft, leads, stop);
         if (leads && raft.StatesDifferAt > 0 && accusing.IsCompleted && now >= accuseAt && !state.Alarms.Has(AlarmKind.Corrupt))
         {
             accuseAt = now + RetryMilliseconds;

@@ -12,6 +12,8 @@ internal sealed class HostedStore : ILoomStore
 
     public LoomStatus Status => Store.Status;
 
+    public LoomLeases Leases => Store.Leases;
+
     /// <summary>Status, or null while the store is not open.</summary>
     public LoomStatus? TryStatus => Volatile.Read(ref store)?.Status;
 

@@ -1,4 +1,5 @@
 using Loom.Raft.Sessions;
+using Loom.Store.Leases;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 
@@ -13,7 +14,7 @@ internal static class PutRule
     public static Decision Decide(PutOperation put, StagedView state, bool wantsResult)
     {
         // etcd looks at the lease first here, and at the key first inside a transaction.
-        LoomErrorCode refusal = CheckLease(put);
+        LoomErrorCode refusal = CheckLease(put, state.Leases);
         if (refusal == 0)
         {
             refusal = CheckKey(put, state);
@@ -27,8 +28,9 @@ internal static class PutRule
         return new Decision(new Outcome(0, 0, state.Revision, 0), result);
     }
 
-    /// <summary>No lease exists in this version, so every one named is unknown.</summary>
-    public static LoomErrorCode CheckLease(PutOperation put) => put.Lease != 0 ? LoomErrorCode.LeaseNotFound : 0;
+    /// <summary>The lease must be there; one that is due and has not ended yet is.</summary>
+    public static LoomErrorCode CheckLease(PutOperation put, LeaseTable leases) =>
+        put.Lease != 0 && !leases.TryFind(put.Lease, out _) ? LoomErrorCode.LeaseNotFound : 0;
 
     /// <summary>Keeping a value or lease needs one.</summary>
     public static LoomErrorCode CheckKey(PutOperation put, IReadState state) =>

@@ -1,4 +1,5 @@
 using Loom.Store.Commands;
+using Loom.Store.Leases;
 using Loom.Store.Model;
 
 namespace Loom.Store.Machine;
@@ -16,8 +17,13 @@ internal static class RequestChecks
 
     private static readonly Fault UnknownAlarm = new(LoomErrorCode.InvalidRequest, "this kind of alarm is not known. Name NOSPACE or CORRUPT");
 
+    private static readonly Fault NoLeaseId = new(LoomErrorCode.InvalidRequest, "a lease needs an id other than 0. Leave it out, and one is chosen");
+    private static readonly Fault LongLease = new(LoomErrorCode.LeaseTooLong, "a lease lives at most 9,000,000,000 seconds. Ask for less");
+    private static readonly Fault ShortLease = new(LoomErrorCode.InvalidRequest, "a lease lives at least one second. Ask for more");
+
     public static Fault? Check(Command command) => command switch
     {
+        LeaseGrantCommand grant => grant.Seconds > LeaseTerm.MaxSeconds ? LongLease : grant.Seconds < 1 ? ShortLease : grant.Id == 0 ? NoLeaseId : null,
         PutCommand put => Check(put.Put),
         DeleteCommand delete => Check(delete.Delete),
         TransactionCommand transaction => Check(transaction.Transaction),

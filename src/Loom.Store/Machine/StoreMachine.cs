@@ -21,6 +21,10 @@ internal static class StoreMachine
                 DeleteCommand delete => DeleteRule.Decide(delete.Delete, state, wantsResult),
                 TransactionCommand transaction => TransactionRule.Decide(transaction.Transaction, state, wantsResult),
                 CompactCommand compact => CompactRule.Decide(compact.Revision, state, wantsResult),
+                LeaseGrantCommand grant => LeaseRule.Grant(grant, state, wantsResult),
+                LeaseRevokeCommand revoke => LeaseRule.Revoke(revoke.Id, state, wantsResult),
+                LeaseRenewCommand renew => LeaseRule.Renew(renew.Ids, state, wantsResult),
+                LeaseExpireCommand expire => LeaseRule.Expire(expire.Ids, state, wantsResult),
                 AlarmCommand alarm => AlarmRule.Decide(alarm, state, wantsResult),
                 _ => throw new ArgumentOutOfRangeException(nameof(command)),
             };

@@ -69,7 +69,8 @@ internal static class TransactionRule
         }
     }
 
-    private static LoomErrorCode Check(Transaction transaction, IReadState state, List<bool> path, ref int at, Func<Operation, IReadState, LoomErrorCode> check)
+    private static LoomErrorCode Check<TState>(Transaction transaction, TState state, List<bool> path, ref int at, Func<Operation, TState, LoomErrorCode> check)
+        where TState : IReadState
     {
         foreach (Operation operation in Branch(transaction, path[at++]))
         {
@@ -83,10 +84,10 @@ internal static class TransactionRule
         return 0;
     }
 
-    private static LoomErrorCode CheckPut(PutOperation put, IReadState state)
+    private static LoomErrorCode CheckPut(PutOperation put, StagedView state)
     {
         LoomErrorCode refusal = PutRule.CheckKey(put, state);
-        return refusal != 0 ? refusal : PutRule.CheckLease(put);
+        return refusal != 0 ? refusal : PutRule.CheckLease(put, state.Leases);
     }
 
     /// <summary>Against the revision before the transaction: its own is still the future. Negative ones count as old, unlike outside of a transaction.</summary>

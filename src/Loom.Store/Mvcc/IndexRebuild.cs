@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
+using Loom.Raft;
 using Loom.Raft.Diagnostics;
+using Loom.Store.Leases;
 
 namespace Loom.Store.Mvcc;
 
@@ -10,16 +12,21 @@ namespace Loom.Store.Mvcc;
 /// <param name="revision">The revision of the checkpoint.</param>
 /// <param name="compactRevision">The compacted revision, or -1.</param>
 /// <param name="expected">The sums over the state when the checkpoint was taken (S5): nothing is missing, and nothing has come back.</param>
-internal sealed class IndexRebuild(long revision, long compactRevision, ContentSums expected) : IRecordRebuild
+/// <param name="terms">The leases of the checkpoint; which keys they have is in the records.</param>
+internal sealed class IndexRebuild(long revision, long compactRevision, ContentSums expected, LeaseTerms terms) : IRecordRebuild
 {
     private readonly List<LoadedKey> keys = [];
     private readonly List<LoadedChange> changes = [];
     private readonly List<LoadedChange> gathered = [];
     private readonly KeyIndex.Loader loader = new();
+    private readonly List<(ReadOnlyMemory<byte> Key, long Lease)> attached = [];
     private int[] buckets = new int[1024];
 
     /// <summary>The index, after <see cref="Finish"/>.</summary>
     public KeyIndex Index { get; private set; } = null!;
+
+    /// <summary>The leases with their keys, after <see cref="Finish"/>.</summary>
+    public LeaseTable Leases { get; private set; } = null!;
 
     /// <summary>The sums over what the index refers to (S5).</summary>
     public ContentLoader Content { get; } = new();
@@ -47,6 +54,7 @@ internal sealed class IndexRebuild(long revision, long compactRevision, ContentS
             key.Newest = at;
             key.Create = header.IsTombstone ? 0 : header.Create;
             key.Version = header.IsTombstone ? 0 : header.Version;
+            key.Lease = header.IsTombstone ? 0 : header.Lease;
         }
     }
 
@@ -73,12 +81,25 @@ internal sealed class IndexRebuild(long revision, long compactRevision, ContentS
 
             loader.Add(key.Stored, CollectionsMarshal.AsSpan(versions));
             Content.Add(CollectionsMarshal.AsSpan(versions));
+            if (key.Lease != 0)
+            {
+                attached.Add((KeyOf(id).ToArray(), key.Lease));
+            }
         }
 
         Index = loader.Complete();
         if (Content.Sums != expected)
         {
             throw Damaged($"they come to {Content.Sums}, and it was {expected}");
+        }
+
+        try
+        {
+            Leases = LeaseTable.Load(terms, attached);
+        }
+        catch (RaftException fault)
+        {
+            throw Damaged(fault.Message.TrimEnd('.'));
         }
     }
 
@@ -225,6 +246,7 @@ internal sealed class IndexRebuild(long revision, long compactRevision, ContentS
         public RecordKey Newest;
         public long Create;
         public long Version;
+        public long Lease;
     }
 
     private readonly struct LoadedChange(KeyChange change, RecordMark mark, int next) : IComparable<LoadedChange>

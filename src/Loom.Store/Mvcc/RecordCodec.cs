@@ -39,7 +39,8 @@ internal static class RecordCodec
     {
         int keyLength = CheckLayout(at, record);
         return new RecordHeader(
-            record.Slice(HeaderBytes, keyLength), IsTombstone(record), BinaryPrimitives.ReadInt64LittleEndian(record[1..]), BinaryPrimitives.ReadInt64LittleEndian(record[9..]));
+            record.Slice(HeaderBytes, keyLength), IsTombstone(record), BinaryPrimitives.ReadInt64LittleEndian(record[1..]), BinaryPrimitives.ReadInt64LittleEndian(record[9..]),
+            BinaryPrimitives.ReadInt64LittleEndian(record[17..]));
     }
 
     /// <summary>The pair; its key and value are slices of <paramref name="record"/>. A tombstone has only its key and mod revision.</summary>
@@ -71,11 +72,12 @@ internal static class RecordCodec
     }
 }
 
-/// <summary>What the index needs of a record.</summary>
-internal readonly ref struct RecordHeader(ReadOnlySpan<byte> key, bool isTombstone, long create, long version)
+/// <summary>What the index, and the table of leases, need of a record.</summary>
+internal readonly ref struct RecordHeader(ReadOnlySpan<byte> key, bool isTombstone, long create, long version, long lease)
 {
     public readonly ReadOnlySpan<byte> Key = key;
     public readonly bool IsTombstone = isTombstone;
     public readonly long Create = create;
     public readonly long Version = version;
+    public readonly long Lease = lease;
 }

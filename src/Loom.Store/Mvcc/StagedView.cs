@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Loom.Store.Alarms;
+using Loom.Store.Leases;
 using Loom.Store.Model;
 
 namespace Loom.Store.Mvcc;
@@ -8,7 +9,10 @@ namespace Loom.Store.Mvcc;
 /// The state that an entry decides on: everything applied before it, under what it has staged so far. The applier's thread only.
 /// Reads of the newest state see the batch; reads of an old revision are of history and never do.
 /// </summary>
-internal sealed class StagedView(IKeyIndex index, IRecordReads records) : IReadState
+/// <param name="index">Keys.</param>
+/// <param name="records">Their records.</param>
+/// <param name="leases">The leases before the entry: none of its changes is in there yet.</param>
+internal sealed class StagedView(IKeyIndex index, IRecordReads records, LeaseTable leases) : IReadState
 {
     public WriteBatch Batch { get; } = new();
 
@@ -19,11 +23,17 @@ internal sealed class StagedView(IKeyIndex index, IRecordReads records) : IReadS
     /// <summary>The alarms that are active when the entry comes.</summary>
     public AlarmTable Alarms { get; private set; } = AlarmTable.Empty;
 
-    public void Begin(long revision, long compactRevision, AlarmTable alarms)
+    public LeaseTable Leases => leases;
+
+    /// <summary>Cluster time of the entry (T5).</summary>
+    public long ClusterTime { get; private set; }
+
+    public void Begin(long revision, long compactRevision, AlarmTable alarms, long clusterTime)
     {
         Batch.Begin(revision);
         CompactRevision = compactRevision;
         Alarms = alarms;
+        ClusterTime = clusterTime;
     }
 
     public bool TryGetHead(ReadOnlyMemory<byte> key, out KeyHead head)

@@ -1,4 +1,5 @@
 using Loom.Store.Alarms;
+using Loom.Store.Leases;
 using Loom.Store.Model;
 
 namespace Loom.Store.Mvcc;
@@ -10,6 +11,11 @@ internal readonly record struct Change(
     public KeyValue ToPair() => new(Key, Value, Create, At.Main, Version, Lease);
 }
 
+/// <summary>What becomes of one lease.</summary>
+/// <param name="Term">As it is from now on; of one that ends, as it was.</param>
+/// <param name="Ends">It is no more.</param>
+internal readonly record struct LeaseChange(LeaseTerm Term, bool Ends);
+
 /// <summary>
 /// What one entry changes: staged by the machine, installed by the applier afterwards. Nothing of it is visible before.
 /// Invariant: all changes have main = <see cref="BeginRevision"/> + 1 and subs 0, 1, 2 …; a batch adds exactly one revision, or none when it changes nothing.
@@ -17,6 +23,7 @@ internal readonly record struct Change(
 internal sealed class WriteBatch
 {
     private readonly List<Change> changes = [];
+    private readonly List<LeaseChange> leases = [];
 
     // Newest change per key, in key order. Made at the first look-up only: most entries never look.
     private SortedDictionary<ReadOnlyMemory<byte>, int>? newest;
@@ -29,6 +36,9 @@ internal sealed class WriteBatch
 
     /// <summary>The alarms from now on, or null when they stay as they are.</summary>
     public AlarmTable? Alarms { get; private set; }
+
+    /// <summary>Leases that are granted, renewed or ended. They add no revision.</summary>
+    public ReadOnlySpan<LeaseChange> Leases => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(leases);
 
     public IReadOnlyList<Change> Changes => changes;
 
@@ -48,6 +58,7 @@ internal sealed class WriteBatch
     public void Discard()
     {
         changes.Clear();
+        leases.Clear();
         newest = null;
         CompactTo = null;
         Alarms = null;
@@ -65,6 +76,10 @@ internal sealed class WriteBatch
     public void Delete(ReadOnlyMemory<byte> key) => Add(new Change(NextKey(), true, key, default, 0, 0, 0));
 
     public void Compact(long revision) => CompactTo = revision;
+
+    public void SetLease(in LeaseTerm term) => leases.Add(new LeaseChange(term, Ends: false));
+
+    public void EndLease(in LeaseTerm term) => leases.Add(new LeaseChange(term, Ends: true));
 
     public void SetAlarms(AlarmTable alarms) => Alarms = alarms;
 

@@ -62,7 +62,7 @@ internal sealed class CheckpointExamination(string path, ulong cluster, MemberId
     private void ScanRecords(string name, CheckpointFile file, StateHeader header)
     {
         string log = Path.Combine(RecordDirectory.PathOf(path, file.Generation), FasterRecordStore.FileName);
-        IndexRebuild rebuild = new(header.State.Revision, header.State.CompactRevision, header.Content);
+        IndexRebuild rebuild = new(header.State.Revision, header.State.CompactRevision, header.Content, header.State.Leases);
         new RecordLogScan(log, file.PageBytes, file.SegmentBytes, LogExtent.Of(name, file.Log)).Run(rebuild);
         rebuild.Finish();
     }

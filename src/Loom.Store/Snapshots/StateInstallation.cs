@@ -1,11 +1,12 @@
 using Loom.Raft;
 using Loom.Raft.Replica;
+using Loom.Store.Leases;
 using Loom.Store.Mvcc;
 
 namespace Loom.Store.Snapshots;
 
 /// <summary>A state that was collected whole: what the machine switches to.</summary>
-internal sealed record InstalledState(StateHeader Header, IKeyIndex Index, IRecordStore Records, StateContent Content);
+internal sealed record InstalledState(StateHeader Header, IKeyIndex Index, IRecordStore Records, StateContent Content, LeaseTable Leases);
 
 /// <summary>
 /// Collects a state beside the present one (S3): records into a store of their own, keys into an index that is built from the order in which they come. What comes in is verified by <see cref="StateIntake"/>.
@@ -18,7 +19,9 @@ internal sealed class StateInstallation : IStateInstallation, IStateSink
     private readonly StateIntake intake;
     private readonly KeyIndex.Loader index = new();
     private readonly ContentLoader content = new();
+    private readonly List<(ReadOnlyMemory<byte> Key, long Lease)> attached = [];
     private InstalledState? completed;
+    private long lease;
     private bool failed;
     private bool disposed;
 
@@ -70,8 +73,15 @@ internal sealed class StateInstallation : IStateInstallation, IStateSink
         }
 
         intake.Complete();
+#if LOOM_MUTATIONS
+        if (Loom.Raft.Diagnostics.Mutations.On("S2-forget-lease-keys"))
+        {
+            attached.Clear();
+        }
+#endif
+        LeaseTable leases = LeaseTable.Load(header.State.Leases, attached);
         records.Complete(new StoredState(At, header.Encode()));
-        completed = new InstalledState(header, index.Complete(), records.Records, content.Complete());
+        completed = new InstalledState(header, index.Complete(), records.Records, content.Complete(), leases);
     }
 
     /// <summary>The applier's thread: puts the whole in force, on the disk too, and gives it over. From here on it belongs to the machine.</summary>
@@ -98,11 +108,21 @@ internal sealed class StateInstallation : IStateInstallation, IStateSink
         close();
     }
 
-    void IStateSink.Take(in StateRecord record) => records.Records.Append(record.At, record.Bytes.Span, At.Index);
+    void IStateSink.Take(in StateRecord record)
+    {
+        records.Records.Append(record.At, record.Bytes.Span, At.Index);
+
+        // The newest comes last, and a tombstone has none.
+        lease = RecordCodec.ReadHeader(record.At, record.Bytes.Span).Lease;
+    }
 
     void IStateSink.EndKey(ReadOnlySpan<byte> key, ReadOnlySpan<KeyVersion> versions)
     {
         index.Add(key, versions);
         content.Add(versions);
+        if (lease != 0)
+        {
+            attached.Add((key.ToArray(), lease));
+        }
     }
 }

@@ -16,6 +16,9 @@ internal sealed class ApplyLog
     private readonly Dictionary<UInt128, ClientOperation> byPayload = [];
     private readonly Dictionary<int, long> indexOf = [];
 
+    /// <summary>What leases did.</summary>
+    public LeaseChecker Leases { get; } = new();
+
     /// <summary>A payload that no other operation has, on its way to a member.</summary>
     public void Sent(byte[] payload, ClientOperation operation)
     {
@@ -39,6 +42,7 @@ internal sealed class ApplyLog
         }
 
         byIndex[entry.Index] = (payload, result.Hash, result.Outcome, member);
+        Leases.Applied(entry, result.Outcome);
         if (byPayload.TryGetValue(payload, out ClientOperation? operation))
         {
             if (!indexOf.TryAdd(operation.Id, entry.Index))

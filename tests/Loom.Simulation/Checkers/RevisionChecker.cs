@@ -12,12 +12,13 @@ internal static class RevisionChecker
 {
     /// <param name="operations">The calls; open ones count as unknown.</param>
     /// <param name="revisions">All revisions, from 2 on, as the replicas hold them after convergence.</param>
-    public static void Check(IReadOnlyList<ClientOperation> operations, IReadOnlyList<RevisionRecord> revisions)
+    /// <param name="others">Revisions that no operation made, and that touch no key of theirs (<c>LeaseChecker</c>).</param>
+    public static void Check(IReadOnlyList<ClientOperation> operations, IReadOnlyList<RevisionRecord> revisions, IReadOnlySet<long>? others = null)
     {
         CheckUnique(operations);
         CheckRealTime(operations);
         CheckLocalReads(operations);
-        CheckExplained(operations, revisions);
+        CheckExplained(operations, revisions, others);
         CheckState(operations, new KeyTimeline(revisions));
     }
 
@@ -89,7 +90,7 @@ internal static class RevisionChecker
         }
     }
 
-    private static void CheckExplained(IReadOnlyList<ClientOperation> operations, IReadOnlyList<RevisionRecord> revisions)
+    private static void CheckExplained(IReadOnlyList<ClientOperation> operations, IReadOnlyList<RevisionRecord> revisions, IReadOnlySet<long>? others)
     {
         Dictionary<int, ClientOperation> byValue = [];
         Dictionary<long, ClientOperation> byRevision = [];
@@ -114,6 +115,16 @@ internal static class RevisionChecker
         Dictionary<int, long> used = [];
         foreach (RevisionRecord revision in revisions)
         {
+            if (revision.Effects.Count == 0)
+            {
+                if (others?.Contains(revision.Revision) != true)
+                {
+                    throw new SimulationFailure("invented", $"revision {revision.Revision} holds nothing, and nobody made it");
+                }
+
+                continue;
+            }
+
             ClientOperation cause = FindCause(revision, byValue, byRevision, unknownDeletes, used);
             if (!used.TryAdd(cause.Id, revision.Revision))
             {

@@ -68,6 +68,11 @@ internal sealed class Coverage
     /// <summary>Members that lost every usable checkpoint, and not their log.</summary>
     public long StatesLost { get; set; }
 
+    /// <summary>Leases that ended by time, and those that lived on although somebody said that they shall end.</summary>
+    public long LeasesEnded { get; set; }
+
+    public long LeasesSpared { get; set; }
+
     public void Add(Coverage other)
     {
         Crashes += other.Crashes;
@@ -93,6 +98,8 @@ internal sealed class Coverage
         Resumed += other.Resumed;
         Finished += other.Finished;
         StatesLost += other.StatesLost;
+        LeasesEnded += other.LeasesEnded;
+        LeasesSpared += other.LeasesSpared;
     }
 }
 
@@ -133,6 +140,7 @@ internal sealed class SimCluster
             [.. Members.Select(m => new Member(
                 m.Id, m.DataIncarnation, m.Place.Name, "dc" + (char)('a' + m.Place.Datacenter), m.Place.Role, [$"http://{m.Place.Name}:2380"], [$"http://{m.Place.Name}:2379"]))],
             []);
+        Leases = new LeaseTraffic(this, random.Split("leases"));
         Nemesis = new Nemesis(this, random.Split("nemesis"));
         Clients = [.. Enumerable.Range(0, Swarm.Clients).Select(i => new SimClient(this, Workload, random.Split("client", (ulong)i), i, i % Members.Count))];
     }
@@ -156,6 +164,8 @@ internal sealed class SimCluster
     public IReadOnlyList<SimMember> Members { get; }
 
     public IReadOnlyList<SimClient> Clients { get; }
+
+    public LeaseTraffic Leases { get; }
 
     public Configuration Initial { get; }
 

@@ -118,6 +118,9 @@ internal sealed record Swarm
     /// <summary>Mean time between resets of a random connection.</summary>
     public long ResetEvery { get; init; }
 
+    /// <summary>Mean time between two proposals about leases; 0: there are none.</summary>
+    public long LeaseEvery { get; init; }
+
     /// <summary>Mean time between disks that become full.</summary>
     public long FullDiskEvery { get; init; }
 
@@ -134,6 +137,7 @@ internal sealed record Swarm
         SimRandom checkpoints = random.Split("checkpoints");
         SimRandom copies = random.Split("old copies");
         SimRandom snapshots = random.Split("snapshots");
+        SimRandom leases = random.Split("leases");
         long safety = (random.Between(20, 60) * election) + (random.Between(1, 3) * Ns.Second);
         return new Swarm
         {
@@ -187,6 +191,7 @@ internal sealed record Swarm
             // As the product's, always longer than a transfer takes: a pin that ends before it lets the same member begin again for ever (S4).
             PinFor = snapshots.Chance(0.3) ? snapshots.Between(300, 600) * election : 600 * Ns.Second,
             ChunkBytes = (int)snapshots.Between(8_000, 64_000),
+            LeaseEvery = leases.Chance(0.35) ? leases.Between(1, 10) * election / 10 : 0,
             LostState = snapshots.Chance(0.3) ? 0.2 : 0,
         };
     }

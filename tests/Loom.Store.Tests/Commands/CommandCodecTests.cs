@@ -45,6 +45,10 @@ internal sealed class CommandCodecTests
         Deletes.Select(delete => (Command)new DeleteCommand(delete)),
         Transactions(3).Select(transaction => (Command)new TransactionCommand(transaction)),
         Gen.Long.Select(revision => (Command)new CompactCommand(revision)),
+        Gen.Select(Gen.Long, Gen.Long, (id, seconds) => (Command)new LeaseGrantCommand(id, seconds)),
+        Gen.Long.Select(id => (Command)new LeaseRevokeCommand(id)),
+        Gen.Long.Array[0, 20].Select(ids => (Command)new LeaseRenewCommand([.. ids.Distinct().Order()])),
+        Gen.Long.Array[0, 20].Select(ids => (Command)new LeaseExpireCommand([.. ids.Distinct().Order()])),
         Gen.Select(Gen.Int[1, 3], Gen.ULong, Gen.Bool, Gen.Bool, (kind, member, automatic, raises) => (Command)new AlarmCommand(raises, new Alarm((AlarmKind)kind, member, automatic))));
 
     [Test]
@@ -78,6 +82,26 @@ internal sealed class CommandCodecTests
     public void The_bytes_of_a_put_are_these() => Assert.That(
         Convert.ToHexString(CommandWriter.Encode(new PutCommand(new PutOperation("k"u8.ToArray(), "v"u8.ToArray())))),
         Is.EqualTo("93010194" + "00" + "C4016B" + "C40176" + "00"));
+
+    [Test]
+    public void The_bytes_of_the_lease_commands_are_these()
+    {
+        Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseGrantCommand(5, 60))), Is.EqualTo("930105" + "92" + "05" + "3C"));
+        Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseRevokeCommand(-1))), Is.EqualTo("930106" + "91" + "FF"));
+        Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseRenewCommand([1, 2]))), Is.EqualTo("930107" + "92" + "01" + "02"));
+        Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseExpireCommand([]))), Is.EqualTo("930108" + "90"));
+    }
+
+    /// <summary>A lease that is named twice in one entry could end twice; so many that one entry takes long are refused.</summary>
+    [Test]
+    public void Leases_of_one_entry_ascend_and_are_bounded()
+    {
+        Assert.That(() => CommandReader.Decode(Convert.FromHexString("93010892" + "0202")), Throws.TypeOf<CommandFormatException>().With.Property("IsUnknownVersion").False);
+        Assert.That(() => CommandReader.Decode(Convert.FromHexString("93010792" + "0201")), Throws.TypeOf<CommandFormatException>());
+        long[] ids = [.. Enumerable.Range(1, CommandLimits.MaxLeases + 1).Select(i => (long)i)];
+        Assert.That(() => CommandReader.Decode(CommandWriter.Encode(new LeaseRenewCommand(ids[1..]))), Throws.Nothing);
+        Assert.That(() => CommandReader.Decode(CommandWriter.Encode(new LeaseRenewCommand(ids))), Throws.TypeOf<CommandFormatException>());
+    }
 
     // Any bytes at all, and real commands with bytes changed or cut: one exception type, no other, and no allocation for lengths that are not there.
     [Test]

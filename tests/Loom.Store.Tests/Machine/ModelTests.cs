@@ -4,6 +4,7 @@ using Loom.Raft.Replica;
 using Loom.Raft.Sessions;
 using Loom.Store.Applying;
 using Loom.Store.Commands;
+using Loom.Store.Leases;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
@@ -27,15 +28,27 @@ internal sealed class ModelTests
         Key.Select(key => KeyRange.From(key)),
         Key.Select(key => KeyRange.Prefix(key)));
 
+    // Three leases, so that they are met again; mostly none.
+    private static readonly Gen<long> Lease = Gen.Int[0, 8].Select(i => i is >= 1 and <= 3 ? (long)i : 0);
+    private static readonly Gen<long[]> Leases = Gen.Int[0, 7].Select(bits => (long[])[.. Enumerable.Range(0, 3).Where(i => (bits >> i & 1) != 0).Select(i => (long)i + 1)]);
+
+    /// <summary>From one command to the next.</summary>
+    private const long Pause = 700_000_000;
+
     private static readonly Gen<Operation> Write = Gen.OneOf(
-        Gen.Select(Key, Value, (key, value) => (Operation)new PutOperation(key, value)),
+        Gen.Select(Key, Value, Lease, (key, value, lease) => (Operation)new PutOperation(key, value) { Lease = lease }),
         Range.Select(range => (Operation)new DeleteOperation(range)));
 
     private static readonly Gen<Compare> Condition = Gen.Select(Range, Gen.Int[0, 4], Gen.Int[0, 3], Gen.Long[0, 6], Value, (range, target, result, number, value) =>
         new Compare(range, (CompareTarget)target, (CompareResult)result, number, value));
 
     internal static readonly Gen<Command> Any = Gen.Frequency(
-        (6, Gen.Select(Key, Value, Gen.Bool, (key, value, keep) => (Command)new PutCommand(new PutOperation(key, keep ? default : value) { IgnoreValue = keep, PreviousPair = true }))),
+        (6, Gen.Select(Key, Value, Gen.Bool, Lease, (key, value, keep, lease) => (Command)new PutCommand(new PutOperation(key, keep ? default : value) { IgnoreValue = keep, PreviousPair = true, Lease = lease }))),
+        (1, Gen.Select(Key, Value, (key, value) => (Command)new PutCommand(new PutOperation(key, value) { IgnoreLease = true }))),
+        (2, Gen.Select(Gen.Long[1, 3], Gen.Long[1, 6], (id, seconds) => (Command)new LeaseGrantCommand(id, seconds))),
+        (1, Gen.Long[1, 3].Select(id => (Command)new LeaseRevokeCommand(id))),
+        (1, Leases.Select(ids => (Command)new LeaseRenewCommand(ids))),
+        (2, Leases.Select(ids => (Command)new LeaseExpireCommand(ids))),
         (2, Range.Select(range => (Command)new DeleteCommand(new DeleteOperation(range)))),
         (3, Gen.Select(Condition.Array[0, 2], Write.Array[0, 4], Write.Array[0, 4], (compares, success, failure) => (Command)new TransactionCommand(new Transaction(compares, success, failure)))),
         (1, Gen.Long[0, 40].Select(revision => (Command)new CompactCommand(revision))),
@@ -66,6 +79,7 @@ internal sealed class ModelTests
 
             machine.TrimStep(from % 3);
             SameReads(model, machine, ranges);
+            SameLeases(model, machine);
         }
 
         while (machine.TrimStep(2))
@@ -78,7 +92,7 @@ internal sealed class ModelTests
 
     internal static ApplyResult[] Apply(LoomStateMachine machine, Command[] commands, int from, bool wantsResult)
     {
-        CommittedEntry[] entries = [.. commands.Select((command, i) => new CommittedEntry(from + i + 1, 1, 0, EntryKind.Command, CommandWriter.Encode(command), wantsResult))];
+        CommittedEntry[] entries = [.. commands.Select((command, i) => new CommittedEntry(from + i + 1, 1, (from + i + 1) * Pause, EntryKind.Command, CommandWriter.Encode(command), wantsResult))];
         var results = new ApplyResult[entries.Length];
         machine.ApplyBatch(entries, results);
         return results;
@@ -89,6 +103,7 @@ internal sealed class ModelTests
         LoomErrorCode code = 0;
         long extra = 0;
         int branch = 0;
+        model.Time += Pause;
         switch (command)
         {
             case AlarmCommand alarm:
@@ -103,6 +118,19 @@ internal sealed class ModelTests
             case PutCommand put:
                 code = model.Put(put.Put);
                 break;
+            case LeaseGrantCommand grant:
+                code = model.Grant(grant.Id, grant.Seconds);
+                break;
+            case LeaseRevokeCommand revoke:
+                code = model.Revoke(revoke.Id);
+                extra = code == 0 ? 1 : 0;
+                break;
+            case LeaseRenewCommand renew:
+                extra = model.Renew(renew.Ids);
+                break;
+            case LeaseExpireCommand expire:
+                extra = model.Expire(expire.Ids);
+                break;
             case DeleteCommand delete:
                 extra = model.Delete(delete.Delete.Range);
                 break;
@@ -110,7 +138,9 @@ internal sealed class ModelTests
                 code = model.Compact(compact.Revision);
                 break;
             case TransactionCommand transaction:
-                branch = model.Transact(transaction.Transaction) ? 1 : 0;
+                bool? held = model.Transact(transaction.Transaction);
+                code = held is null ? LoomErrorCode.LeaseNotFound : 0;
+                branch = held == true ? 1 : 0;
                 break;
         }
 
@@ -136,6 +166,17 @@ internal sealed class ModelTests
         }
     }
 
+    /// <summary>The table against the model, and against the records: what the table attaches is what the newest versions name.</summary>
+    internal static void SameLeases(NaiveStore model, LoomStateMachine machine)
+    {
+        (LeaseTerms terms, string[] keys, int count) = machine.ReadLeases((table, _) =>
+            (table.Terms(), table.Terms().All.Select(term => $"{term.Id}: {string.Join(' ', table.KeysOf(term.Id).Select(key => Convert.ToHexString(key.Span)))}").ToArray(), table.Keys));
+        Assert.That(terms.All, Is.EqualTo(model.Leases.Select(pair => new LeaseTerm(pair.Key, pair.Value.Seconds, pair.Value.Due)).OrderBy(term => term.Expiry).ThenBy(term => term.Id)));
+        Assert.That(keys, Is.EqualTo(terms.All.Select(term => $"{term.Id}: {string.Join(' ', model.KeysOf(term.Id).Select(key => Convert.ToHexString(System.Text.Encoding.Latin1.GetBytes(key))))}")));
+        Assert.That(count, Is.EqualTo(model.Leases.Keys.Sum(id => model.KeysOf(id).Count())));
+        Assert.That((machine.Leases, machine.NextLeaseExpiry), Is.EqualTo((terms.All.Count, terms.All.Count == 0 ? long.MaxValue : terms.All[0].Expiry)));
+    }
+
     private static string Text(KeyValue pair) =>
-        $"{Convert.ToHexString(pair.Key.Span)}={Convert.ToHexString(pair.Value.Span)} {pair.CreateRevision} {pair.ModRevision} {pair.Version}";
+        $"{Convert.ToHexString(pair.Key.Span)}={Convert.ToHexString(pair.Value.Span)} {pair.CreateRevision} {pair.ModRevision} {pair.Version} {pair.Lease}";
 }

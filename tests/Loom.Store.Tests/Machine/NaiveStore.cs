@@ -3,6 +3,9 @@ using Loom.Store.Model;
 
 namespace Loom.Store.Tests.Machine;
 
+/// <summary>A lease of the plain model: its time to live in seconds, and when it is due, in ns.</summary>
+internal sealed record NaiveLease(long Seconds, long Due);
+
 /// <summary>
 /// The store as plainly as it can be said: the whole state at every revision, copied. Written from the rules, not from the code it checks:
 /// no index, no records, no overlay, strings for keys.
@@ -24,10 +27,53 @@ internal sealed class NaiveStore
         return raises || changed ? 1 : 0;
     }
 
+    /// <summary>By id.</summary>
+    public SortedDictionary<long, NaiveLease> Leases { get; } = [];
+
+    /// <summary>Cluster time of the command that comes, ns.</summary>
+    public long Time { get; set; }
+
+    /// <summary>The keys that live and name the lease, in key order.</summary>
+    public IEnumerable<string> KeysOf(long lease) => Now.Where(pair => pair.Value.Lease == lease).Select(pair => pair.Key);
+
+    public LoomErrorCode Grant(long id, long seconds) => Leases.TryAdd(id, new NaiveLease(seconds, Time + (seconds * 1_000_000_000))) ? 0 : LoomErrorCode.LeaseExists;
+
+    public LoomErrorCode Revoke(long id) => End([id]) == 1 ? 0 : LoomErrorCode.LeaseNotFound;
+
+    public long Renew(IReadOnlyList<long> ids)
+    {
+        long[] there = [.. ids.Where(Leases.ContainsKey)];
+        foreach (long id in there)
+        {
+            Leases[id] = Leases[id] with { Due = Time + (Leases[id].Seconds * 1_000_000_000) };
+        }
+
+        return there.Length;
+    }
+
+    public long Expire(IReadOnlyList<long> ids) => End([.. ids.Where(id => Leases.TryGetValue(id, out NaiveLease? lease) && lease.Due <= Time)]);
+
+    private long End(long[] ids)
+    {
+        long ended = ids.Count(Leases.Remove);
+        string[] keys = [.. Now.Where(pair => ids.Contains(pair.Value.Lease)).Select(pair => pair.Key)];
+        if (ended > 0 && keys.Length > 0)
+        {
+            Commit(state => Array.ForEach(keys, key => state.Remove(key)));
+        }
+
+        return ended;
+    }
+
     /// <summary>Whether an alarm stops a command other than an alarm.</summary>
     public LoomErrorCode Refusal(Command command)
     {
-        bool puts = command is PutCommand || (command is TransactionCommand flat && flat.Transaction.Success.Concat(flat.Transaction.Failure).Any(operation => operation is PutOperation));
+        if (command is LeaseRenewCommand)
+        {
+            return 0;
+        }
+
+        bool puts = command is PutCommand or LeaseGrantCommand || (command is TransactionCommand flat && flat.Transaction.Success.Concat(flat.Transaction.Failure).Any(operation => operation is PutOperation));
         return alarms.Any(alarm => alarm.Item1 == AlarmKind.Corrupt) ? LoomErrorCode.CorruptAlarm
             : puts && alarms.Any(alarm => alarm.Item1 == AlarmKind.NoSpace) ? LoomErrorCode.NoSpace
             : 0;
@@ -35,7 +81,12 @@ internal sealed class NaiveStore
 
     public LoomErrorCode Put(PutOperation put)
     {
-        if (put.IgnoreValue && !Now.ContainsKey(Text(put.Key)))
+        if (put.Lease != 0 && !Leases.ContainsKey(put.Lease))
+        {
+            return LoomErrorCode.LeaseNotFound;
+        }
+
+        if ((put.IgnoreValue || put.IgnoreLease) && !Now.ContainsKey(Text(put.Key)))
         {
             return LoomErrorCode.KeyNotFound;
         }
@@ -71,11 +122,15 @@ internal sealed class NaiveStore
         return 0;
     }
 
-    /// <summary>A flat transaction of puts and deletes. Returns whether the compares held.</summary>
-    public bool Transact(Transaction transaction)
+    /// <summary>A flat transaction of puts and deletes. Whether the compares held; null: a put names a lease that does not exist.</summary>
+    public bool? Transact(Transaction transaction)
     {
         bool held = transaction.Compares.All(compare => Holds(compare, Now));
         IReadOnlyList<Operation> branch = held ? transaction.Success : transaction.Failure;
+        if (branch.Any(operation => operation is PutOperation { Lease: not 0 and long lease } && !Leases.ContainsKey(lease)))
+        {
+            return null;
+        }
         var state = new SortedDictionary<string, KeyValue>(Now, StringComparer.Ordinal);
         bool changed = false;
         foreach (Operation operation in branch)
@@ -132,7 +187,7 @@ internal sealed class NaiveStore
         string key = Text(put.Key);
         long revision = Revision + 1;
         state.TryGetValue(key, out KeyValue? old);
-        state[key] = new KeyValue(put.Key, put.IgnoreValue ? old!.Value : put.Value, old?.CreateRevision ?? revision, revision, (old?.Version ?? 0) + 1, 0);
+        state[key] = new KeyValue(put.Key, put.IgnoreValue ? old!.Value : put.Value, old?.CreateRevision ?? revision, revision, (old?.Version ?? 0) + 1, put.IgnoreLease ? old!.Lease : put.Lease);
     }
 
     private static int Delete(SortedDictionary<string, KeyValue> state, KeyRange range)

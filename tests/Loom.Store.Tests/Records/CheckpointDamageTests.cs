@@ -155,7 +155,7 @@ internal sealed class CheckpointDamageTests
     private static bool Accepts(CheckpointFile checkpoint, string segment)
     {
         StateHeader header = StateHeader.Decode(checkpoint.Stored.State.Span);
-        IndexRebuild rebuild = new(header.State.Revision, header.State.CompactRevision, header.Content);
+        IndexRebuild rebuild = new(header.State.Revision, header.State.CompactRevision, header.Content, header.State.Leases);
         try
         {
             new RecordLogScan(Path.ChangeExtension(segment, null), checkpoint.PageBytes, checkpoint.SegmentBytes, LogExtent.Of("", checkpoint.Log)).Run(rebuild);

@@ -75,6 +75,8 @@ internal sealed class SnapshotModelTests
         Assert.That(new LocalReads(target).Hash(0), Is.EqualTo(new LocalReads(source).Hash(0)));
         ModelTests.SameReads(model, source, plan.Ranges);
         ModelTests.SameReads(model, target, plan.Ranges);
+        ModelTests.SameLeases(model, source);
+        ModelTests.SameLeases(model, target);
     }
 
     private static ApplyResult[] Apply(LoomStateMachine machine, Plan plan, int from, int to, NaiveStore? model)

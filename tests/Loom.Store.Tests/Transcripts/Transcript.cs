@@ -22,6 +22,7 @@ internal sealed class Transcript : IDisposable
     private readonly LoomStateMachine machine = new(new KeyIndex(), new MemoryRecordStore());
     private readonly LocalReads reads;
     private long index;
+    private long time;
 
     public Transcript()
     {
@@ -61,6 +62,12 @@ internal sealed class Transcript : IDisposable
             "del" => Propose(new DeleteCommand(Delete(words))),
             "compact" => Propose(new CompactCommand(long.Parse(words[1], CultureInfo.InvariantCulture))),
             "alarm" => Propose(new AlarmCommand(words[1] == "raise", new Alarm(Enum.Parse<AlarmKind>(words[2]), ulong.Parse(words[3], CultureInfo.InvariantCulture), words.Length > 4))),
+            "grant" => Propose(new LeaseGrantCommand(Number(words[1]), Number(words[2]))),
+            "revoke" => Propose(new LeaseRevokeCommand(Number(words[1]))),
+            "renew" => Propose(new LeaseRenewCommand([.. words[1..].Select(Number)])),
+            "expire" => Propose(new LeaseExpireCommand([.. words[1..].Select(Number)])),
+            "wait" => Wait(Number(words[1])),
+            "leases" => Leases(),
             "alarms" => machine.Alarms.All.Count == 0 ? "none" : string.Join('\n', machine.Alarms.All.Select(Show)),
             "txn" => RunTransaction(lines),
             "get" => RunRange(words),
@@ -74,7 +81,7 @@ internal sealed class Transcript : IDisposable
     private ApplyResult Apply(Command command)
     {
         var results = new ApplyResult[1];
-        machine.ApplyBatch([new CommittedEntry(++index, 1, index, EntryKind.Command, CommandWriter.Encode(command), true)], results);
+        machine.ApplyBatch([new CommittedEntry(++index, 1, time, EntryKind.Command, CommandWriter.Encode(command), true)], results);
         return results[0];
     }
 
@@ -95,6 +102,18 @@ internal sealed class Transcript : IDisposable
 
         return result.Outcome.Code != 0 ? $"refused: {(LoomErrorCode)result.Outcome.Code}" : Show(result.Result!);
     }
+
+    private static long Number(string word) => long.Parse(word, CultureInfo.InvariantCulture);
+
+    private string Wait(long milliseconds)
+    {
+        time += milliseconds * 1_000_000;
+        return string.Create(CultureInfo.InvariantCulture, $"{time / 1_000_000} ms");
+    }
+
+    private string Leases() => machine.ReadLeases((table, _) => table.Count == 0 ? "none" : string.Join('\n', table.Terms().All.Select(term => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{term.Id}: {term.RemainingSeconds(time)} of {term.GrantedSeconds} s{string.Concat(table.KeysOf(term.Id).Select(key => " " + Text(key.Span)))}"))));
 
     private string RunTransaction(List<string> lines)
     {
@@ -161,6 +180,8 @@ internal sealed class Transcript : IDisposable
                 return $"{indent}revision {revision}";
             case AlarmResult alarm:
                 return $"{indent}revision {alarm.Revision} {(alarm.Alarm is { } active ? Show(active) : "no such alarm")}";
+            case RenewResult renewal:
+                return string.Create(CultureInfo.InvariantCulture, $"{indent}revision {renewal.Revision} now {string.Join(' ', renewal.Seconds)} s");
             case PutResult put:
                 return $"{indent}revision {put.Revision}" + Previous(put.Previous is null ? [] : [put.Previous], indent);
             case DeleteResult delete:
