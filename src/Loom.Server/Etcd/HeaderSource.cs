@@ -1,4 +1,6 @@
+using Grpc.Core;
 using Loom.Raft;
+using Loom.Server.Etcd.Translation;
 using Loom.Store;
 using Loom.Store.Model;
 using Wire = Loom.Server.Etcd.Protos;
@@ -15,6 +17,15 @@ internal sealed class HeaderSource(ILoomStore store)
     private Cached? cached;
 
     public bool HasLeader => Current().HasLeader;
+
+    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader.</summary>
+    public void RequireLeaderIfAsked(ServerCallContext context)
+    {
+        if (context.GetHttpContext().Request.Headers.ContainsKey("hasleader") && !HasLeader)
+        {
+            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
+        }
+    }
 
     public Wire.ResponseHeader At(Revision revision) => At(revision.Number);
 

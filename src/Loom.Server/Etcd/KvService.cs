@@ -15,7 +15,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
 {
     public override async Task<Wire.RangeResponse> Range(Wire.RangeRequest request, ServerCallContext context)
     {
-        RequireLeaderIfAsked(context);
+        headers.RequireLeaderIfAsked(context);
         RangeQuery query = RequestTranslation.Range(request);
         try
         {
@@ -34,7 +34,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
 
     public override async Task<Wire.PutResponse> Put(Wire.PutRequest request, ServerCallContext context)
     {
-        RequireLeaderIfAsked(context);
+        headers.RequireLeaderIfAsked(context);
         PutOperation put = RequestTranslation.Put(request);
         RequireSize(request);
         try
@@ -50,7 +50,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
 
     public override async Task<Wire.DeleteRangeResponse> DeleteRange(Wire.DeleteRangeRequest request, ServerCallContext context)
     {
-        RequireLeaderIfAsked(context);
+        headers.RequireLeaderIfAsked(context);
         DeleteOperation delete = RequestTranslation.Delete(request);
         RequireSize(request);
         try
@@ -66,7 +66,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
 
     public override async Task<Wire.TxnResponse> Txn(Wire.TxnRequest request, ServerCallContext context)
     {
-        RequireLeaderIfAsked(context);
+        headers.RequireLeaderIfAsked(context);
         Transaction transaction = RequestTranslation.Txn(request, limits.MaxTxnOperations);
         RequireSize(request);
         ReadConsistency consistency = RequestTranslation.IsSerializable(request) ? ReadConsistency.Local : ReadConsistency.Linearizable;
@@ -83,7 +83,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
 
     public override async Task<Wire.CompactionResponse> Compact(Wire.CompactionRequest request, ServerCallContext context)
     {
-        RequireLeaderIfAsked(context);
+        headers.RequireLeaderIfAsked(context);
         try
         {
             Revision revision = await store.CompactAsync(new Revision(request.Revision), request.Physical, CancellationToken.None).ConfigureAwait(false);
@@ -100,15 +100,6 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
         if (limits.IsTooLarge(request))
         {
             throw EtcdError.Refused(LoomErrorCode.RequestTooLarge);
-        }
-    }
-
-    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader.</summary>
-    private void RequireLeaderIfAsked(ServerCallContext context)
-    {
-        if (context.GetHttpContext().Request.Headers.ContainsKey("hasleader") && !headers.HasLeader)
-        {
-            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
         }
     }
 }

@@ -6,7 +6,7 @@ using Loom.Server.Tests.Hosting;
 namespace Loom.Server.Tests.Etcd;
 
 /// <summary>
-/// Goal: equal histories. Method: the same random writes and compactions on a new etcd and a new node; HashKV covers every key, value and revision of a history, so
+/// Goal: equal histories. Method: the same random writes, leases and compactions on a new etcd and a new node; HashKV covers every key, value and revision of a history, so
 /// equal hashes at many revisions mean equal stores. The seed is printed; LOOM_SEED repeats one.
 /// </summary>
 [TestFixture]
@@ -64,12 +64,16 @@ internal sealed class HashDifferentialTests
             return new HashKVRequest { Revision = step == Steps - 1 ? 0 : random.NextInt64(Math.Max(1, revision - 30), revision + 1) };
         }
 
-        return random.Next(20) switch
+        return random.Next(25) switch
         {
             < 8 => Put(random),
             < 11 => Delete(random),
             < 15 => Txn(random, 2),
             < 18 => Range(random, revision),
+            19 or 20 => new LeaseGrantRequest { ID = random.Next(1, 5), TTL = 1000 },
+            21 => new LeaseRevokeRequest { ID = random.Next(1, 5) },
+            22 => new LeaseKeepAliveRequest { ID = random.Next(1, 5) },
+            23 => new LeaseTimeToLiveRequest { ID = random.Next(1, 5), Keys = true },
             18 => new CompactionRequest { Revision = random.NextInt64(Math.Max(1, revision - 40), revision + 1), Physical = true },
             _ => new HashKVRequest { Revision = random.NextInt64(1, revision + 1) },
         };
@@ -79,7 +83,7 @@ internal sealed class HashDifferentialTests
     {
         byte[] value = new byte[random.Next(40)];
         random.NextBytes(value);
-        return new PutRequest { Key = Key(random.Next(12)), Value = ByteString.CopyFrom(value), PrevKv = random.Next(2) == 0 };
+        return new PutRequest { Key = Key(random.Next(12)), Value = ByteString.CopyFrom(value), PrevKv = random.Next(2) == 0, Lease = random.Next(3) == 0 ? random.Next(1, 5) : 0 };
     }
 
     private static DeleteRangeRequest Delete(Random random) => new()

@@ -41,6 +41,7 @@ internal static partial class Transcript
         var options = new CallOptions(deadline: DateTime.UtcNow.AddSeconds(20));
         var kv = new KV.KVClient(invoker);
         var maintenance = new Maintenance.MaintenanceClient(invoker);
+        var lease = new Lease.LeaseClient(invoker);
         return request switch
         {
             RangeRequest range => await kv.RangeAsync(range, options),
@@ -50,11 +51,37 @@ internal static partial class Transcript
             CompactionRequest compaction => await kv.CompactAsync(compaction, options),
             HashKVRequest hash => await maintenance.HashKVAsync(hash, options),
             MoveLeaderRequest move => await maintenance.MoveLeaderAsync(move, options),
+            LeaseGrantRequest grant => await lease.LeaseGrantAsync(grant, options),
+            LeaseRevokeRequest revoke => await lease.LeaseRevokeAsync(revoke, options),
+            LeaseTimeToLiveRequest look => WithoutRemaining(await lease.LeaseTimeToLiveAsync(look, options)),
+            LeaseLeasesRequest list => await lease.LeaseLeasesAsync(list, options),
+            LeaseKeepAliveRequest renewal => await RenewAsync(lease, renewal, options),
             AlarmRequest alarm => WithoutHeader(await maintenance.AlarmAsync(alarm, options)),
             StatusRequest status => OnlyErrors(await maintenance.StatusAsync(status, options)),
             _ => throw new ArgumentException($"no call takes {request.Descriptor.Name}"),
         };
     }
+
+    /// <summary>One renewal on a stream of its own, which a half-close ends.</summary>
+    private static async Task<LeaseKeepAliveResponse> RenewAsync(Lease.LeaseClient client, LeaseKeepAliveRequest request, CallOptions options)
+    {
+        using AsyncDuplexStreamingCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse> call = client.LeaseKeepAlive(options);
+        await call.RequestStream.WriteAsync(request);
+        await call.ResponseStream.MoveNext(CancellationToken.None);
+        LeaseKeepAliveResponse answer = call.ResponseStream.Current;
+        await call.RequestStream.CompleteAsync();
+        return await call.ResponseStream.MoveNext(CancellationToken.None) ? throw new InvalidOperationException("a second answer") : answer;
+    }
+
+    /// <summary>What is left differs by the moment at which it is asked; and etcd's keys come in any order.</summary>
+    private static LeaseTimeToLiveResponse WithoutRemaining(LeaseTimeToLiveResponse response) => new()
+    {
+        Header = response.Header,
+        ID = response.ID,
+        TTL = Math.Sign(response.TTL),
+        GrantedTTL = response.GrantedTTL,
+        Keys = { response.Keys.OrderBy(key => key.ToStringUtf8(), StringComparer.Ordinal) },
+    };
 
     /// <summary>3.4, which the record is from, sends none; 3.5 does, and so do we. Alarms have no order in etcd.</summary>
     private static AlarmResponse WithoutHeader(AlarmResponse response) => new() { Alarms = { response.Alarms.OrderBy(alarm => (alarm.Alarm, alarm.MemberID)) } };

@@ -5,13 +5,13 @@ using Loom.Server.Tests.Hosting;
 namespace Loom.Server.Tests.Etcd;
 
 /// <summary>
-/// Goal: the node answers as etcd does, field by field. Method: the calls of <see cref="KvScript"/> and <see cref="AlarmScript"/> on a new, empty store; etcd's answers are
+/// Goal: the node answers as etcd does, field by field. Method: the calls of <see cref="KvScript"/>, <see cref="AlarmScript"/> and <see cref="LeaseScript"/> on a new, empty store; etcd's answers are
 /// recorded in Transcripts/, and where etcd is installed the record itself is checked against it. LOOM_RECORD=DIRECTORY writes new records.
 /// </summary>
 [TestFixture]
 internal sealed class TranscriptTests
 {
-    private static readonly string[] Scripts = ["kv", "alarms"];
+    private static readonly string[] Scripts = ["kv", "alarms", "leases"];
 
     [TestCaseSource(nameof(Scripts))]
     public async Task The_node_answers_as_recorded_from_etcd(string script)
@@ -66,7 +66,6 @@ internal sealed class TranscriptTests
         var options = new CallOptions(deadline: DateTime.UtcNow.AddSeconds(10));
         RpcException[] exceptions =
         [
-            (await Assert.ThrowsAsync<RpcException>(async () => await new Lease.LeaseClient(node.Channel).LeaseGrantAsync(new LeaseGrantRequest { TTL = 5 }, options)))!,
             (await Assert.ThrowsAsync<RpcException>(async () => await new Auth.AuthClient(node.Channel).AuthEnableAsync(new AuthEnableRequest(), options)))!,
             (await Assert.ThrowsAsync<RpcException>(async () => await new Maintenance.MaintenanceClient(node.Channel).DefragmentAsync(new DefragmentRequest(), options)))!,
             (await Assert.ThrowsAsync<RpcException>(async () => await new Cluster.ClusterClient(node.Channel).MemberAddAsync(new MemberAddRequest(), options)))!,
@@ -79,7 +78,12 @@ internal sealed class TranscriptTests
         Assert.That(exceptions.Select(e => e.StatusCode), Is.All.EqualTo(StatusCode.Unimplemented));
     }
 
-    private static IEnumerable<(string Title, Google.Protobuf.IMessage Request)> Calls(string script) => script == "kv" ? KvScript.Calls() : AlarmScript.Calls();
+    private static IEnumerable<(string Title, Google.Protobuf.IMessage Request)> Calls(string script) => script switch
+    {
+        "kv" => KvScript.Calls(),
+        "alarms" => AlarmScript.Calls(),
+        _ => LeaseScript.Calls(),
+    };
 
     private static string Recorded(string script) => File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, $"Etcd/Transcripts/{script}.txt"));
 

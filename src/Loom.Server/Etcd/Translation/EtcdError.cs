@@ -31,6 +31,8 @@ internal static class EtcdError
     public const string Compacted = "etcdserver: mvcc: required revision has been compacted";
     public const string FutureRevision = "etcdserver: mvcc: required revision is a future revision";
     public const string LeaseNotFound = "etcdserver: requested lease not found";
+    public const string LeaseExists = "etcdserver: lease already exists";
+    public const string LeaseTooLong = "etcdserver: too large lease TTL";
     public const string NotLeader = "etcdserver: not leader";
     public const string BadTransferee = "etcdserver: bad leader transferee";
     public const string Corrupt = "etcdserver: corrupt cluster";
@@ -71,11 +73,13 @@ internal static class EtcdError
         LoomErrorCode.Compacted => (StatusCode.OutOfRange, Compacted),
         LoomErrorCode.FutureRevision => (StatusCode.OutOfRange, FutureRevision),
         LoomErrorCode.LeaseNotFound => (StatusCode.NotFound, LeaseNotFound),
+        LoomErrorCode.LeaseExists => (StatusCode.FailedPrecondition, LeaseExists),
+        LoomErrorCode.LeaseTooLong => (StatusCode.OutOfRange, LeaseTooLong),
         LoomErrorCode.NoQuorum => (StatusCode.Unavailable, NoLeader),
         LoomErrorCode.LeaderChanged => (StatusCode.Unavailable, LeaderChanged),
         LoomErrorCode.DeadlineExceeded => (StatusCode.Unavailable, TimedOut),
         LoomErrorCode.Stopped or LoomErrorCode.Failed or LoomErrorCode.StateAwaited => (StatusCode.Unavailable, Stopped),
-        LoomErrorCode.Overloaded => (StatusCode.ResourceExhausted, TooManyRequests),
+        LoomErrorCode.Overloaded or LoomErrorCode.TooManyLeases => (StatusCode.ResourceExhausted, TooManyRequests),
         LoomErrorCode.NotLeader => (StatusCode.FailedPrecondition, NotLeader),
         LoomErrorCode.BadMember => (StatusCode.FailedPrecondition, BadTransferee),
         LoomErrorCode.Corruption or LoomErrorCode.CorruptAlarm => (StatusCode.DataLoss, Corrupt),

@@ -1,0 +1,146 @@
+using System.Threading.Channels;
+using Google.Protobuf;
+using Grpc.Core;
+using Loom.Server.Etcd.Translation;
+using Loom.Store;
+using Loom.Store.Model;
+using Wire = Loom.Server.Etcd.Protos;
+
+namespace Loom.Server.Etcd;
+
+/// <summary>etcd's Lease: each method is one translation and one call; any member answers, and renewals of all streams of this one go into the log together.</summary>
+internal sealed class LeaseService(ILoomStore store, HeaderSource headers) : Wire.Lease.LeaseBase
+{
+    /// <summary>As etcd's.</summary>
+    private const long MaxSeconds = 9_000_000_000;
+
+    /// <summary>Renewals of one stream that are under way; who sends more waits until an answer has gone out.</summary>
+    private const int MaxPipelined = 1024;
+
+    public override async Task<Wire.LeaseGrantResponse> LeaseGrant(Wire.LeaseGrantRequest request, ServerCallContext context)
+    {
+        headers.RequireLeaderIfAsked(context);
+        if (request.TTL > MaxSeconds)
+        {
+            throw EtcdError.Refused(LoomErrorCode.LeaseTooLong);
+        }
+
+        try
+        {
+            LeaseGrant lease = await store.Leases.GrantAsync(TimeSpan.FromSeconds(Math.Max(0, request.TTL)), request.ID, CancellationToken.None).ConfigureAwait(false);
+            return new Wire.LeaseGrantResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    public override async Task<Wire.LeaseRevokeResponse> LeaseRevoke(Wire.LeaseRevokeRequest request, ServerCallContext context)
+    {
+        headers.RequireLeaderIfAsked(context);
+        try
+        {
+            return new Wire.LeaseRevokeResponse { Header = headers.At(await store.Leases.RevokeAsync(request.ID, CancellationToken.None).ConfigureAwait(false)) };
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>
+    /// One answer per request, in their order; many may be under way at a time. A half-close ends the stream once all are answered (unlike a watch's). A renewal that fails ends it with the error, as etcd's does:
+    /// the client then looks for another member, and its leases live on until they are due.
+    /// </summary>
+    public override async Task LeaseKeepAlive(
+        IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requestStream, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responseStream, ServerCallContext context)
+    {
+        headers.RequireLeaderIfAsked(context);
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        var answers = Channel.CreateBounded<Task<LeaseRenewal>>(new BoundedChannelOptions(MaxPipelined) { SingleReader = true, SingleWriter = true });
+        Task reading = ReadAsync(requestStream, answers.Writer, ending.Token);
+        try
+        {
+            await foreach (Task<LeaseRenewal> answer in answers.Reader.ReadAllAsync(ending.Token).ConfigureAwait(false))
+            {
+                LeaseRenewal lease = await answer.ConfigureAwait(false);
+
+                // Of a lease that is gone the field is absent, in JSON too: clients take anything else there for a lease that lives.
+                var response = new Wire.LeaseKeepAliveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
+                await responseStream.WriteAsync(response, ending.Token).ConfigureAwait(false);
+            }
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+        finally
+        {
+            await ending.CancelAsync().ConfigureAwait(false);
+            await reading.ConfigureAwait(false);
+        }
+    }
+
+    public override async Task<Wire.LeaseTimeToLiveResponse> LeaseTimeToLive(Wire.LeaseTimeToLiveRequest request, ServerCallContext context)
+    {
+        headers.RequireLeaderIfAsked(context);
+        try
+        {
+            LeaseState lease = await store.Leases.TimeToLiveAsync(request.ID, request.Keys, CancellationToken.None).ConfigureAwait(false);
+            var response = new Wire.LeaseTimeToLiveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = -1 };
+            if (lease.Exists)
+            {
+                response.TTL = (long)lease.Remaining.TotalSeconds;
+                response.GrantedTTL = (long)lease.Granted.TotalSeconds;
+                response.Keys.Add(lease.Keys.Select(UnsafeByteOperations.UnsafeWrap));
+            }
+
+            return response;
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    public override async Task<Wire.LeaseLeasesResponse> LeaseLeases(Wire.LeaseLeasesRequest request, ServerCallContext context)
+    {
+        headers.RequireLeaderIfAsked(context);
+        try
+        {
+            LeaseList list = await store.Leases.ListAsync(CancellationToken.None).ConfigureAwait(false);
+            var response = new Wire.LeaseLeasesResponse { Header = headers.At(list.Revision) };
+            response.Leases.Add(list.Ids.Select(id => new Wire.LeaseStatus { ID = id }));
+            return response;
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>Asks for each renewal as its request comes; never throws: what is wrong goes to the reader of the answers.</summary>
+    private async Task ReadAsync(IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, ChannelWriter<Task<LeaseRenewal>> answers, CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
+            {
+                Task<LeaseRenewal> answer = store.Leases.KeepAliveAsync(requests.Current.ID, cancellationToken).AsTask();
+
+                // The stream may end before it is awaited: looked at, its error is not reported as one that nobody saw.
+                _ = answer.ContinueWith(static one => one.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                await answers.WriteAsync(answer, cancellationToken).ConfigureAwait(false);
+            }
+
+            answers.Complete();
+        }
+#pragma warning disable CA1031 // A client that goes, a connection that breaks, a stream that this side ends: each is the end of the stream.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            answers.TryComplete(exception is OperationCanceledException ? null : exception);
+        }
+    }
+}
