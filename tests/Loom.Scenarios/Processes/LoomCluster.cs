@@ -76,6 +76,8 @@ internal sealed class LoomCluster : IDisposable
 
     public KV.KVClient Kv(LoomProcess node) => new(channels[node.Name]);
 
+    public Lease.LeaseClient Leases(LoomProcess node) => new(channels[node.Name]);
+
     public Maintenance.MaintenanceClient Maintenance(LoomProcess node) => new(channels[node.Name]);
 
     public async Task<LoomProcess> LeaderAsync()
