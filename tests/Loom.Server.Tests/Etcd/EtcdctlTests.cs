@@ -69,6 +69,25 @@ internal sealed class EtcdctlTests
     }
 
     [Test]
+    public void Leases_are_granted_kept_looked_at_and_revoked()
+    {
+        string granted = Ctl("lease", "grant", "60");
+        Assert.That(granted, Does.Match(@"^lease [0-9a-f]+ granted with TTL\(60s\)\n$"));
+        string id = granted.Split(' ')[1];
+        Assert.That(Ctl("put", "l/2", "x", $"--lease={id}"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("put", "l/1", "x", $"--lease={id}"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("lease", "keep-alive", "--once", id), Is.EqualTo($"lease {id} keepalived with TTL(60)\n"));
+        Assert.That(Ctl("lease", "timetolive", id, "--keys"), Does.Match($@"^lease {id} granted with TTL\(60s\), remaining\((59|60)s\), attached keys\(\[l/1 l/2\]\)\n$"));
+        Assert.That(Ctl("lease", "list"), Is.EqualTo($"found 1 leases\n{id}\n"));
+        Assert.That(Ctl("lease", "revoke", id), Is.EqualTo($"lease {id} revoked\n"));
+        Assert.That(Ctl("get", "l/", "--prefix"), Is.Empty);
+        Assert.That(Ctl("lease", "timetolive", id), Is.EqualTo($"lease {id} already expired\n"));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "lease", "keep-alive", "--once", id], mayFail: true), Does.Contain("etcdserver: requested lease not found"));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "lease", "revoke", id], mayFail: true), Does.Contain("etcdserver: requested lease not found"));
+        Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "put", "l/1", "x", $"--lease={id}"], mayFail: true), Does.Contain("etcdserver: requested lease not found"));
+    }
+
+    [Test]
     public void Alarms_are_listed_and_disarmed()
     {
         Assert.That(Ctl("alarm", "list"), Is.Empty);
