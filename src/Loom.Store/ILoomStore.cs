@@ -61,6 +61,29 @@ public interface ILoomStore : IAsyncDisposable
     /// </summary>
     ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Watches a key or range on this replica: what was applied here from <paramref name="from"/> on, or after the call (0). See the other overload for what is promised.
+    /// </summary>
+    IAsyncEnumerable<WatchBatch> WatchAsync(KeyRange range, Revision from = default, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Watches this replica's applied state; any member serves it, standbys too, also while the cluster has no quorum. <b>Order</b>: events come in the order of their revisions, each once, and
+    /// a revision whole, in one batch. <b>Completeness</b>: everything in the range from <see cref="WatchQuery.From"/> through <see cref="WatchBatch.Revision"/> has been delivered, whatever
+    /// happened meanwhile to the leader, to this reader (it may be as slow as it likes, and delays nobody), or to the replica (which may have taken another one's state). <b>Resumption</b>:
+    /// begin at <see cref="WatchBatch.Revision"/> + 1, on this member or another; it works as long as that is not compacted.
+    /// </summary>
+    /// <remarks>
+    /// It never ends without a reason: <see cref="LoomException"/> with <see cref="LoomErrorCode.Compacted"/> or <see cref="LoomErrorCode.NewEpoch"/> (<see cref="WatchCompactedException"/>:
+    /// read the keys again and begin after that revision), <see cref="LoomErrorCode.WatchLost"/> (what was delivered may have been wrong), <see cref="LoomErrorCode.Stopped"/> or
+    /// <see cref="LoomErrorCode.Failed"/> (go on at another member); cancelling ends it with <see cref="OperationCanceledException"/>. A replica that is cut off delivers nothing until it is
+    /// back: ask <see cref="WatchQuery.Progress"/> to tell silence from that.
+    /// </remarks>
+    /// <exception cref="LoomException">At once: the query can never work, or this member serves none.</exception>
+    IAsyncEnumerable<WatchBatch> WatchAsync(WatchQuery query, CancellationToken cancellationToken = default);
+
+    /// <summary>A stream for many watches with one reader. It costs a watch less than <see cref="WatchAsync(WatchQuery, CancellationToken)"/> does; the promises are the same.</summary>
+    LoomWatchStream OpenWatches();
+
     /// <summary>Completes once this replica has applied everything committed before the call (R1), and returns its revision then: local reads after it are linearizable.</summary>
     ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default);
 
@@ -125,6 +148,9 @@ public sealed record LoomStatus
 
     /// <summary>Live keys.</summary>
     public long Keys { get; init; }
+
+    /// <summary>Watches that are open on this member.</summary>
+    public int Watches { get; init; }
 
     /// <summary>Bytes held by records.</summary>
     public long SizeBytes { get; init; }

@@ -91,6 +91,12 @@ public enum LoomErrorCode
 
     /// <summary>There are as many leases as there may be. Nothing was applied.</summary>
     TooManyLeases = 1032,
+
+    /// <summary>The state was taken up again from a backup: revisions that another epoch named are not of this history. A watch ends so.</summary>
+    NewEpoch = 1040,
+
+    /// <summary>What a watch delivered may have been wrong: this member's state was found to differ from that of the majority.</summary>
+    WatchLost = 1041,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>
@@ -119,4 +125,20 @@ public sealed class OutcomeUnknownException : LoomException
         : base(code, message, WriteOutcome.Unknown, inner)
     {
     }
+}
+
+/// <summary>A watch cannot go on, or not begin, because the history that it needs is gone (<see cref="LoomErrorCode.Compacted"/>), or was another one (<see cref="LoomErrorCode.NewEpoch"/>).</summary>
+public sealed class WatchCompactedException : LoomException
+{
+    /// <summary>Creates it.</summary>
+    public WatchCompactedException(string message, long compactRevision)
+        : this(LoomErrorCode.Compacted, message, compactRevision)
+    {
+    }
+
+    internal WatchCompactedException(LoomErrorCode code, string message, long compactRevision)
+        : base(code, message) => CompactRevision = compactRevision;
+
+    /// <summary>The oldest revision from which a watch can begin.</summary>
+    public long CompactRevision { get; }
 }

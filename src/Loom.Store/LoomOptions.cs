@@ -97,6 +97,12 @@ public sealed class LoomOptions
     /// <summary>Compacts all but the newest so many revisions by itself, every five minutes, as etcd's <c>--auto-compaction-mode revision</c>. Default 0: never. Not together with a period.</summary>
     public long AutoCompactionRevisions { get; set; }
 
+    /// <summary>
+    /// A watch that asked for progress is told after this time without an event (and up to a tenth more), as with etcd's <c>--experimental-watch-progress-notify-interval</c>. Default 10 min;
+    /// at least 100 ms.
+    /// </summary>
+    public TimeSpan WatchProgressInterval { get; set; } = TimeSpan.FromMinutes(10);
+
     /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
@@ -157,6 +163,11 @@ public sealed class LoomOptions
         if (MinFreeDiskBytes < 0)
         {
             faults.Add($"MinFreeDiskBytes is {MinFreeDiskBytes}: use 0 to leave disks unwatched, or at least 67,108,864.");
+        }
+
+        if (WatchProgressInterval < TimeSpan.FromMilliseconds(100) || WatchProgressInterval > TimeSpan.FromDays(365))
+        {
+            faults.Add($"WatchProgressInterval is {WatchProgressInterval.TotalMilliseconds} ms: use at least 100 ms, and at most a year.");
         }
 
         if (AutoCompactionPeriod != TimeSpan.Zero && AutoCompactionPeriod < TimeSpan.FromSeconds(1))

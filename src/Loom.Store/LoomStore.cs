@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Loom.Raft;
 using Loom.Raft.Consensus;
 using Loom.Store.Applying;
@@ -6,6 +7,7 @@ using Loom.Store.Duties;
 using Loom.Store.Machine;
 using Loom.Store.Model;
 using Loom.Store.Reads;
+using Loom.Store.Watch;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -26,6 +28,7 @@ public sealed class LoomStore : ILoomStore
     private readonly CancellationTokenSource closing = new();
     private readonly Task compacting;
     private readonly StoreDuties duties;
+    private readonly WatchDispatcher watches;
     private int disposed;
 
     /// <param name="node">The replica.</param>
@@ -45,6 +48,7 @@ public sealed class LoomStore : ILoomStore
         ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
         duties = new StoreDuties(node, machine, options, ProposeCheckedAsync, freeDiskBytes, time ?? TimeProvider.System, log);
         Leases = new LoomLeases(machine, options.ElectionTimeout, ProposeAsync, ReadBarrierAsync, () => duties.ClusterTime);
+        watches = new WatchDispatcher(machine.Watches, () => node.Status.Failure, options.WatchProgressInterval, time ?? TimeProvider.System, log);
     }
 
 #if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
@@ -80,6 +84,7 @@ public sealed class LoomStore : ILoomStore
                 QuotaBytes = duties.QuotaBytes,
                 DiskFreeBytes = duties.FreeBytes,
                 Keys = state.Index.LiveKeys,
+                Watches = machine.Watches.Count,
                 SizeBytes = sizes.TotalBytes,
                 SizeInUseBytes = sizes.InUseBytes,
                 Placement = raft.Placement,
@@ -224,6 +229,28 @@ public sealed class LoomStore : ILoomStore
         AlarmAsync(new AlarmCommand(Raises: false, new Alarm(kind, member)), cancellationToken);
 
     /// <inheritdoc/>
+    public IAsyncEnumerable<WatchBatch> WatchAsync(KeyRange range, Revision from = default, CancellationToken cancellationToken = default) =>
+        WatchAsync(new WatchQuery(range) { From = from }, cancellationToken);
+
+    /// <inheritdoc/>
+    public IAsyncEnumerable<WatchBatch> WatchAsync(WatchQuery query, CancellationToken cancellationToken = default)
+    {
+        ThrowIfClosed();
+        WatchChecks.Check(query);
+
+        // What comes after the call belongs to it, whenever its reader begins to read.
+        long now = machine.Serving.Revision;
+        return ReadAsync(query.From.Number > 0 ? query : query with { From = new Revision(now + 1) }, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public LoomWatchStream OpenWatches()
+    {
+        ThrowIfClosed();
+        return new LoomWatchStream(machine.Watches, () => _ = machine.Serving);
+    }
+
+    /// <inheritdoc/>
     public async ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default)
     {
         await WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
@@ -257,6 +284,7 @@ public sealed class LoomStore : ILoomStore
 
         await closing.CancelAsync().ConfigureAwait(false);
         await compacting.ConfigureAwait(false);
+        await watches.DisposeAsync().ConfigureAwait(false);
         await duties.DisposeAsync().ConfigureAwait(false);
 
         // Before the records go that it reads. They go when the node closes the machine, and only if its applier has ended by then: nothing is freed here.
@@ -269,6 +297,19 @@ public sealed class LoomStore : ILoomStore
 
     private const int TrimBudget = 1024;
     private static readonly TimeSpan TrimPause = TimeSpan.FromMilliseconds(20);
+
+    private async IAsyncEnumerable<WatchBatch> ReadAsync(WatchQuery query, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        await using LoomWatchStream stream = OpenWatches();
+        stream.Add(0, query);
+        while (await stream.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (stream.TryRead(out WatchMessage? message))
+            {
+                yield return message!.Batch ?? throw message.End!;
+            }
+        }
+    }
 
     private async ValueTask<AlarmResult> AlarmAsync(AlarmCommand command, CancellationToken cancellationToken)
     {

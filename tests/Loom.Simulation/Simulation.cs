@@ -209,7 +209,14 @@ internal sealed class Simulation
         }
 
         SimMember witness = cluster.Members.First(m => m.IsUp && m.MayVote);
-        RevisionChecker.Check(cluster.History.Operations, Revisions(witness), cluster.ApplyLog.Leases.Revisions);
+        List<RevisionRecord> revisions = Revisions(witness);
+        RevisionChecker.Check(cluster.History.Operations, revisions, cluster.ApplyLog.Leases.Revisions);
+        foreach (SimMember member in cluster.Members.Where(m => m.IsUp && m.MayVote))
+        {
+            member.Process.Machine.FinishWatches();
+        }
+
+        cluster.Watches.CheckHistory(revisions);
         search = SearchChecker.Check(cluster.History.Operations, SearchSteps);
     }
 

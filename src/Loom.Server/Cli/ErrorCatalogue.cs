@@ -41,6 +41,8 @@ internal static class ErrorCatalogue
         new("LOOM1030", "lease exists", "A lease with this id was granted before and has not ended.", "choose another id, or give none and let one be chosen"),
         new("LOOM1031", "lease too long", "A lease lives at most 9,000,000,000 seconds.", "ask for less; a key that shall stay needs no lease"),
         new("LOOM1032", "too many leases", "A cluster holds at most 500,000 leases: all of them are in every checkpoint and snapshot.", "let keys share a lease, or revoke leases that nobody needs"),
+        new("LOOM1040", "new epoch", "The state was taken up again from a backup: revisions of before are not of this history.", "read the keys again, and watch from the revision after that of the answer"),
+        new("LOOM1041", "watch lost", "The state of this member was found to differ from that of the majority, so what its watches delivered may have been wrong.", "read the keys again on another member, and watch from there"),
     ];
 
     public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));

@@ -60,6 +60,9 @@ internal sealed record ServeSettings
     /// <summary>Applied entries from checkpoint to checkpoint.</summary>
     public long SnapshotCount { get; init; } = 100_000;
 
+    /// <summary>When a quiet watch is told of progress.</summary>
+    public TimeSpan WatchProgressInterval { get; init; } = TimeSpan.FromMinutes(10);
+
     public bool ExitWithInput { get; init; }
 
     public IReadOnlyList<string> Warnings { get; init; } = [];
@@ -102,6 +105,7 @@ internal sealed record ServeSettings
             SnapshotCount = sources.Integer("snapshot-count", 1, int.MaxValue),
             AutoCompactionPeriod = compactionPeriod,
             AutoCompactionRevisions = compactionRevisions,
+            WatchProgressInterval = WatchProgress(sources),
             Limits = new EtcdLimits
             {
                 MaxTxnOperations = sources.Integer("max-txn-ops", 1, 128),
@@ -114,6 +118,14 @@ internal sealed record ServeSettings
             ExitWithInput = SettingSources.ParseBoolean(sources.Text("exit-with-stdin")) == true,
             Warnings = sources.Warnings,
         };
+    }
+
+    private static TimeSpan WatchProgress(SettingSources sources)
+    {
+        const string Old = "experimental-watch-progress-notify-interval";
+        string name = sources.IsGiven(Old) ? Old : "watch-progress-notify-interval";
+        TimeSpan interval = sources.Duration(name, plainIsMilliseconds: false);
+        return interval >= TimeSpan.FromMilliseconds(100) && interval <= TimeSpan.FromDays(365) ? interval : throw sources.Bad(name, sources.Text(name), "a duration of at least 100ms, such as 10m");
     }
 
     private static InitialMember? Self(IReadOnlyList<InitialMember> cluster, string name, SettingSources sources)

@@ -50,6 +50,7 @@ internal sealed class NodeServer : IAsyncDisposable
 
         // Singletons: the services hold no state of a call, and gRPC would make one per call otherwise.
         builder.Services.AddSingleton<KvService>();
+        builder.Services.AddSingleton<WatchService>();
         builder.Services.AddSingleton<LeaseService>();
         builder.Services.AddSingleton<MaintenanceService>();
         builder.Services.AddSingleton<ClusterService>();
@@ -64,6 +65,7 @@ internal sealed class NodeServer : IAsyncDisposable
 
         WebApplication application = builder.Build();
         application.MapGrpcService<KvService>();
+        application.MapGrpcService<WatchService>();
         application.MapGrpcService<LeaseService>();
         application.MapGrpcService<MaintenanceService>();
         application.MapGrpcService<ClusterService>();

@@ -27,6 +27,7 @@ internal static class StoreOpening
         SnapshotCount = settings.SnapshotCount,
         AutoCompactionPeriod = settings.AutoCompactionPeriod,
         AutoCompactionRevisions = settings.AutoCompactionRevisions,
+        WatchProgressInterval = settings.WatchProgressInterval,
         RequestTimeout = settings.RequestTimeout,
         MaxRequestBytes = settings.Limits.MaxEncodedBytes,
         TestPeerDelays = settings.TestPeerDelays,

@@ -8,6 +8,7 @@ using Loom.Store.Machine;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
 using Loom.Store.Snapshots;
+using Loom.Store.Watch;
 
 namespace Loom.Store.Applying;
 
@@ -44,13 +45,14 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private int closed;
 
     /// <summary>A machine whose records are opened with it: only then the directory is known to be this node's alone.</summary>
-    public LoomStateMachine(IKeyIndex index, IRecordDirectory directory)
+    public LoomStateMachine(IKeyIndex index, IRecordDirectory directory, WatchLimits? watchLimits = null)
     {
         this.directory = directory;
         current = new StateGeneration(index, NoRecords.Instance, MachineState.Initial, default);
         staged = new StagedView(index, NoRecords.Instance, leases);
         compaction = new Compaction(index, NoRecords.Instance);
         owner = new GenerationOwner(writer, current, compaction);
+        Watches = new WatchHub(current, watchLimits ?? new WatchLimits());
     }
 
     /// <summary>A machine over a store that starts empty and keeps nothing. <paramref name="newRecords"/>: a store for a state that is installed.</summary>
@@ -80,6 +82,9 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public IRecordStore Records => Current.Records;
 
     public RevisionWaiters Waiters { get; } = new();
+
+    /// <summary>Whoever watches.</summary>
+    public WatchHub Watches { get; }
 
     /// <summary>Called when a compaction begins, on the applier's thread, or may go on, on any thread; must only signal.</summary>
     public Action? CompactionBegan { get; set; }
@@ -251,6 +256,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     public void Condemn()
     {
         Current.Condemn();
+        Watches.Condemn();
         directory.Condemn();
     }
 
@@ -263,6 +269,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         if (Interlocked.Exchange(ref closed, 1) == 0)
         {
             Waiters.Close();
+            Watches.Close();
             lock (writer)
             {
                 captures.EndAll("this member closes");
@@ -303,6 +310,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         Volatile.Write(ref current, next);
         PublishLeases();
         Waiters.Release(appliedRevision);
+        Watches.Replace(next);
     }
 
     private bool MayTrim =>
@@ -398,6 +406,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             }
         }
 
+        Watches.Stage(batch.Span);
         appliedRevision = batch.Revision;
         if (batch.CompactTo is { } revision)
         {
@@ -439,6 +448,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
 
         Waiters.Release(appliedRevision);
+        Watches.Publish(appliedRevision);
     }
 
     private void PublishLeases()

@@ -48,6 +48,12 @@ internal sealed class HostedStore : ILoomStore
 
     public ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default) => Store.TransferLeadershipAsync(target, cancellationToken);
 
+    public IAsyncEnumerable<WatchBatch> WatchAsync(KeyRange range, Revision from = default, CancellationToken cancellationToken = default) => Store.WatchAsync(range, from, cancellationToken);
+
+    public IAsyncEnumerable<WatchBatch> WatchAsync(WatchQuery query, CancellationToken cancellationToken = default) => Store.WatchAsync(query, cancellationToken);
+
+    public LoomWatchStream OpenWatches() => Store.OpenWatches();
+
     public ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default) => Store.ReadBarrierAsync(cancellationToken);
 
     public ValueTask<AlarmResult> RaiseAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) => Store.RaiseAlarmAsync(kind, member, cancellationToken);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Loom.Server.Tests.Hosting;
 
 namespace Loom.Server.Tests.Etcd;
@@ -141,6 +142,35 @@ internal sealed class EtcdctlTests
         }
     }
 
+    [TestCase("watch a --rev=2", "PUT\na\n1\nPUT\na\n2\n")]
+    [TestCase("watch r/ --prefix --rev=2 --prev-kv", "PUT\nr/1\nx\nPUT\nr/2\nw\nPUT\nr/3\nv\n")]
+    [TestCase("watch r/2 r/9 --rev=2", "PUT\nr/2\nw\nPUT\nr/3\nv\n")]
+    public async Task Watch_shows_the_history(string arguments, string expected)
+    {
+        using Following watch = new(node.Endpoint, arguments);
+        Assert.That(await watch.ReadAsync(expected.Length), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public async Task Watch_follows_what_is_written()
+    {
+        using Following watch = new(node.Endpoint, "watch w/ --prefix --progress-notify --prev-kv --rev=2");
+        Assert.That(Ctl("put", "w/1", "x"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("put", "w/1", "y"), Is.EqualTo("OK\n"));
+        Assert.That(Ctl("del", "w/1"), Is.EqualTo("1\n"));
+        const string Expected = "PUT\nw/1\nx\nPUT\nw/1\nx\nw/1\ny\nDELETE\nw/1\ny\nw/1\n\n";
+        Assert.That(await watch.ReadAsync(Expected.Length), Is.EqualTo(Expected));
+    }
+
+    [Test]
+    public void Watch_of_a_compacted_revision_ends_with_etcd_s_words()
+    {
+        Assert.That(Ctl("put", "wc", "1"), Is.EqualTo("OK\n"));
+        Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "compaction", "2"], mayFail: true);
+        Assert.That(
+            Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "watch", "a", "--rev=1"], mayFail: true), Does.Contain("watch was canceled (etcdserver: mvcc: required revision has been compacted)"));
+    }
+
     [Test]
     public void Member_list_names_the_member()
     {
@@ -150,6 +180,46 @@ internal sealed class EtcdctlTests
     [Test]
     public void Move_leader_says_why_not() =>
         Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "move-leader", "beef"], mayFail: true), Does.Contain("etcdserver: bad leader transferee"));
+
+    /// <summary>A program that goes on until it is ended.</summary>
+    private sealed class Following : IDisposable
+    {
+        private readonly Process process;
+
+        public Following(string endpoint, string arguments)
+        {
+            var start = new ProcessStartInfo("etcdctl", ["--endpoints", endpoint, .. arguments.Split(' ')]) { RedirectStandardOutput = true };
+            start.Environment["ETCDCTL_API"] = "3";
+            process = Process.Start(start)!;
+        }
+
+        public async Task<string> ReadAsync(int length)
+        {
+            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+            char[] text = new char[length];
+            int read = 0;
+            try
+            {
+                while (read < length && await process.StandardOutput.ReadAsync(text.AsMemory(read), limit.Token) is > 0 and int more)
+                {
+                    read += more;
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                // What came is what is compared.
+            }
+
+            return new string(text, 0, read);
+        }
+
+        public void Dispose()
+        {
+            process.Kill();
+            process.WaitForExit();
+            process.Dispose();
+        }
+    }
 
     private string Ctl(params string[] arguments) => Interop.Run("etcdctl", ["--endpoints", node.Endpoint, .. arguments]);
 }

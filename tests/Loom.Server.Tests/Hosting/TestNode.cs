@@ -31,9 +31,9 @@ internal sealed class TestNode : IAsyncDisposable
 
     public KV.KVClient Kv => new(Channel);
 
-    public static async Task<TestNode> StartAsync(Func<ServeSettings, ServeSettings>? change = null)
+    public static async Task<TestNode> StartAsync(Func<ServeSettings, ServeSettings>? change = null, LoomOptions? options = null)
     {
-        LoomStore store = ImmediateNode.OpenStore(out ImmediateNode node);
+        LoomStore store = ImmediateNode.OpenStore(out ImmediateNode node, options);
         var settings = new ServeSettings { ListenClientUrls = ["http://127.0.0.1:0"] };
         return new TestNode(store, node, await NodeServer.StartAsync(store, change?.Invoke(settings) ?? settings));
     }

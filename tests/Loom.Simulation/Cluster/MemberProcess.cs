@@ -50,7 +50,7 @@ internal sealed class MemberProcess
         Log = recovered.Log;
         SimRandom disk = random.Split("checkpoints");
         member.Records.Later = act => After(disk.Tail(cluster.Swarm.CheckpointLatency), act);
-        Machine = new SimMachine(cluster.ApplyLog, member.Number, member.Records) { HasSpace = () => member.Disk.CapacityBytes > 0 };
+        Machine = new SimMachine(cluster.ApplyLog, cluster.Watches, member.Number, member.Records) { HasSpace = () => member.Disk.CapacityBytes > 0 };
         Applier = new Applier(Machine, new SessionTable()) { Observer = (index, hash) => cluster.Checker.ObserveHash(member.Number, index, hash) };
         OpenedState opened = Open(new StateOrigin(SimCluster.ClusterId, member.Id, Log.BaseIndex, Log.LastIndex));
         checkpointIndex = opened.CheckpointIndex;

@@ -157,6 +157,8 @@ internal sealed class SimCluster
 
     public ApplyLog ApplyLog { get; }
 
+    public WatchChecker Watches { get; } = new();
+
     public OperationHistory History { get; }
 
     public Workload Workload { get; }

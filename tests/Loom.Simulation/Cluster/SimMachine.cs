@@ -6,6 +6,7 @@ using Loom.Store.Applying;
 using Loom.Store.Model;
 using Loom.Store.Mvcc;
 using Loom.Store.Reads;
+using Loom.Store.Watch;
 
 namespace Loom.Simulation.Cluster;
 
@@ -16,10 +17,14 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
     private readonly LocalReads reads;
     private readonly ApplyLog log;
     private readonly int member;
+    private readonly SimFollower[] followers;
+    private int turns;
 
-    public SimMachine(ApplyLog log, int member, MemoryRecordDirectory records)
+    public SimMachine(ApplyLog log, WatchChecker watches, int member, MemoryRecordDirectory records)
     {
-        machine = new LoomStateMachine(new KeyIndex(), records);
+        // So little that watches fall behind all the time.
+        machine = new LoomStateMachine(new KeyIndex(), records, new WatchLimits(RecentRevisions: 8, RecentBytes: 4096, Queued: 2));
+        followers = [new(machine, watches, member, 0), new(machine, watches, member, 1)];
         this.log = log;
         this.member = member;
         reads = new LocalReads(machine);
@@ -33,6 +38,30 @@ internal sealed class SimMachine : IReplicatedStateMachine, IDisposable
         for (int i = 0; i < entries.Length; i++)
         {
             log.Applied(member, entries[i], results[i]);
+        }
+
+        // The dispatcher is late now and then.
+        if (++turns % 4 > 0)
+        {
+            machine.Watches.Dispatch(turns % 7 + 1);
+        }
+
+        foreach (SimFollower follower in followers)
+        {
+            follower.Turn();
+        }
+    }
+
+    /// <summary>Watches read everything that there is.</summary>
+    public void FinishWatches()
+    {
+        while (machine.Watches.Dispatch(1000))
+        {
+        }
+
+        foreach (SimFollower follower in followers)
+        {
+            follower.Finish();
         }
     }
 

@@ -14,7 +14,12 @@ internal sealed class NaiveStore
 {
     private readonly Dictionary<long, SortedDictionary<string, KeyValue>> history = new() { [1] = new(StringComparer.Ordinal) };
 
+    private readonly List<WatchEvent> staged = [];
+
     public long Revision { get; private set; } = 1;
+
+    /// <summary>Everything that happened, in order.</summary>
+    public List<WatchEvent> Events { get; } = [];
 
     public long Compacted { get; private set; } = -1;
 
@@ -59,7 +64,7 @@ internal sealed class NaiveStore
         string[] keys = [.. Now.Where(pair => ids.Contains(pair.Value.Lease)).Select(pair => pair.Key)];
         if (ended > 0 && keys.Length > 0)
         {
-            Commit(state => Array.ForEach(keys, key => state.Remove(key)));
+            Commit(state => Remove(state, keys));
         }
 
         return ended;
@@ -131,6 +136,7 @@ internal sealed class NaiveStore
         {
             return null;
         }
+
         var state = new SortedDictionary<string, KeyValue>(Now, StringComparer.Ordinal);
         bool changed = false;
         foreach (Operation operation in branch)
@@ -149,8 +155,10 @@ internal sealed class NaiveStore
         if (changed)
         {
             history[++Revision] = state;
+            Events.AddRange(staged);
         }
 
+        staged.Clear();
         return held;
     }
 
@@ -180,6 +188,8 @@ internal sealed class NaiveStore
         var state = new SortedDictionary<string, KeyValue>(Now, StringComparer.Ordinal);
         change(state);
         history[++Revision] = state;
+        Events.AddRange(staged);
+        staged.Clear();
     }
 
     private void Put(SortedDictionary<string, KeyValue> state, PutOperation put)
@@ -188,13 +198,23 @@ internal sealed class NaiveStore
         long revision = Revision + 1;
         state.TryGetValue(key, out KeyValue? old);
         state[key] = new KeyValue(put.Key, put.IgnoreValue ? old!.Value : put.Value, old?.CreateRevision ?? revision, revision, (old?.Version ?? 0) + 1, put.IgnoreLease ? old!.Lease : put.Lease);
+        staged.Add(new WatchEvent(WatchEventKind.Put, state[key], Now.GetValueOrDefault(key)));
     }
 
-    private static int Delete(SortedDictionary<string, KeyValue> state, KeyRange range)
+    private int Delete(SortedDictionary<string, KeyValue> state, KeyRange range)
     {
         List<string> keys = [.. state.Keys.Where(key => In(range, key))];
-        keys.ForEach(key => state.Remove(key));
+        Remove(state, keys);
         return keys.Count;
+    }
+
+    private void Remove(SortedDictionary<string, KeyValue> state, IEnumerable<string> keys)
+    {
+        foreach (string key in keys)
+        {
+            staged.Add(new WatchEvent(WatchEventKind.Delete, new KeyValue(state[key].Key, default, 0, Revision + 1, 0, 0), Now.GetValueOrDefault(key)));
+            state.Remove(key);
+        }
     }
 
     private static bool Holds(Compare compare, SortedDictionary<string, KeyValue> state)

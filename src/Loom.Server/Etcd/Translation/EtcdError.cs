@@ -36,6 +36,8 @@ internal static class EtcdError
     public const string NotLeader = "etcdserver: not leader";
     public const string BadTransferee = "etcdserver: bad leader transferee";
     public const string Corrupt = "etcdserver: corrupt cluster";
+    public const string DuplicateWatch = "mvcc: duplicate watch ID provided on the WatchStream";
+    public const string EmptyWatchRange = "mvcc: watcher range is empty";
     public const string NoSpace = "etcdserver: mvcc: database space exceeded";
 
     /// <summary>An error that the translation itself finds: nothing reached the store.</summary>
@@ -70,7 +72,7 @@ internal static class EtcdError
         LoomErrorCode.RequestTooLarge => (StatusCode.InvalidArgument, TooLarge),
         LoomErrorCode.InvalidSort => (StatusCode.InvalidArgument, InvalidSort),
         LoomErrorCode.InvalidRequest => (StatusCode.InvalidArgument, ""),
-        LoomErrorCode.Compacted => (StatusCode.OutOfRange, Compacted),
+        LoomErrorCode.Compacted or LoomErrorCode.NewEpoch => (StatusCode.OutOfRange, Compacted),
         LoomErrorCode.FutureRevision => (StatusCode.OutOfRange, FutureRevision),
         LoomErrorCode.LeaseNotFound => (StatusCode.NotFound, LeaseNotFound),
         LoomErrorCode.LeaseExists => (StatusCode.FailedPrecondition, LeaseExists),
@@ -78,7 +80,7 @@ internal static class EtcdError
         LoomErrorCode.NoQuorum => (StatusCode.Unavailable, NoLeader),
         LoomErrorCode.LeaderChanged => (StatusCode.Unavailable, LeaderChanged),
         LoomErrorCode.DeadlineExceeded => (StatusCode.Unavailable, TimedOut),
-        LoomErrorCode.Stopped or LoomErrorCode.Failed or LoomErrorCode.StateAwaited => (StatusCode.Unavailable, Stopped),
+        LoomErrorCode.Stopped or LoomErrorCode.Failed or LoomErrorCode.StateAwaited or LoomErrorCode.WatchLost => (StatusCode.Unavailable, Stopped),
         LoomErrorCode.Overloaded or LoomErrorCode.TooManyLeases => (StatusCode.ResourceExhausted, TooManyRequests),
         LoomErrorCode.NotLeader => (StatusCode.FailedPrecondition, NotLeader),
         LoomErrorCode.BadMember => (StatusCode.FailedPrecondition, BadTransferee),

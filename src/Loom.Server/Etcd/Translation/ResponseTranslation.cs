@@ -117,7 +117,7 @@ internal static class ResponseTranslation
         }
     }
 
-    private static Wire.KeyValue Pair(KeyValue pair) => new()
+    public static Wire.KeyValue Pair(KeyValue pair) => new()
     {
         Key = UnsafeByteOperations.UnsafeWrap(pair.Key),
         Value = UnsafeByteOperations.UnsafeWrap(pair.Value),

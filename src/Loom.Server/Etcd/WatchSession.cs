@@ -1,0 +1,199 @@
+using Grpc.Core;
+using Loom.Server.Etcd.Translation;
+using Loom.Store;
+using Loom.Store.Model;
+using Wire = Loom.Server.Etcd.Protos;
+
+namespace Loom.Server.Etcd;
+
+/// <summary>
+/// One stream of watches: a loop that reads requests and one that writes events. They take turns at writing, and what a request changes happens within its turn: so <c>created</c> comes before
+/// the first event of a watch, and nothing comes after <c>canceled</c>. Nothing is queued here: a client that does not read holds up its own requests and its own events, which then wait in
+/// the store's bounded buffers, or in its history.
+/// </summary>
+internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, HeaderSource headers, EtcdLimits limits, IServerStreamWriter<Wire.WatchResponse> responses)
+{
+    private const long NoWatch = -1;
+    private static readonly TimeSpan LeaderPoll = TimeSpan.FromMilliseconds(500);
+
+    // Never disposed: nobody asks for a wait handle, and a loop that ends late may still give its turn back.
+    private readonly SemaphoreSlim turn = new(1, 1);
+    private readonly HashSet<long> fragmented = [];
+    private long nextId;
+
+    /// <summary>Runs until <paramref name="ending"/>; a client that has no more requests still gets its events.</summary>
+    public async Task RunAsync(IAsyncStreamReader<Wire.WatchRequest> requests, bool needsLeader, CancellationTokenSource ending)
+    {
+        List<Task> loops = [SendAsync(ending.Token), ReceiveAsync(requests, ending.Token)];
+        if (needsLeader)
+        {
+            loops.Add(RequireLeaderAsync(ending.Token));
+        }
+
+        try
+        {
+            while (loops.Count > 0)
+            {
+                Task ended = await Task.WhenAny(loops).ConfigureAwait(false);
+                loops.Remove(ended);
+                await ended.ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            await ending.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task SendAsync(CancellationToken ending)
+    {
+        while (await watches.WaitToReadAsync(ending).ConfigureAwait(false))
+        {
+            await turn.WaitAsync(ending).ConfigureAwait(false);
+            try
+            {
+                if (watches.TryRead(out WatchMessage? message))
+                {
+                    await SendAsync(message!, ending).ConfigureAwait(false);
+                }
+            }
+            finally
+            {
+                turn.Release();
+            }
+        }
+    }
+
+    private async Task ReceiveAsync(IAsyncStreamReader<Wire.WatchRequest> requests, CancellationToken ending)
+    {
+        try
+        {
+            while (await requests.MoveNext(ending).ConfigureAwait(false))
+            {
+                await turn.WaitAsync(ending).ConfigureAwait(false);
+                try
+                {
+                    await AnswerAsync(requests.Current, ending).ConfigureAwait(false);
+                }
+                finally
+                {
+                    turn.Release();
+                }
+            }
+        }
+        catch (IOException)
+        {
+            // The connection broke: the call's token ends the rest.
+        }
+    }
+
+    private Task AnswerAsync(Wire.WatchRequest request, CancellationToken ending)
+    {
+        switch (request.RequestUnionCase)
+        {
+            case Wire.WatchRequest.RequestUnionOneofCase.CreateRequest:
+                return CreateAsync(request.CreateRequest, ending);
+            case Wire.WatchRequest.RequestUnionOneofCase.CancelRequest when watches.Remove(request.CancelRequest.WatchId):
+                fragmented.Remove(request.CancelRequest.WatchId);
+                return WriteAsync(new() { Header = headers.At(store.Status.Revision), WatchId = request.CancelRequest.WatchId, Canceled = true }, ending);
+            case Wire.WatchRequest.RequestUnionOneofCase.ProgressRequest:
+                watches.RequestProgress();
+                return Task.CompletedTask;
+            default:
+                // A cancellation of a watch that is not there, and what only newer clients know: etcd says nothing.
+                return Task.CompletedTask;
+        }
+    }
+
+    private Task CreateAsync(Wire.WatchCreateRequest request, CancellationToken ending)
+    {
+        if (request.StartRevision < 0)
+        {
+            return RefuseAsync(EtcdError.Compacted, ending);
+        }
+
+        if (WatchTranslation.IsEmpty(request))
+        {
+            return RefuseAsync(EtcdError.EmptyWatchRange, ending);
+        }
+
+        long id = request.WatchId;
+        if (id == 0)
+        {
+            while (watches.Contains(nextId))
+            {
+                nextId++;
+            }
+
+            id = nextId++;
+        }
+        else if (watches.Contains(id))
+        {
+            return RefuseAsync(EtcdError.DuplicateWatch, ending);
+        }
+
+        Revision revision;
+        try
+        {
+            revision = watches.Add(id, WatchTranslation.Query(request));
+        }
+        catch (LoomException fault) when (fault.Code == LoomErrorCode.InvalidRequest)
+        {
+            return RefuseAsync(fault.Message, ending);
+        }
+
+        if (request.Fragment)
+        {
+            fragmented.Add(id);
+        }
+
+        return WriteAsync(new() { Header = headers.At(revision), WatchId = id, Created = true }, ending);
+    }
+
+    private Task RefuseAsync(string reason, CancellationToken ending) =>
+        WriteAsync(new() { Header = headers.At(store.Status.Revision), WatchId = NoWatch, Created = true, Canceled = true, CancelReason = reason }, ending);
+
+    private async Task SendAsync(WatchMessage message, CancellationToken ending)
+    {
+        long id = message.Watch ?? NoWatch;
+        if (message.End is WatchCompactedException compacted)
+        {
+            fragmented.Remove(id);
+            await WriteAsync(new() { Header = headers.WithoutRevision(), WatchId = id, Canceled = true, CompactRevision = compacted.CompactRevision }, ending).ConfigureAwait(false);
+            return;
+        }
+
+        if (message.End is { } end)
+        {
+            // The member is not what it should be: the client opens its watches again, at another one.
+            throw end;
+        }
+
+        var response = new Wire.WatchResponse { Header = headers.At(message.Batch!.Current), WatchId = id };
+        WatchTranslation.Fill(response, message.Batch.Events);
+        if (!fragmented.Contains(id))
+        {
+            await WriteAsync(response, ending).ConfigureAwait(false);
+            return;
+        }
+
+        foreach (Wire.WatchResponse part in WatchTranslation.Fragments(response, limits.MaxMessageBytes))
+        {
+            await WriteAsync(part, ending).ConfigureAwait(false);
+        }
+    }
+
+    private Task WriteAsync(Wire.WatchResponse response, CancellationToken ending) => responses.WriteAsync(response, ending);
+
+    /// <summary>A member that has heard no leader for three election timeouts cuts the stream of a client that asked for it.</summary>
+    private async Task RequireLeaderAsync(CancellationToken ending)
+    {
+        while (headers.HasLeader)
+        {
+            await Task.Delay(LeaderPoll, ending).ConfigureAwait(false);
+        }
+
+        throw EtcdError.Refused(LoomErrorCode.NoQuorum);
+    }
+}

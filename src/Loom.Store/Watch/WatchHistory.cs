@@ -1,0 +1,307 @@
+using System.Runtime.InteropServices;
+using Loom.Store.Applying;
+using Loom.Store.Model;
+using Loom.Store.Mvcc;
+
+namespace Loom.Store.Watch;
+
+/// <summary>
+/// Events of the past, from index and records (S2 keeps every version above the compacted revision): in bounded steps, on the thread of the reader, while the applier goes on.
+/// A range of few keys is found in the index; a wide one, or a short time, by going through the revisions one by one: the key of a record is its revision.
+/// </summary>
+internal static class WatchHistory
+{
+    // A step ends behind the revision with which it has so many events, or so many bytes.
+    private const int MaxEvents = 1000;
+    private const long MaxBytes = 1 << 20;
+
+    // Revisions that are read together, and up to which nothing is searched.
+    private const int Page = 256;
+
+    // Versions that the index may look at before going through the revisions is the better way.
+    private const int IndexBudget = 16_384;
+
+    // Changes of one revision that are read together, once it is known to have many.
+    private const int SubPage = 256;
+
+    /// <summary>
+    /// Adds the events of revisions from <paramref name="from"/> on to <paramref name="found"/>, whole revisions, in order. Returns the revision through which they are complete, at most
+    /// <paramref name="upTo"/>; 0: <paramref name="from"/> is compacted.
+    /// </summary>
+    public static long Read(StateGeneration state, WatchQuery query, long from, long upTo, List<PublishedEvent> found)
+    {
+        long compacted = state.CompactRevision;
+        if (from < compacted)
+        {
+            return 0;
+        }
+
+        try
+        {
+            // At the compacted revision itself not every change is there any more, and only the index knows which.
+            long read = from == compacted ? ReadCompacted(state, query, from, found)
+                : upTo - from >= Page && TryReadByKeys(state, query, from, upTo, found, out long through) ? through
+                : ReadByRevisions(state, query, from, Math.Min(upTo, from + Page - 1), found);
+
+            // Compaction publishes its revision before it trims: only then can something have been missed.
+            if (state.CompactRevision <= from)
+            {
+                return read;
+            }
+        }
+        catch (RecordGoneException gone)
+        {
+            if (state.CompactRevision <= from)
+            {
+                throw Corruption(gone);
+            }
+        }
+
+        found.Clear();
+        return 0;
+    }
+
+    /// <summary>The pair before an event; null: none, or it is compacted.</summary>
+    public static KeyValue? Previous(Func<StateGeneration> current, PublishedEvent change)
+    {
+        long at = change.Plain.Pair.ModRevision - 1;
+        while (true)
+        {
+            StateGeneration state = current();
+            if (at < state.CompactRevision)
+            {
+                return null;
+            }
+
+            try
+            {
+                KeyValue? pair = state.Index.TryFind(change.Key, at, out RecordKey record) ? RecordReads.Read(state.Records, record, change.Key) : null;
+                if (at >= state.CompactRevision)
+                {
+                    return pair;
+                }
+            }
+            catch (RecordGoneException gone)
+            {
+                if (at >= state.CompactRevision)
+                {
+                    throw Corruption(gone);
+                }
+            }
+            catch (LoomException fault) when (fault.Code == LoomErrorCode.Stopped && current() != state)
+            {
+            }
+        }
+    }
+
+    private static long ReadCompacted(StateGeneration state, WatchQuery query, long revision, List<PublishedEvent> found)
+    {
+        List<RecordKey> keys = [];
+        byte[] start = query.Range.Start.ToArray();
+        RecordKey after = RecordKey.BeforeAll;
+        while (true)
+        {
+            var finder = new Finder(query.Range, revision, IndexBudget, keys);
+            state.Index.VisitVersions(start, after, revision, revision, ref finder);
+            if (!finder.IsExhausted)
+            {
+                break;
+            }
+
+            (start, after) = (finder.LastKey, finder.Last);
+        }
+
+        keys.Sort();
+        ReadRecords(state.Records, query, CollectionsMarshal.AsSpan(keys), found);
+        return revision;
+    }
+
+    /// <summary>False: the range has too many versions for this way.</summary>
+    private static bool TryReadByKeys(StateGeneration state, WatchQuery query, long from, long upTo, List<PublishedEvent> found, out long through)
+    {
+        List<RecordKey> keys = [];
+        var finder = new Finder(query.Range, from, IndexBudget, keys);
+        through = upTo;
+        state.Index.VisitVersions(query.Range.Start.Span, RecordKey.BeforeAll, from - 1, upTo, ref finder);
+        if (finder.IsExhausted)
+        {
+            return false;
+        }
+
+        keys.Sort();
+        int count = Math.Min(keys.Count, MaxEvents);
+        if (count < keys.Count)
+        {
+            // The revision in which the step ends stays whole.
+            through = keys[count - 1].Main;
+            while (count < keys.Count && keys[count].Main == through)
+            {
+                count++;
+            }
+        }
+
+        through = ReadRecords(state.Records, query, CollectionsMarshal.AsSpan(keys)[..count], found) ?? through;
+        return true;
+    }
+
+    /// <summary>Goes through all changes of some revisions.</summary>
+    private static long ReadByRevisions(StateGeneration state, WatchQuery query, long from, long upTo, List<PublishedEvent> found)
+    {
+        // The revision of an empty store changed nothing.
+        from = Math.Max(from, MachineState.Initial.Revision + 1);
+        if (from > upTo)
+        {
+            return upTo;
+        }
+
+        int count = (int)(upTo - from + 1);
+        var keys = new RecordKey[count];
+        var first = new ReadOnlyMemory<byte>[count];
+        var second = new ReadOnlyMemory<byte>[count];
+        ReadSub(state.Records, from, 0, keys, first);
+        ReadSub(state.Records, from, 1, keys, second);
+        long bytes = 0;
+        for (int i = 0; i < count; i++)
+        {
+            long revision = from + i;
+            int before = found.Count;
+            Take(query, new(revision, 0), first[i].IsEmpty ? throw new RecordGoneException(new(revision, 0)) : first[i], found);
+            if (!second[i].IsEmpty)
+            {
+                Take(query, new(revision, 1), second[i], found);
+                ReadRest(state.Records, query, revision, found);
+            }
+
+            bytes += PublishedRevision.BytesOf(CollectionsMarshal.AsSpan(found)[before..]);
+            if (found.Count >= MaxEvents || bytes >= MaxBytes)
+            {
+                return revision;
+            }
+        }
+
+        return upTo;
+    }
+
+    private static void ReadSub(IRecordReads records, long from, int sub, RecordKey[] keys, ReadOnlyMemory<byte>[] results)
+    {
+        for (int i = 0; i < keys.Length; i++)
+        {
+            keys[i] = new(from + i, sub);
+        }
+
+        records.ReadMany(keys, results);
+    }
+
+    /// <summary>The third and every further change of a revision: they are numbered without a gap, so the first that is missing is behind the last.</summary>
+    private static void ReadRest(IRecordReads records, WatchQuery query, long revision, List<PublishedEvent> found)
+    {
+        var keys = new RecordKey[SubPage];
+        var results = new ReadOnlyMemory<byte>[SubPage];
+        for (int sub = 2, page = 8; ; page = Math.Min(page * 4, SubPage))
+        {
+            for (int i = 0; i < page; i++)
+            {
+                keys[i] = new(revision, sub + i);
+            }
+
+            records.ReadMany(keys.AsSpan(0, page), results.AsSpan(0, page));
+            for (int i = 0; i < page; i++, sub++)
+            {
+                if (results[i].IsEmpty)
+                {
+                    RequireEnd(results.AsSpan(i, page - i), new(revision, sub));
+                    return;
+                }
+
+                Take(query, new(revision, sub), results[i], found);
+            }
+        }
+    }
+
+    /// <summary>One that is missing between others is gone.</summary>
+    private static void RequireEnd(ReadOnlySpan<ReadOnlyMemory<byte>> results, RecordKey missing)
+    {
+        foreach (ReadOnlyMemory<byte> result in results)
+        {
+            if (!result.IsEmpty)
+            {
+                throw new RecordGoneException(missing);
+            }
+        }
+    }
+
+    private static void Take(WatchQuery query, RecordKey at, ReadOnlyMemory<byte> record, List<PublishedEvent> found)
+    {
+        if (query.Range.Contains(RecordCodec.ReadHeader(at, record.Span).Key) && (RecordCodec.IsTombstone(record.Span) ? query.Deletes : query.Puts))
+        {
+            found.Add(PublishedEvent.Read(at, record));
+        }
+    }
+
+    /// <summary>Records whose keys are in the range. Returns the revision behind which there was no room for more; null: there was for all.</summary>
+    private static long? ReadRecords(IRecordReads records, WatchQuery query, ReadOnlySpan<RecordKey> keys, List<PublishedEvent> found)
+    {
+        var results = new ReadOnlyMemory<byte>[Math.Min(keys.Length, Page)];
+        long bytes = 0, through = -1;
+        for (int from = 0; from < keys.Length; from += results.Length)
+        {
+            ReadOnlySpan<RecordKey> part = keys.Slice(from, Math.Min(results.Length, keys.Length - from));
+            records.ReadMany(part, results.AsSpan(0, part.Length));
+            for (int i = 0; i < part.Length; i++)
+            {
+                if (bytes >= MaxBytes && part[i].Main != through)
+                {
+                    return through;
+                }
+
+                int before = found.Count;
+                Take(query, part[i], results[i].IsEmpty ? throw new RecordGoneException(part[i]) : results[i], found);
+                bytes += PublishedRevision.BytesOf(CollectionsMarshal.AsSpan(found)[before..]);
+                through = part[i].Main;
+            }
+        }
+
+        return null;
+    }
+
+    private static LoomException Corruption(RecordGoneException gone) => new(
+        LoomErrorCode.Corruption, $"LOOM1020: {gone.Message} The watch ends. Restart this member: its records are rebuilt from the log.", inner: gone);
+
+    /// <summary>The versions of a range from a revision on.</summary>
+    private struct Finder(KeyRange range, long from, int budget, List<RecordKey> found) : IVersionVisitor
+    {
+        private readonly KeyRange range = range;
+        private int left = budget;
+
+        /// <summary>It stopped because of the budget.</summary>
+        public bool IsExhausted { get; private set; }
+
+        public byte[] LastKey { get; private set; } = [];
+
+        public RecordKey Last { get; private set; }
+
+        public bool Visit(ReadOnlySpan<byte> key, RecordKey at)
+        {
+            if (!range.Contains(key))
+            {
+                // The walk begins at the range's first key: it has left the range.
+                return false;
+            }
+
+            if (at.Main >= from)
+            {
+                found.Add(at);
+            }
+
+            if (--left > 0)
+            {
+                return true;
+            }
+
+            IsExhausted = true;
+            LastKey = key.ToArray();
+            Last = at;
+            return false;
+        }
+    }
+}
