@@ -11,15 +11,21 @@ namespace Loom.Server.Etcd;
 /// the first event of a watch, and nothing comes after <c>canceled</c>. Nothing is queued here: a client that does not read holds up its own requests and its own events, which then wait in
 /// the store's bounded buffers, or in its history.
 /// </summary>
-internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, HeaderSource headers, EtcdLimits limits, IServerStreamWriter<Wire.WatchResponse> responses)
+internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, HeaderSource headers, EtcdLimits limits, IServerStreamWriter<Wire.WatchResponse> responses) : IDisposable
 {
     private const long NoWatch = -1;
+
+    // Ids of canceled watches that are remembered; more are forgotten, and then they are free again.
+    private const int MaxCanceled = 65_536;
     private static readonly TimeSpan LeaderPoll = TimeSpan.FromMilliseconds(500);
 
-    // Never disposed: nobody asks for a wait handle, and a loop that ends late may still give its turn back.
     private readonly SemaphoreSlim turn = new(1, 1);
     private readonly HashSet<long> fragmented = [];
+    private readonly HashSet<long> canceled = [];
     private long nextId;
+
+    /// <summary>After it has run.</summary>
+    public void Dispose() => turn.Dispose();
 
     /// <summary>Runs until <paramref name="ending"/>; a client that has no more requests still gets its events.</summary>
     public async Task RunAsync(IAsyncStreamReader<Wire.WatchRequest> requests, bool needsLeader, CancellationTokenSource ending)
@@ -94,8 +100,9 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
         {
             case Wire.WatchRequest.RequestUnionOneofCase.CreateRequest:
                 return CreateAsync(request.CreateRequest, ending);
-            case Wire.WatchRequest.RequestUnionOneofCase.CancelRequest when watches.Remove(request.CancelRequest.WatchId):
+            case Wire.WatchRequest.RequestUnionOneofCase.CancelRequest when watches.Remove(request.CancelRequest.WatchId) || canceled.Contains(request.CancelRequest.WatchId):
                 fragmented.Remove(request.CancelRequest.WatchId);
+                canceled.Remove(request.CancelRequest.WatchId);
                 return WriteAsync(new() { Header = headers.At(store.Status.Revision), WatchId = request.CancelRequest.WatchId, Canceled = true }, ending);
             case Wire.WatchRequest.RequestUnionOneofCase.ProgressRequest:
                 watches.RequestProgress();
@@ -121,14 +128,14 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
         long id = request.WatchId;
         if (id == 0)
         {
-            while (watches.Contains(nextId))
+            while (IsTaken(nextId))
             {
                 nextId++;
             }
 
             id = nextId++;
         }
-        else if (watches.Contains(id))
+        else if (IsTaken(id))
         {
             return RefuseAsync(EtcdError.DuplicateWatch, ending);
         }
@@ -151,6 +158,9 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
         return WriteAsync(new() { Header = headers.At(revision), WatchId = id, Created = true }, ending);
     }
 
+    /// <summary>The id of a watch that compaction canceled is taken until its client cancels it, too: so it is in etcd.</summary>
+    private bool IsTaken(long id) => watches.Contains(id) || canceled.Contains(id);
+
     private Task RefuseAsync(string reason, CancellationToken ending) =>
         WriteAsync(new() { Header = headers.At(store.Status.Revision), WatchId = NoWatch, Created = true, Canceled = true, CancelReason = reason }, ending);
 
@@ -160,6 +170,11 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
         if (message.End is WatchCompactedException compacted)
         {
             fragmented.Remove(id);
+            if (canceled.Count < MaxCanceled)
+            {
+                canceled.Add(id);
+            }
+
             await WriteAsync(new() { Header = headers.WithoutRevision(), WatchId = id, Canceled = true, CompactRevision = compacted.CompactRevision }, ending).ConfigureAwait(false);
             return;
         }

@@ -154,7 +154,7 @@ internal sealed class EtcdctlTests
     [Test]
     public async Task Watch_follows_what_is_written()
     {
-        using Following watch = new(node.Endpoint, "watch w/ --prefix --progress-notify --prev-kv --rev=2");
+        using Following watch = new(node.Endpoint, "watch w/ --prefix --prev-kv --rev=2");
         Assert.That(Ctl("put", "w/1", "x"), Is.EqualTo("OK\n"));
         Assert.That(Ctl("put", "w/1", "y"), Is.EqualTo("OK\n"));
         Assert.That(Ctl("del", "w/1"), Is.EqualTo("1\n"));

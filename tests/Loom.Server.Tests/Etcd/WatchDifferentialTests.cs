@@ -16,7 +16,7 @@ internal sealed class WatchDifferentialTests
     private const int Calls = 400;
 
     [Test]
-    public async Task Watches_are_told_what_etcd_tells([Values(1, 2, 3, 4)] int seed)
+    public async Task Watches_are_told_what_etcd_tells([Values(1, 2)] int seed)
     {
         using EtcdProcess etcd = await EtcdProcess.StartAsync();
         await using TestNode node = await TestNode.StartAsync();
@@ -46,6 +46,8 @@ internal sealed class WatchDifferentialTests
                     break;
                 case 3 when revision > compacted + 5:
                     // What was there before an event is read when it is sent: the compaction must not race with that.
+                    // And etcd looks ten times a second after watches that begin in the past.
+                    await Task.Delay(250);
                     await SettleAsync(theirs, ours);
                     compacted = random.NextInt64(Math.Max(compacted + 1, revision - 5), revision);
                     await theirs.Kv.CompactAsync(new() { Revision = compacted });

@@ -99,7 +99,17 @@ internal sealed class WatchTests
         await call.CreateAsync(new() { Key = Bytes("a"), StartRevision = 2 });
         Assert.That((await call.NextAsync(), await call.NextAsync()), Is.EqualTo(("#0 @4 created", "#0 @0 canceled compacted 3")));
         await call.CreateAsync(new() { Key = Bytes("a"), StartRevision = 3 });
-        Assert.That((await call.NextAsync(), await call.NextAsync()), Is.EqualTo(("#1 @4 created", "#1 @4 PUT a=2 2/3/2, PUT a=3 2/4/3")), "the compacted revision itself is delivered");
+        Assert.That((await call.NextAsync(), await call.NextAsync(), await call.NextAsync()), Is.EqualTo(("#1 @4 created", "#1 @4 PUT a=2 2/3/2", "#1 @4 PUT a=3 2/4/3")), "the compacted revision itself is delivered");
+
+        // The id of a canceled watch is taken until the client cancels it as well.
+        await call.CreateAsync(new() { Key = Bytes("a"), WatchId = 5, StartRevision = 1 });
+        Assert.That((await call.NextAsync(), await call.NextAsync()), Is.EqualTo(("#5 @4 created", "#5 @0 canceled compacted 3")));
+        await call.CreateAsync(new() { Key = Bytes("a"), WatchId = 5 });
+        Assert.That(await call.NextAsync(), Is.EqualTo("#-1 @4 created canceled mvcc: duplicate watch ID provided on the WatchStream"));
+        await call.CancelAsync(5);
+        Assert.That(await call.NextAsync(), Is.EqualTo("#5 @4 canceled"));
+        await call.CreateAsync(new() { Key = Bytes("a"), WatchId = 5 });
+        Assert.That(await call.NextAsync(), Is.EqualTo("#5 @4 created"));
     }
 
     [Test]
