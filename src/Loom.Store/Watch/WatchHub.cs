@@ -99,6 +99,12 @@ internal sealed class WatchHub
         {
             bool isOther = next.Epoch != state.Epoch;
             long behind = dispatched + 1;
+#if LOOM_MUTATIONS
+            if (Raft.Diagnostics.Mutations.On("W3-skip-installed-history"))
+            {
+                behind = next.Revision + 1;
+            }
+#endif
             state = next;
             recent.Reset(next.Revision);
             staged.Clear();
@@ -345,7 +351,7 @@ internal sealed class WatchHub
             from = watcher.Next;
             upTo = dispatched;
 #if LOOM_MUTATIONS
-            if (Raft.Diagnostics.Mutations.On("W-lose-event-at-join") && upTo - from < 2)
+            if (Raft.Diagnostics.Mutations.On("W2-lose-event-at-join") && upTo - from < 2)
             {
                 from = upTo + 1;
             }
@@ -371,6 +377,12 @@ internal sealed class WatchHub
         lock (gate)
         {
             watcher.Next = upTo + 1;
+#if LOOM_MUTATIONS
+            if (Raft.Diagnostics.Mutations.On("W1-twice-at-join"))
+            {
+                watcher.Next = upTo;
+            }
+#endif
             return new(upTo, state.Revision);
         }
     }
@@ -437,6 +449,13 @@ internal sealed class WatchHub
             watcher.QuietSince = 0;
             if (!watcher.TryPush(part, limits.Queued))
             {
+#if LOOM_MUTATIONS
+                if (Raft.Diagnostics.Mutations.On("W2-drop-when-full"))
+                {
+                    watcher.Lag(false);
+                    continue;
+                }
+#endif
                 live.Remove(watcher);
                 watcher.Next = revision.Revision;
                 watcher.Signal();

@@ -1,5 +1,6 @@
 using Loom.Simulation.Cluster;
 using Loom.Simulation.Engine;
+using Loom.Simulation.History;
 using Loom.Store.Model;
 
 namespace Loom.Simulation.Checkers;
