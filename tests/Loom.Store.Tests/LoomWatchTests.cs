@@ -195,7 +195,9 @@ internal sealed class LoomWatchTests
         await UntilAsync(() => store.Status.Watches == 0);
     }
 
+    /// <summary>Alone: it measures the memory of the process.</summary>
     [Test]
+    [NonParallelizable]
     public async Task Ten_thousand_idle_watches_cost_less_than_two_kilobytes_each()
     {
         const int Count = 10_000;

@@ -54,6 +54,17 @@ internal sealed class ReadmeSampleTests
         LeaseGrant lease = await store.Leases.GrantAsync(TimeSpan.FromSeconds(10), cancellationToken: ct);
         await store.PutAsync("workers/7"u8.ToArray(), "here"u8.ToArray(), lease.Id, ct);     // deleted when nobody renews the lease
         LeaseRenewal renewal = await store.Leases.KeepAliveAsync(lease.Id, ct);              // renewal.Lives: false once it has ended
+
+        // Every change from a revision on, in order; a slow reader delays nobody. It goes on until it is cancelled, or ends with a reason.
+        await foreach (WatchBatch batch in store.WatchAsync(KeyRange.Prefix("config/"), from: at.Next, ct))
+        {
+            foreach (WatchEvent change in batch.Events)
+            {
+                Console.WriteLine($"{batch.Revision}: {change.Kind} {Encoding.UTF8.GetString(change.Pair.Key.Span)}");
+            }
+
+            break;   // batch.Revision.Next is where another watch takes it up
+        }
         // README: end
 
         Assert.That((renewal.Lives, renewal.Id), Is.EqualTo((true, lease.Id)));
