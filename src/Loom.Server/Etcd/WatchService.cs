@@ -20,7 +20,7 @@ internal sealed class WatchService(ILoomStore store, HeaderSource headers, EtcdL
         {
             using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
             await using LoomWatchStream watches = store.OpenWatches();
-            using var session = new WatchSession(store, watches, headers, limits, responseStream);
+            using var session = new WatchSession(store, watches, headers, limits, responseStream, context.GetHttpContext().Response.BodyWriter);
             await session.RunAsync(requestStream, needsLeader, ending).ConfigureAwait(false);
         }
         catch (LoomException exception)

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using Grpc.Core;
 using Loom.Server.Etcd.Translation;
 using Loom.Store;
@@ -11,18 +12,23 @@ namespace Loom.Server.Etcd;
 /// the first event of a watch, and nothing comes after <c>canceled</c>. Nothing is queued here: a client that does not read holds up its own requests and its own events, which then wait in
 /// the store's bounded buffers, or in its history.
 /// </summary>
-internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, HeaderSource headers, EtcdLimits limits, IServerStreamWriter<Wire.WatchResponse> responses) : IDisposable
+internal sealed class WatchSession(
+    ILoomStore store, LoomWatchStream watches, HeaderSource headers, EtcdLimits limits, IServerStreamWriter<Wire.WatchResponse> responses, PipeWriter body) : IDisposable
 {
     private const long NoWatch = -1;
 
     // Ids of canceled watches that are remembered; more are forgotten, and then they are free again.
     private const int MaxCanceled = 65_536;
+    // Bytes, about, that are written before they go out while more follows: a burst for many watches is a few packets and not thousands.
+    private const long MaxUnflushed = 32 * 1024;
+    private static readonly WriteOptions Unflushed = new(WriteFlags.BufferHint);
     private static readonly TimeSpan LeaderPoll = TimeSpan.FromMilliseconds(500);
 
     private readonly SemaphoreSlim turn = new(1, 1);
     private readonly HashSet<long> fragmented = [];
     private readonly HashSet<long> canceled = [];
     private long nextId;
+    private long unflushed;
 
     /// <summary>After it has run.</summary>
     public void Dispose() => turn.Dispose();
@@ -54,20 +60,33 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
 
     private async Task SendAsync(CancellationToken ending)
     {
-        while (await watches.WaitToReadAsync(ending).ConfigureAwait(false))
+        while (true)
         {
-            await turn.WaitAsync(ending).ConfigureAwait(false);
-            try
+            Task<bool> more = watches.WaitToReadAsync(ending).AsTask();
+            if (!more.IsCompleted && unflushed > 0)
             {
-                if (watches.TryRead(out WatchMessage? message))
-                {
-                    await SendAsync(message!, ending).ConfigureAwait(false);
-                }
+                await TakeTurnAsync(() => FlushAsync(ending), ending).ConfigureAwait(false);
             }
-            finally
+
+            if (!await more.ConfigureAwait(false))
             {
-                turn.Release();
+                return;
             }
+
+            await TakeTurnAsync(() => watches.TryRead(out WatchMessage? message) ? SendAsync(message!, ending) : Task.CompletedTask, ending).ConfigureAwait(false);
+        }
+    }
+
+    private async Task TakeTurnAsync(Func<Task> act, CancellationToken ending)
+    {
+        await turn.WaitAsync(ending).ConfigureAwait(false);
+        try
+        {
+            await act().ConfigureAwait(false);
+        }
+        finally
+        {
+            turn.Release();
         }
     }
 
@@ -77,15 +96,8 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
         {
             while (await requests.MoveNext(ending).ConfigureAwait(false))
             {
-                await turn.WaitAsync(ending).ConfigureAwait(false);
-                try
-                {
-                    await AnswerAsync(requests.Current, ending).ConfigureAwait(false);
-                }
-                finally
-                {
-                    turn.Release();
-                }
+                Wire.WatchRequest request = requests.Current;
+                await TakeTurnAsync(() => AnswerAsync(request, ending), ending).ConfigureAwait(false);
             }
         }
         catch (IOException)
@@ -187,19 +199,30 @@ internal sealed class WatchSession(ILoomStore store, LoomWatchStream watches, He
 
         var response = new Wire.WatchResponse { Header = headers.At(message.Batch!.Current), WatchId = id };
         WatchTranslation.Fill(response, message.Batch.Events);
-        if (!fragmented.Contains(id))
+        IEnumerable<Wire.WatchResponse> parts = fragmented.Contains(id) ? WatchTranslation.Fragments(response, limits.MaxMessageBytes) : [response];
+        foreach (Wire.WatchResponse part in parts)
         {
-            await WriteAsync(response, ending).ConfigureAwait(false);
-            return;
-        }
-
-        foreach (Wire.WatchResponse part in WatchTranslation.Fragments(response, limits.MaxMessageBytes))
-        {
-            await WriteAsync(part, ending).ConfigureAwait(false);
+            unflushed += WatchTranslation.Bytes(part);
+            bool goesOut = unflushed >= MaxUnflushed;
+            responses.WriteOptions = goesOut ? null : Unflushed;
+            await responses.WriteAsync(part, ending).ConfigureAwait(false);
+            unflushed = goesOut ? 0 : unflushed;
         }
     }
 
-    private Task WriteAsync(Wire.WatchResponse response, CancellationToken ending) => responses.WriteAsync(response, ending);
+    /// <summary>Writes, and lets everything go that was written before.</summary>
+    private Task WriteAsync(Wire.WatchResponse response, CancellationToken ending)
+    {
+        unflushed = 0;
+        responses.WriteOptions = null;
+        return responses.WriteAsync(response, ending);
+    }
+
+    private async Task FlushAsync(CancellationToken ending)
+    {
+        unflushed = 0;
+        await body.FlushAsync(ending).ConfigureAwait(false);
+    }
 
     /// <summary>A member that has heard no leader for three election timeouts cuts the stream of a client that asked for it.</summary>
     private async Task RequireLeaderAsync(CancellationToken ending)

@@ -233,6 +233,33 @@ internal sealed class WatchTests
         }
     }
 
+    /// <summary>A burst goes out in few packets; the last of it must not wait for the next burst.</summary>
+    [Test]
+    public async Task Every_event_of_a_burst_arrives_on_every_watch_of_a_stream()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        using WatchCall call = new(node);
+        for (int i = 0; i < 100; i++)
+        {
+            await call.CreateAsync(new() { Key = Bytes("a"), RangeEnd = Bytes("b") });
+            await call.NextAsync();
+        }
+
+        for (int burst = 1; burst <= 20; burst++)
+        {
+            for (int i = 0; i < 10; i++)
+            {
+                await node.Store.PutAsync(Bytes("a").Memory, new byte[100]);
+            }
+
+            for (int left = 1000; left > 0;)
+            {
+                left -= (await call.ReadAsync()).Events.Count;
+                Assert.That(left, Is.GreaterThanOrEqualTo(0));
+            }
+        }
+    }
+
     [Test]
     public async Task A_node_that_stops_ends_its_streams()
     {

@@ -69,6 +69,19 @@ internal static class WatchTranslation
         }
     }
 
+    /// <summary>About as many bytes as it is on the wire.</summary>
+    public static long Bytes(Wire.WatchResponse response)
+    {
+        const int Overhead = 48;
+        long bytes = Overhead;
+        foreach (Wire.Event change in response.Events)
+        {
+            bytes += Overhead + change.Kv.Key.Length + change.Kv.Value.Length + (change.PrevKv is { } previous ? Overhead + previous.Key.Length + previous.Value.Length : 0);
+        }
+
+        return bytes;
+    }
+
     /// <summary>Of a delete etcd says the key and the revision, and nothing else.</summary>
     private static Wire.Event Event(WatchEvent change)
     {
