@@ -15,8 +15,9 @@ public sealed record WatchMessage(long? Watch, WatchBatch? Batch, LoomException?
 /// </summary>
 public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
 {
-    // Bytes of events that may wait for the reader of one stream, all its watches together.
-    private const long MaxHeldBytes = 16 << 20;
+    // Bytes of events that may wait for the reader of one stream, all its watches together; what several of them wait for is there once, and counts once and a little for each of them.
+    private const long MaxHeldBytes = 8 << 20;
+    private const long SharedBytes = 64;
 
     private const int StepsInARow = 16;
 
@@ -35,6 +36,7 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
     private int marks;
     private int beforeMark;
     private long held;
+    private long lastHeld;
     private bool disposed;
 
     internal LoomWatchStream(WatchHub hub, Action requireService)
@@ -236,15 +238,18 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
         }
     }
 
-    bool IWatcherOwner.TryHold(long bytes)
+    long IWatcherOwner.TryHold(PublishedRevision revision)
     {
+        // The hub's lock: one at a time, in the order of revisions.
+        long bytes = revision.Revision == lastHeld ? SharedBytes : revision.Bytes;
         if (Interlocked.Add(ref held, bytes) <= MaxHeldBytes)
         {
-            return true;
+            lastHeld = revision.Revision;
+            return bytes;
         }
 
         Interlocked.Add(ref held, -bytes);
-        return false;
+        return -1;
     }
 
     void IWatcherOwner.Release(long bytes) => Interlocked.Add(ref held, -bytes);

@@ -8,8 +8,8 @@ internal interface IWatcherOwner
     /// <summary>The watcher has something to take, or has ended. Any thread; must only signal.</summary>
     void Ready(Watcher watcher);
 
-    /// <summary>Room for so many bytes that are not taken yet; false: there is none.</summary>
-    bool TryHold(long bytes);
+    /// <summary>The hub, in the order of revisions: room for one that is not taken yet. Returns the bytes that it counts for; negative: there is no room.</summary>
+    long TryHold(PublishedRevision revision);
 
     /// <summary>Gives room back.</summary>
     void Release(long bytes);
@@ -31,7 +31,7 @@ internal sealed class Watcher(WatchQuery query, IWatcherOwner owner)
     private const long MaxTakenBytes = 1 << 20;
 
     private readonly Lock gate = new();
-    private Queue<PublishedRevision>? queue;
+    private Queue<(PublishedRevision Revision, long Held)>? queue;
     private long progressAt;
     private bool isSignalled;
     private bool isBehind = true;
@@ -86,13 +86,14 @@ internal sealed class Watcher(WatchQuery query, IWatcherOwner owner)
         lock (gate)
         {
             queue ??= new(2);
-            if (queue.Count >= maxQueued || end is not null || !owner.TryHold(revision.Bytes))
+            long held = queue.Count < maxQueued && end is null ? owner.TryHold(revision) : -1;
+            if (held < 0)
             {
                 isBehind = true;
                 return false;
             }
 
-            queue.Enqueue(revision);
+            queue.Enqueue((revision, held));
             signals = !isSignalled;
             isSignalled = true;
         }
@@ -167,16 +168,17 @@ internal sealed class Watcher(WatchQuery query, IWatcherOwner owner)
     {
         lock (gate)
         {
-            long last = 0, bytes = 0;
-            while (queue is { Count: > 0 } && (last == 0 || (events.Count + queue.Peek().Events.Length <= MaxTaken && bytes + queue.Peek().Bytes <= MaxTakenBytes)))
+            long last = 0, bytes = 0, given = 0;
+            while (queue is { Count: > 0 } && (last == 0 || Fits(queue.Peek().Revision, events.Count, bytes)))
             {
-                PublishedRevision revision = queue.Dequeue();
+                (PublishedRevision revision, long held) = queue.Dequeue();
                 events.AddRange(revision.Events);
                 bytes += revision.Bytes;
+                given += held;
                 last = revision.Revision;
             }
 
-            owner.Release(bytes);
+            owner.Release(given);
             long mark = last == 0 ? progressAt : last;
             progressAt = 0;
             rests = queue is not { Count: > 0 } && !isBehind && end is null;
@@ -192,16 +194,18 @@ internal sealed class Watcher(WatchQuery query, IWatcherOwner owner)
         {
             lock (gate)
             {
-                return queue is { Count: > 0 } ? queue.Peek().Revision : long.MaxValue;
+                return queue is { Count: > 0 } ? queue.Peek().Revision.Revision : long.MaxValue;
             }
         }
     }
 
+    private static bool Fits(PublishedRevision next, int events, long bytes) => events + next.Events.Length <= MaxTaken && bytes + next.Bytes <= MaxTakenBytes;
+
     private void Drop()
     {
-        while (queue is not null && queue.TryDequeue(out PublishedRevision? dropped))
+        while (queue is not null && queue.TryDequeue(out (PublishedRevision Revision, long Held) dropped))
         {
-            owner.Release(dropped.Bytes);
+            owner.Release(dropped.Held);
         }
 
         queue = null;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Google.Protobuf;
+using Grpc.Core;
 using Grpc.Net.Client;
 using Loom.Server.Cli;
 using Loom.Server.Etcd.Protos;
@@ -60,6 +61,11 @@ internal sealed class ClusterTests
             }
         }
 
+        foreach (GrpcChannel channel in channels)
+        {
+            await WatchAsync(channel, endpoints.Length);
+        }
+
         var hashes = new List<(uint, long, ulong)>();
         foreach (GrpcChannel channel in channels)
         {
@@ -72,6 +78,22 @@ internal sealed class ClusterTests
         }
 
         Assert.That(hashes.Distinct().Count(), Is.EqualTo(1));
+    }
+
+    /// <summary>Every member, the standby too, tells the whole history in order.</summary>
+    private static async Task WatchAsync(GrpcChannel channel, int count)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using AsyncDuplexStreamingCall<WatchRequest, WatchResponse> call = new Loom.Server.Etcd.Protos.Watch.WatchClient(channel).Watch(new Metadata { { "hasleader", "true" } });
+        await call.RequestStream.WriteAsync(new() { CreateRequest = new() { Key = ByteString.CopyFromUtf8("k"), RangeEnd = ByteString.CopyFromUtf8("l"), StartRevision = 1 } });
+        List<string> seen = [];
+        while (seen.Count < count)
+        {
+            Assert.That(await call.ResponseStream.MoveNext(limit.Token), Is.True);
+            seen.AddRange(call.ResponseStream.Current.Events.Select(change => $"{change.Kv.Key.ToStringUtf8()} {change.Kv.ModRevision}"));
+        }
+
+        Assert.That(seen, Is.EqualTo(Enumerable.Range(0, count).Select(i => $"k{i} {2 + i}")));
     }
 
     /// <summary>The leader adds them by an entry, when it has heard them.</summary>

@@ -19,7 +19,7 @@ internal sealed class SimFollower(LoomStateMachine machine, WatchChecker checker
 
     public void Ready(Watcher ready) => isReady = true;
 
-    public bool TryHold(long bytes) => true;
+    public long TryHold(PublishedRevision revision) => 0;
 
     public void Release(long bytes)
     {

@@ -175,10 +175,10 @@ internal sealed class WatchModelTests
             isReady = true;
         }
 
-        public bool TryHold(long bytes)
+        public long TryHold(PublishedRevision revision)
         {
-            held += bytes;
-            return true;
+            held += revision.Bytes;
+            return revision.Bytes;
         }
 
         public void Release(long bytes)
