@@ -42,6 +42,16 @@ internal sealed class ServeSettingsTests
     [TestCase("8589934592", 8589934592)]
     public void The_quota_is_written_as_for_etcd(string text, long bytes) => Assert.That(From(["--quota-backend-bytes=" + text]).QuotaBytes, Is.EqualTo(bytes));
 
+    [TestCase("", 600_000)]
+    [TestCase("--watch-progress-notify-interval=5s", 5000)]
+    [TestCase("--experimental-watch-progress-notify-interval=100ms", 100)]
+    public void Watch_progress_has_both_of_its_names(string arguments, int milliseconds) =>
+        Assert.That(From(arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)).WatchProgressInterval.TotalMilliseconds, Is.EqualTo(milliseconds));
+
+    [Test]
+    public void Watch_progress_is_at_least_a_tenth_of_a_second() =>
+        Assert.That(() => From(["--watch-progress-notify-interval=99ms"]), Throws.InstanceOf<ConfigurationException>());
+
     [Test]
     public void Members_carry_datacenter_role_and_several_urls()
     {
