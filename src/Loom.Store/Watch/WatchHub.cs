@@ -157,6 +157,17 @@ internal sealed class WatchHub
                 throw Faults.Closed();
             }
 
+            // Whoever condemns a state ends its watches under this lock afterwards (S5): one that came later would never be ended.
+            if (state.IsCondemned)
+            {
+                throw Faults.Condemned();
+            }
+
+            if (state.IsAwaited)
+            {
+                throw Faults.StateAwaited();
+            }
+
             if (all.Count >= Limit)
             {
                 throw WatchEnds.TooMany(Limit);

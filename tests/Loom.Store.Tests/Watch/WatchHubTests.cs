@@ -1,0 +1,49 @@
+using Loom.Store.Applying;
+using Loom.Store.Commands;
+using Loom.Store.Model;
+using Loom.Store.Mvcc;
+using Loom.Store.Tests.Machine;
+using Loom.Store.Watch;
+using Loom.Testing;
+using NUnit.Framework;
+
+namespace Loom.Store.Tests.Watch;
+
+/// <summary>The hub at its edges: what begins while something else ends, and what it keeps and charges.</summary>
+internal sealed class WatchHubTests
+{
+    private LoomStateMachine machine = null!;
+
+    [SetUp]
+    public void Open()
+    {
+        machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
+        machine.Open(default);
+    }
+
+    [TearDown]
+    public void Close() => machine.Dispose();
+
+    [Test]
+    public void A_condemned_state_takes_no_watch()
+    {
+        machine.Condemn();
+        Assert.That(() => machine.Watches.Add(All()), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(Faults.Condemned().Code));
+        Assert.That(machine.Watches.Count, Is.Zero);
+    }
+
+    private static Watcher All() => new(new WatchQuery(KeyRange.All), new Owner());
+
+    private sealed class Owner : IWatcherOwner
+    {
+        public void Ready(Watcher watcher)
+        {
+        }
+
+        public long TryHold(PublishedRevision revision) => revision.Bytes;
+
+        public void Release(long bytes)
+        {
+        }
+    }
+}
