@@ -83,7 +83,15 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
         }
         catch
         {
-            Forget(id);
+            lock (gate)
+            {
+                // Removed meanwhile, the id may be another watch's by now.
+                if (watchers.TryGetValue(id, out Watcher? known) && known == watcher)
+                {
+                    watchers.Remove(id);
+                }
+            }
+
             throw;
         }
     }

@@ -173,6 +173,12 @@ internal sealed class WatchHub
                 throw WatchEnds.TooMany(Limit);
             }
 
+            // Its owner removed it, or was disposed of, before it came here: nobody would take it away again.
+            if (watcher.End is { } end)
+            {
+                throw end;
+            }
+
             // What is published from now on is kept. What an applier under way did not keep is read from the history.
             recent.Keeps = true;
             long now = Math.Max(state.Revision, dispatched);

@@ -32,6 +32,15 @@ internal sealed class WatchHubTests
         Assert.That(machine.Watches.Count, Is.Zero);
     }
 
+    [Test]
+    public void A_watch_that_was_removed_before_it_was_added_stays_away()
+    {
+        Watcher watcher = All();
+        machine.Watches.Remove(watcher);
+        Assert.That(() => machine.Watches.Add(watcher), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
+        Assert.That(machine.Watches.Count, Is.Zero);
+    }
+
     private static Watcher All() => new(new WatchQuery(KeyRange.All), new Owner());
 
     private sealed class Owner : IWatcherOwner
