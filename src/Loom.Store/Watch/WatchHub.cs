@@ -49,7 +49,7 @@ internal sealed class WatchHub
         recent = new RecentRevisions(limits.RecentRevisions, limits.RecentBytes);
     }
 
-    /// <summary>Called when there is something to dispatch, on the applier's thread; must only signal.</summary>
+    /// <summary>Called when there is something to dispatch, on the applier's thread or on that of whoever begins a watch; must only signal.</summary>
     public Action? Published { get; set; }
 
     /// <summary>How many watches there are.</summary>
@@ -83,7 +83,7 @@ internal sealed class WatchHub
 
         if (revision != published)
         {
-            Volatile.Write(ref published, revision);
+            Interlocked.Exchange(ref published, revision);
             if (recent.Keeps)
             {
                 Published?.Invoke();
@@ -150,6 +150,8 @@ internal sealed class WatchHub
     /// </summary>
     public Revision Add(Watcher watcher)
     {
+        Revision now;
+        bool isLate;
         lock (gate)
         {
             if (closed)
@@ -181,8 +183,8 @@ internal sealed class WatchHub
 
             // What is published from now on is kept. What an applier under way did not keep is read from the history.
             recent.Keeps = true;
-            long now = Math.Max(state.Revision, dispatched);
-            watcher.Next = watcher.Query.From.Number > 0 ? watcher.Query.From.Number : now + 1;
+            now = new(Math.Max(state.Revision, dispatched));
+            watcher.Next = watcher.Query.From.Number > 0 ? watcher.Query.From.Number : now.Number + 1;
             watcher.PlaceInAll = all.Count;
             all.Add(watcher);
             Volatile.Write(ref count, all.Count);
@@ -199,8 +201,17 @@ internal sealed class WatchHub
                 watcher.Signal();
             }
 
-            return new Revision(now);
+            // Asked after it is known that somebody watches: either the applier sees that and signals, or what it published is seen here.
+            Interlocked.MemoryBarrier();
+            isLate = Volatile.Read(ref published) > dispatched;
         }
+
+        if (isLate)
+        {
+            Published?.Invoke();
+        }
+
+        return now;
     }
 
     /// <summary>Ends a watch without a word.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using Loom.Store.Applying;
 using Loom.Store.Commands;
 using Loom.Store.Model;
@@ -13,10 +14,12 @@ namespace Loom.Store.Tests.Watch;
 internal sealed class WatchHubTests
 {
     private LoomStateMachine machine = null!;
+    private int applied;
 
     [SetUp]
     public void Open()
     {
+        applied = 0;
         machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
         machine.Open(default);
     }
@@ -40,6 +43,21 @@ internal sealed class WatchHubTests
         Assert.That(() => machine.Watches.Add(watcher), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Stopped));
         Assert.That(machine.Watches.Count, Is.Zero);
     }
+
+    [Test]
+    public void The_first_watch_signals_what_was_published_while_nobody_watched()
+    {
+        int signals = 0;
+        machine.Watches.Published = () => signals++;
+        Put("a", 1);
+        Assert.That(signals, Is.Zero, "nobody watches");
+        machine.Watches.Add(All());
+        Assert.That(signals, Is.EqualTo(1));
+    }
+
+    private void Put(string key, int length) => Apply(new PutCommand(new PutOperation(Encoding.UTF8.GetBytes(key), new byte[length])));
+
+    private void Apply(Command command) => ModelTests.Apply(machine, [command], applied++, wantsResult: false);
 
     private static Watcher All() => new(new WatchQuery(KeyRange.All), new Owner());
 
