@@ -36,7 +36,7 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
     private int marks;
     private int beforeMark;
     private long held;
-    private long lastHeld;
+    private PublishedRevision? lastHeld;
     private bool disposed;
 
     internal LoomWatchStream(WatchHub hub, Action requireService)
@@ -248,11 +248,11 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
 
     long IWatcherOwner.TryHold(PublishedRevision revision)
     {
-        // The hub's lock: one at a time, in the order of revisions.
-        long bytes = revision.Revision == lastHeld ? SharedBytes : revision.Bytes;
+        // The hub's lock: one at a time, in the order of revisions. A part of a revision is an object of its own, and counts as a whole.
+        long bytes = ReferenceEquals(revision, Volatile.Read(ref lastHeld)) ? SharedBytes : revision.Bytes;
         if (Interlocked.Add(ref held, bytes) <= MaxHeldBytes)
         {
-            lastHeld = revision.Revision;
+            Volatile.Write(ref lastHeld, revision);
             return bytes;
         }
 
@@ -260,7 +260,14 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
         return -1;
     }
 
-    void IWatcherOwner.Release(long bytes) => Interlocked.Add(ref held, -bytes);
+    void IWatcherOwner.Release(long bytes)
+    {
+        // An idle stream keeps no revision alive. Forgotten too early, it counts as a whole once more.
+        if (Interlocked.Add(ref held, -bytes) == 0)
+        {
+            Volatile.Write(ref lastHeld, null);
+        }
+    }
 
     private Watcher? Forget(long id)
     {

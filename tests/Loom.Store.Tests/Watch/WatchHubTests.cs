@@ -55,6 +55,21 @@ internal sealed class WatchHubTests
         Assert.That(signals, Is.EqualTo(1));
     }
 
+    [Test]
+    public async Task Parts_of_a_revision_count_in_full_and_a_shared_one_once()
+    {
+        await using var stream = new LoomWatchStream(machine.Watches, () => { });
+        IWatcherOwner owner = stream;
+        var first = new PublishedRevision(2, [Event(3 << 20)]);
+        Assert.That(owner.TryHold(first), Is.EqualTo(first.Bytes));
+        Assert.That(owner.TryHold(first), Is.EqualTo(64));
+        var part = new PublishedRevision(2, [Event(3 << 20)]);
+        Assert.That(owner.TryHold(part), Is.EqualTo(part.Bytes));
+        Assert.That(owner.TryHold(new PublishedRevision(2, [Event(3 << 20)])), Is.Negative, "there is no room for a third");
+    }
+
+    private static PublishedEvent Event(int length) => new(new WatchEvent(WatchEventKind.Put, new KeyValue("k"u8.ToArray(), new byte[length], 2, 2, 1, 0)));
+
     private void Put(string key, int length) => Apply(new PutCommand(new PutOperation(Encoding.UTF8.GetBytes(key), new byte[length])));
 
     private void Apply(Command command) => ModelTests.Apply(machine, [command], applied++, wantsResult: false);
