@@ -14,7 +14,7 @@ internal sealed class PublishedEvent(WatchEvent plain)
 
     public long Bytes => Overhead + plain.Pair.Key.Length + plain.Pair.Value.Length;
 
-    /// <summary>With the pair before it, once somebody has read that.</summary>
+    /// <summary>With the pair before it, once somebody has read that, unless it is too large to be kept here.</summary>
     public WatchEvent? WithPrevious
     {
         get => Volatile.Read(ref withPrevious);

@@ -415,7 +415,7 @@ internal sealed class WatchHub
         }
     }
 
-    /// <summary>The event as this watcher wants it: with what was there before, read when the first one asks.</summary>
+    /// <summary>The event as this watcher wants it: with what was there before, read when somebody asks.</summary>
     private WatchEvent Shape(Watcher watcher, PublishedEvent change)
     {
         if (!watcher.Query.PreviousPairs)
@@ -423,7 +423,20 @@ internal sealed class WatchHub
             return change.Plain;
         }
 
-        return change.WithPrevious ??= change.Plain with { Previous = WatchHistory.Previous(() => Volatile.Read(ref state), change) };
+        if (change.WithPrevious is { } known)
+        {
+            return known;
+        }
+
+        WatchEvent shaped = change.Plain with { Previous = WatchHistory.Previous(() => Volatile.Read(ref state), change) };
+
+        // Kept with the event, it is counted nowhere: so only what at most doubles that. A larger one is read again for each watch.
+        if (shaped.Previous is not { } previous || previous.Key.Length + previous.Value.Length <= change.Bytes)
+        {
+            change.WithPrevious = shaped;
+        }
+
+        return shaped;
     }
 
     private bool TryReadHistory(Watcher watcher, StateGeneration seen, long from, ref long upTo, List<PublishedEvent> found)

@@ -68,6 +68,20 @@ internal sealed class WatchHubTests
         Assert.That(owner.TryHold(new PublishedRevision(2, [Event(3 << 20)])), Is.Negative, "there is no room for a third");
     }
 
+    [TestCase(100, true)]
+    [TestCase(100_000, false)]
+    public void A_previous_pair_stays_with_the_event_only_where_it_is_small(int length, bool stays)
+    {
+        var owner = new Owner();
+        var watcher = new Watcher(new WatchQuery(KeyRange.All) { PreviousPairs = true }, owner);
+        machine.Watches.Add(watcher);
+        Put("a", length);
+        Put("a", 1);
+        machine.Watches.Dispatch(10);
+        Assert.That(machine.Watches.Read(watcher).Batch!.Events[1].Previous!.Value.Length, Is.EqualTo(length));
+        Assert.That(owner.Held[1].Events[0].WithPrevious is not null, Is.EqualTo(stays));
+    }
+
     private static PublishedEvent Event(int length) => new(new WatchEvent(WatchEventKind.Put, new KeyValue("k"u8.ToArray(), new byte[length], 2, 2, 1, 0)));
 
     private void Put(string key, int length) => Apply(new PutCommand(new PutOperation(Encoding.UTF8.GetBytes(key), new byte[length])));
@@ -78,11 +92,17 @@ internal sealed class WatchHubTests
 
     private sealed class Owner : IWatcherOwner
     {
+        public List<PublishedRevision> Held { get; } = [];
+
         public void Ready(Watcher watcher)
         {
         }
 
-        public long TryHold(PublishedRevision revision) => revision.Bytes;
+        public long TryHold(PublishedRevision revision)
+        {
+            Held.Add(revision);
+            return revision.Bytes;
+        }
 
         public void Release(long bytes)
         {
