@@ -30,35 +30,43 @@ internal static class WatchHistory
     /// </summary>
     public static long Read(StateGeneration state, WatchQuery query, long from, long upTo, List<PublishedEvent> found)
     {
-        long compacted = state.CompactRevision;
-        if (from < compacted)
+        RecordKey? missed = null;
+        while (true)
         {
-            return 0;
-        }
-
-        try
-        {
-            // At the compacted revision itself not every change is there any more, and only the index knows which.
-            long read = from == compacted ? ReadCompacted(state, query, from, found)
-                : upTo - from >= Page && TryReadByKeys(state, query, from, upTo, found, out long through) ? through
-                : ReadByRevisions(state, query, from, Math.Min(upTo, from + Page - 1), found);
-
-            // Compaction publishes its revision before it trims: only then can something have been missed.
-            if (state.CompactRevision <= from)
+            long compacted = state.CompactRevision;
+            if (from < compacted)
             {
-                return read;
+                return 0;
             }
-        }
-        catch (RecordGoneException gone)
-        {
-            if (state.CompactRevision <= from)
-            {
-                throw Corruption(gone);
-            }
-        }
 
-        found.Clear();
-        return 0;
+            try
+            {
+                // At the compacted revision itself not every change is there any more, and only the index knows which.
+                long read = from == compacted ? ReadCompacted(state, query, from, found)
+                    : upTo - from >= Page && TryReadByKeys(state, query, from, upTo, found, out long through) ? through
+                    : ReadByRevisions(state, query, from, Math.Min(upTo, from + Page - 1), found);
+
+                // Compaction publishes its revision before it trims: only then can something have been missed, of the first revision too if that is the compacted one now.
+                long now = state.CompactRevision;
+                if (now == compacted || now < from)
+                {
+                    return read;
+                }
+            }
+            catch (RecordGoneException gone)
+            {
+                // Trimming takes a change out of the index before its record goes: in the compacted revision, the same one is missed once at most.
+                long now = state.CompactRevision;
+                if (now < from || (now == compacted && gone.At == missed))
+                {
+                    throw Corruption(gone);
+                }
+
+                missed = gone.At;
+            }
+
+            found.Clear();
+        }
     }
 
     /// <summary>The pair before an event; null: none, or it is compacted.</summary>
