@@ -395,7 +395,7 @@ internal sealed class WatchHub
         if (recent.TryCopy(from, copies, out int count))
         {
             upTo = Math.Min(upTo, from + count - 1);
-            Select(watcher, copies.AsSpan(0, (int)(upTo - from + 1)), found);
+            upTo = Select(watcher, copies.AsSpan(0, (int)(upTo - from + 1)), found);
         }
         else if (!TryReadHistory(watcher, seen, from, ref upTo, found))
         {
@@ -528,18 +528,30 @@ internal sealed class WatchHub
         }
     }
 
-    private static void Select(Watcher watcher, ReadOnlySpan<PublishedRevision> revisions, List<PublishedEvent> found)
+    /// <summary>What a watcher wants of some revisions, as much as one batch may hold. Returns the revision through which that is complete.</summary>
+    private static long Select(Watcher watcher, ReadOnlySpan<PublishedRevision> revisions, List<PublishedEvent> found)
     {
+        long bytes = 0;
         foreach (PublishedRevision revision in revisions)
         {
+            int before = found.Count;
             foreach (PublishedEvent change in revision.Events)
             {
                 if (watcher.Range.Contains(change.Key) && watcher.Wants(change))
                 {
                     found.Add(change);
+                    bytes += change.Bytes;
                 }
             }
+
+            if (before > 0 && (found.Count > Watcher.MaxTaken || bytes > Watcher.MaxTakenBytes) && found.Count > before)
+            {
+                found.RemoveRange(before, found.Count - before);
+                return revision.Revision - 1;
+            }
         }
+
+        return revisions[^1].Revision;
     }
 
     /// <summary>No watcher is live any more; each lacks what comes from a revision on, unless it wanted to begin later.</summary>

@@ -27,8 +27,8 @@ internal interface IWatcherOwner
 internal sealed class Watcher(WatchQuery query, IWatcherOwner owner)
 {
     // What one batch holds at most, unless one revision is more.
-    private const int MaxTaken = 256;
-    private const long MaxTakenBytes = 1 << 20;
+    public const int MaxTaken = 256;
+    public const long MaxTakenBytes = 1 << 20;
 
     private readonly Lock gate = new();
     private Queue<(PublishedRevision Revision, long Held)>? queue;

@@ -82,6 +82,29 @@ internal sealed class WatchHubTests
         Assert.That(owner.Held[1].Events[0].WithPrevious is not null, Is.EqualTo(stays));
     }
 
+    [Test]
+    public void A_batch_of_recent_revisions_is_bounded_and_nothing_is_lost_behind_it()
+    {
+        machine.Watches.Add(All());
+        for (int i = 0; i < 30; i++)
+        {
+            Put("a", 100_000);
+        }
+
+        machine.Watches.Dispatch(100);
+        var late = new Watcher(new WatchQuery(KeyRange.All) { From = new Revision(2) }, new Owner());
+        machine.Watches.Add(late);
+        long through = 1;
+        while (through < 31)
+        {
+            WatchBatch batch = machine.Watches.Read(late).Batch!;
+            Assert.That(batch.Events.Select(change => change.Pair.ModRevision), Is.EqualTo(Enumerable.Range((int)through + 1, batch.Events.Count)));
+            Assert.That(batch.Events.Sum(change => change.Pair.Value.Length), Is.LessThanOrEqualTo(1 << 20));
+            Assert.That(batch.Revision.Number, Is.EqualTo(through + batch.Events.Count));
+            through = batch.Revision.Number;
+        }
+    }
+
     private static PublishedEvent Event(int length) => new(new WatchEvent(WatchEventKind.Put, new KeyValue("k"u8.ToArray(), new byte[length], 2, 2, 1, 0)));
 
     private void Put(string key, int length) => Apply(new PutCommand(new PutOperation(Encoding.UTF8.GetBytes(key), new byte[length])));
