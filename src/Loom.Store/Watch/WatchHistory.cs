@@ -11,12 +11,16 @@ namespace Loom.Store.Watch;
 /// </summary>
 internal static class WatchHistory
 {
-    // A step ends behind the revision with which it has so many events, or so many bytes.
+    // A step ends behind the revision with which it has so many events, or so many bytes; and nothing more is read once so many bytes were, whosever they are.
     private const int MaxEvents = 1000;
     private const long MaxBytes = 1 << 20;
 
-    // Revisions that are read together, and up to which nothing is searched.
+    // Revisions of one step, and up to which nothing is searched.
     private const int Page = 256;
+
+    // Records that are read together: few at first, as nobody knows how large they are.
+    private const int FirstReads = 8;
+    private const int MaxReads = 64;
 
     // Versions that the index may look at before going through the revisions is the better way.
     private const int IndexBudget = 16_384;
@@ -162,36 +166,40 @@ internal static class WatchHistory
             return upTo;
         }
 
-        int count = (int)(upTo - from + 1);
-        var keys = new RecordKey[count];
-        var first = new ReadOnlyMemory<byte>[count];
-        var second = new ReadOnlyMemory<byte>[count];
-        ReadSub(state.Records, from, 0, keys, first);
-        ReadSub(state.Records, from, 1, keys, second);
-        long bytes = 0;
-        for (int i = 0; i < count; i++)
+        var first = new ReadOnlyMemory<byte>[MaxReads];
+        var second = new ReadOnlyMemory<byte>[MaxReads];
+        long read = 0, bytes = 0;
+        for (int page = FirstReads; from <= upTo && read < MaxBytes; page = Math.Min(page * 2, MaxReads))
         {
-            long revision = from + i;
-            int before = found.Count;
-            Take(query, new(revision, 0), first[i].IsEmpty ? throw new RecordGoneException(new(revision, 0)) : first[i], found);
-            if (!second[i].IsEmpty)
+            int count = (int)Math.Min(page, upTo - from + 1);
+            ReadSub(state.Records, from, 0, first.AsSpan(0, count));
+            ReadSub(state.Records, from, 1, second.AsSpan(0, count));
+            for (int i = 0; i < count; i++, from++)
             {
-                Take(query, new(revision, 1), second[i], found);
-                ReadRest(state.Records, query, revision, found);
-            }
+                int before = found.Count;
+                Take(query, new(from, 0), first[i].IsEmpty ? throw new RecordGoneException(new(from, 0)) : first[i], found);
+                read += first[i].Length + second[i].Length;
+                bool hasMore = !second[i].IsEmpty;
+                if (hasMore)
+                {
+                    Take(query, new(from, 1), second[i], found);
+                    read += ReadRest(state.Records, query, from, found);
+                }
 
-            bytes += PublishedRevision.BytesOf(CollectionsMarshal.AsSpan(found)[before..]);
-            if (found.Count >= MaxEvents || bytes >= MaxBytes)
-            {
-                return revision;
+                bytes += PublishedRevision.BytesOf(CollectionsMarshal.AsSpan(found)[before..]);
+                if (found.Count >= MaxEvents || bytes >= MaxBytes || (hasMore && read >= MaxBytes))
+                {
+                    return from;
+                }
             }
         }
 
-        return upTo;
+        return from - 1;
     }
 
-    private static void ReadSub(IRecordReads records, long from, int sub, RecordKey[] keys, ReadOnlyMemory<byte>[] results)
+    private static void ReadSub(IRecordReads records, long from, int sub, Span<ReadOnlyMemory<byte>> results)
     {
+        var keys = new RecordKey[results.Length];
         for (int i = 0; i < keys.Length; i++)
         {
             keys[i] = new(from + i, sub);
@@ -200,11 +208,12 @@ internal static class WatchHistory
         records.ReadMany(keys, results);
     }
 
-    /// <summary>The third and every further change of a revision: they are numbered without a gap, so the first that is missing is behind the last.</summary>
-    private static void ReadRest(IRecordReads records, WatchQuery query, long revision, List<PublishedEvent> found)
+    /// <summary>The third and every further change of a revision: they are numbered without a gap, so the first that is missing is behind the last. Returns the bytes read.</summary>
+    private static long ReadRest(IRecordReads records, WatchQuery query, long revision, List<PublishedEvent> found)
     {
         var keys = new RecordKey[SubPage];
         var results = new ReadOnlyMemory<byte>[SubPage];
+        long read = 0;
         for (int sub = 2, page = 8; ; page = Math.Min(page * 4, SubPage))
         {
             for (int i = 0; i < page; i++)
@@ -218,10 +227,11 @@ internal static class WatchHistory
                 if (results[i].IsEmpty)
                 {
                     RequireEnd(results.AsSpan(i, page - i), new(revision, sub));
-                    return;
+                    return read;
                 }
 
                 Take(query, new(revision, sub), results[i], found);
+                read += results[i].Length;
             }
         }
     }
@@ -249,11 +259,17 @@ internal static class WatchHistory
     /// <summary>Records whose keys are in the range. Returns the revision behind which there was no room for more; null: there was for all.</summary>
     private static long? ReadRecords(IRecordReads records, WatchQuery query, ReadOnlySpan<RecordKey> keys, List<PublishedEvent> found)
     {
-        var results = new ReadOnlyMemory<byte>[Math.Min(keys.Length, Page)];
+        var results = new ReadOnlyMemory<byte>[Math.Min(keys.Length, MaxReads)];
         long bytes = 0, through = -1;
-        for (int from = 0; from < keys.Length; from += results.Length)
+        for (int from = 0, page = FirstReads; from < keys.Length; page = Math.Min(page * 2, MaxReads))
         {
-            ReadOnlySpan<RecordKey> part = keys.Slice(from, Math.Min(results.Length, keys.Length - from));
+            ReadOnlySpan<RecordKey> part = keys.Slice(from, Math.Min(page, keys.Length - from));
+            from += part.Length;
+            if (bytes >= MaxBytes && part[0].Main != through)
+            {
+                return through;
+            }
+
             records.ReadMany(part, results.AsSpan(0, part.Length));
             for (int i = 0; i < part.Length; i++)
             {
@@ -262,9 +278,8 @@ internal static class WatchHistory
                     return through;
                 }
 
-                int before = found.Count;
                 Take(query, part[i], results[i].IsEmpty ? throw new RecordGoneException(part[i]) : results[i], found);
-                bytes += PublishedRevision.BytesOf(CollectionsMarshal.AsSpan(found)[before..]);
+                bytes += results[i].Length;
                 through = part[i].Main;
             }
         }

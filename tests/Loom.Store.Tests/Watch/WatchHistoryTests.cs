@@ -66,6 +66,28 @@ internal sealed class WatchHistoryTests
         Assert.That(() => WatchHistory.Read(machine.Current, new WatchQuery(KeyRange.All), 2, 2, []), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.Corruption));
     }
 
+    [Test]
+    public void A_step_reads_little_more_than_it_may_give_also_where_nothing_is_its_own([Values] bool isOwn)
+    {
+        const int Count = 64, Length = 100_000;
+        for (int i = 0; i < Count; i++)
+        {
+            Apply(new PutCommand(new PutOperation(A, new byte[Length])));
+        }
+
+        List<PublishedEvent> found = [];
+        long from = 2;
+        for (int step = 0; from < 2 + Count; step++)
+        {
+            long before = records.BytesRead;
+            from = WatchHistory.Read(machine.Current, new WatchQuery(KeyRange.Single(isOwn ? A : B)), from, 1 + Count, found) + 1;
+            Assert.That(records.BytesRead - before, Is.LessThan(3 << 20));
+            Assert.That(step, Is.LessThan(10));
+        }
+
+        Assert.That(found.Select(change => change.Plain.Pair.ModRevision), Is.EqualTo(isOwn ? Enumerable.Range(2, Count) : []));
+    }
+
     private void Apply(Command command) => ModelTests.Apply(machine, [command], applied++, wantsResult: false);
 
     /// <summary>Says when it is read, and how much.</summary>
