@@ -12,7 +12,7 @@ namespace Loom.Store;
 /// </summary>
 /// <remarks>
 /// Time: a lease's time is <em>cluster time</em>, which the leader stamps into the log and no clock of a member can move. It runs at most at real speed, and only while a leader with a quorum runs it. So a lease
-/// never ends before its time to live has passed since its last renewal was applied, whoever leads, restarts, pauses or sets a clock; and it lives longer by the time that nobody led, and by up to a second (at
+/// never ends before its time to live has passed since the leader took its last renewal into the log, so never earlier than since that call, whoever leads, restarts, pauses or sets a clock; and it lives longer by the time that nobody led, and by up to a second (at
 /// most a tenth of its time) for each change of leader. It ends within about half a second of being due.
 /// Durability: a grant, renewal or revocation that returned is flushed on a majority of voters and applied here. Errors: <see cref="LoomException"/>; its <see cref="LoomException.Outcome"/> says what is known.
 /// </remarks>

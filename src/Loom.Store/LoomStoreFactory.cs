@@ -14,6 +14,9 @@ namespace Loom.Store;
 /// </summary>
 internal static class LoomStoreFactory
 {
+    // An applier that pauses for less has found space, or takes less in at a time.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
     public static async ValueTask<LoomStore> OpenAsync(LoomOptions options, CancellationToken cancellationToken)
     {
         LoomOptions copy = options.Copy();
@@ -56,12 +59,24 @@ internal static class LoomStoreFactory
     /// <summary>
     /// A member that was here before has applied again what it knew to be committed: a local read never shows the first entries of a log that is being replayed.
     /// The rest comes with the first word of a leader, which may have been heard already: it is not waited for.
-    /// On a full disk it opens with what goes in (S6): that is no less than what the process before had applied, whose space is still taken, and the status says why there is no more.
+    /// On a full disk it opens with what goes in (S6), once that is no more than a second before: the space of what the process before had applied is still taken, and the status says why there is no more.
     /// </summary>
     private static async Task WaitUntilReplayedAsync(RaftNode node, CancellationToken cancellationToken)
     {
         long known = node.RecoveredCommitIndex;
-        await node.WaitAsync(status => status.AppliedIndex >= known || status.ApplyPause is not null, cancellationToken).ConfigureAwait(false);
+        long stoodAt = -1;
+        while (true)
+        {
+            await node.WaitAsync(status => status.AppliedIndex >= known || status.ApplyPause is not null, cancellationToken).ConfigureAwait(false);
+            RaftNodeStatus status = node.Status;
+            if (status.AppliedIndex >= known || (status.ApplyPause is not null && status.AppliedIndex == stoodAt))
+            {
+                return;
+            }
+
+            stoodAt = status.AppliedIndex;
+            await Task.Delay(Patience, cancellationToken).ConfigureAwait(false);
+        }
     }
 
     /// <summary>

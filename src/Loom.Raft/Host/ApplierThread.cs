@@ -138,29 +138,48 @@ internal sealed class ApplierThread
         }
     }
 
+    /// <summary>On a disk that is nearly full (S6) as much of it as there is space for: the entries may have been applied one by one before, by the process whose log is replayed here.</summary>
     private void Apply(ApplyWork next)
     {
+        for (ApplyWork? rest = next; rest is not null;)
+        {
+            ApplyWork part = rest;
+            rest = null;
+            while (!applier.TryReserve(part, out string? obstacle))
+            {
+                if (part.Entries.Count == 1)
+                {
+                    if (!AwaitSpace(part, obstacle)) return;
+                    break;
+                }
+                (part, _) = part.SplitAt((part.Entries.Count + 1) / 2);
+            }
+            if (part.LastIndex < next.LastIndex) (_, rest) = next.SplitAt((int)(part.LastIndex - next.FirstIndex) + 1);
+            Apply(part, endsWork: rest is null);
+        }
+    }
+
+    private void Apply(ApplyWork part, bool endsWork)
+    {
         long bytes = 0;
-        foreach (Entry entry in next.Entries) bytes += entry.Body.Length;
-        if (!AwaitSpace(next)) return;
-        inbox.Post(new BatchApplied(applier.ApplyBatch(next)));
-        pace.Applied(next.Entries.Count, bytes);
+        foreach (Entry entry in part.Entries) bytes += entry.Body.Length;
+        inbox.Post(new BatchApplied(applier.ApplyBatch(part) with { EndsWork = endsWork }));
+        pace.Applied(part.Entries.Count, bytes);
     }
 
     /// <summary>Before the first entry, not in the middle of one (S6). False: the member closes; what waits is applied after the next start.</summary>
-    private bool AwaitSpace(ApplyWork next)
+    private bool AwaitSpace(ApplyWork next, string? obstacle)
     {
-        bool paused = false;
-        while (!applier.TryReserve(next, out string? obstacle))
+        inbox.Post(new ApplyPaused(obstacle));
+        do
         {
             if (stopping) return false;
-            if (!paused) inbox.Post(new ApplyPaused(obstacle));
-            paused = true;
             _ = work.Wait(SpaceRetry);
             // Log and records shrink behind checkpoints, which is what gives space back.
             if (!stopping) CheckpointIfDue(now());
         }
-        if (paused) inbox.Post(new ApplyPaused(null));
+        while (!applier.TryReserve(next, out _));
+        inbox.Post(new ApplyPaused(null));
         return true;
     }
 

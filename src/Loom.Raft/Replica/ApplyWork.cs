@@ -15,6 +15,11 @@ internal sealed record ApplyWork(IReadOnlyList<Entry> Entries, IReadOnlyList<Loc
     public long FirstIndex => Entries[0].Index;
 
     public long LastIndex => Entries[^1].Index;
+
+    /// <summary>Its first entries, and the rest. At least one on each side.</summary>
+    public (ApplyWork First, ApplyWork Second) SplitAt(int count) =>
+        (new([.. Entries.Take(count)], [.. Local.Where(one => one.Position < count)]),
+        new([.. Entries.Skip(count)], [.. Local.Where(one => one.Position >= count).Select(one => one with { Position = one.Position - count })]));
 }
 
 /// <summary>
@@ -37,7 +42,11 @@ internal readonly record struct LocalEntry(int Position, bool WantsResult);
 /// <param name="ApplyHash">Rolling hash up to the last entry (S5).</param>
 /// <param name="Local">One per <see cref="ApplyWork.Local"/>, in the same order.</param>
 /// <param name="Marks">The rolling hash at the multiples of the exchange interval that the work passed (S5), ascending.</param>
-internal sealed record AppliedBatch(long LastIndex, long LastTerm, long ClusterTime, UInt128 ApplyHash, IReadOnlyList<LocalOutcome> Local, IReadOnlyList<StateMark> Marks);
+internal sealed record AppliedBatch(long LastIndex, long LastTerm, long ClusterTime, UInt128 ApplyHash, IReadOnlyList<LocalOutcome> Local, IReadOnlyList<StateMark> Marks)
+{
+    /// <summary>Nothing of the work is left. False: it is applied in parts, and this is not the last.</summary>
+    public bool EndsWork { get; init; } = true;
+}
 
 /// <summary>How a session judged an entry (P1).</summary>
 internal enum ApplyVerdict : byte

@@ -66,10 +66,10 @@ internal sealed class HandOver(ReplicaOptions options, IReplicaLog log, Proposer
         log.AdvanceApplied(Applied);
     }
 
-    /// <summary>The applier finished the oldest work that is out.</summary>
+    /// <summary>The applier finished the oldest work that is out, or a part of it.</summary>
     public void Done(AppliedBatch batch)
     {
-        worksOut--;
+        worksOut -= batch.EndsWork ? 1 : 0;
         Debug.Assert(worksOut >= 0 && batch.LastIndex > Applied && batch.LastIndex <= HandedOver, "applied ≤ handed over (L9)");
         Applied = batch.LastIndex;
         ClusterTime = batch.ClusterTime;

@@ -32,12 +32,14 @@ internal sealed class RecordDevice : StorageDeviceBase
     private readonly RecordThreads writer;
     private readonly Lock gate = new();
     private readonly Lock allocating = new();
+    private readonly Lock flushing = new();
     private readonly SortedDictionary<int, SafeFileHandle> files = [];
     private readonly SortedSet<int> unflushed = [];
     private readonly long reserveBytes;
     private bool directoryChanged = true;
     private long firstAddress;
     private long allocatedEnd;
+    private volatile bool closing;
     private volatile bool stopping;
 
     public RecordDevice(string path, RecordStoreOptions options, RecordFaults faults)
@@ -196,8 +198,16 @@ internal sealed class RecordDevice : StorageDeviceBase
         {
             try
             {
+                SafeFileHandle file = File(segment);
                 BeforeWrite?.Invoke(((long)segment * segmentSize) + at, length);
-                RandomAccess.Write(FileToWrite(segment), new ReadOnlySpan<byte>((void*)source, length), at);
+                RandomAccess.Write(file, new ReadOnlySpan<byte>((void*)source, length), at);
+
+                // Only now: a flush that began before would take the file for flushed, and this page would never be.
+                lock (gate)
+                {
+                    unflushed.Add(segment);
+                }
+
                 return;
             }
             catch (IOException e) when (Posix.IsOutOfSpace(e.HResult) && !stopping)
@@ -237,10 +247,13 @@ internal sealed class RecordDevice : StorageDeviceBase
             directoryChanged = false;
         }
 
-        foreach ((int segment, SafeFileHandle file) in written)
+        using (flushing.EnterScope())
         {
-            BeforeFlush?.Invoke();
-            Posix.FlushData($"{FileName}.{segment}", file);
+            foreach ((int segment, SafeFileHandle file) in written)
+            {
+                BeforeFlush?.Invoke();
+                Posix.FlushData($"{FileName}.{segment}", file);
+            }
         }
 
         if (names)
@@ -249,7 +262,8 @@ internal sealed class RecordDevice : StorageDeviceBase
         }
     }
 
-    // On the writer's thread: nobody writes to the file meanwhile. It may be deleted meanwhile.
+    // On the writer's thread: nobody writes to the file meanwhile. It may be deleted meanwhile. The kernel tells an error of a file once: a checkpoint that flushes the same file at that time must
+    // find it reported. What is being closed is not worth a flush.
     private void FlushBehind(int current)
     {
         int oldest;
@@ -258,7 +272,7 @@ internal sealed class RecordDevice : StorageDeviceBase
         lock (gate)
         {
             oldest = unflushed.Min;
-            if (unflushed.Count <= MostUnflushed || oldest >= current)
+            if (closing || unflushed.Count <= MostUnflushed || oldest >= current)
             {
                 return;
             }
@@ -267,10 +281,16 @@ internal sealed class RecordDevice : StorageDeviceBase
             file.DangerousAddRef(ref held);
         }
 
+        using Lock.Scope one = flushing.EnterScope();
         try
         {
             BeforeFlush?.Invoke();
             Posix.FlushData($"{FileName}.{oldest}", file);
+        }
+        catch (IOException e)
+        {
+            faults.Report(e);
+            return;
         }
         finally
         {
@@ -325,12 +345,16 @@ internal sealed class RecordDevice : StorageDeviceBase
     public override void Dispose() => Stop(Environment.TickCount64);
 
     /// <summary>Finishes the writes that were asked for, and takes no more. False: one hangs in the disk.</summary>
-    public bool StopWriting(long untilTicks) => writer.Stop(untilTicks);
+    public bool StopWriting(long untilTicks)
+    {
+        closing = true;
+        return writer.Stop(untilTicks);
+    }
 
     /// <summary>Finishes what was asked for and closes the files. False: a thread hangs in the disk, and everything stays open that it may use.</summary>
     public bool Stop(long untilTicks)
     {
-        stopping = true;
+        closing = stopping = true;
         if (!writer.Stop(untilTicks) | !readers.Stop(untilTicks))
         {
             return false;
@@ -375,15 +399,6 @@ internal sealed class RecordDevice : StorageDeviceBase
         long address = ((long)segment * SegmentBytes) + at;
         bytes[..(int)Math.Clamp(Visible.Begin - address, 0, bytes.Length)].Clear();
         bytes[(int)Math.Clamp(Visible.End - address, 0, bytes.Length)..].Clear();
-    }
-
-    private SafeFileHandle FileToWrite(int segment)
-    {
-        lock (gate)
-        {
-            unflushed.Add(segment);
-            return File(segment);
-        }
     }
 
     private SafeFileHandle File(int segment)

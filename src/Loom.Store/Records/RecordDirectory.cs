@@ -68,7 +68,7 @@ internal sealed class RecordDirectory : IRecordDirectory
         if (origin.StartOver)
         {
             SetAside();
-            return OpenEmpty();
+            return OpenEmpty(keepsSpace: false);
         }
 
         List<Exception> damage = [];
@@ -98,7 +98,7 @@ internal sealed class RecordDirectory : IRecordDirectory
             log.LogWarning("No checkpoint of the records can be used; they are rebuilt from the whole log, which is still there. {Damage}", what);
         }
 
-        return OpenEmpty();
+        return OpenEmpty(keepsSpace: damage.Count == 0);
     }
 
     /// <inheritdoc/>
@@ -239,7 +239,7 @@ internal sealed class RecordDirectory : IRecordDirectory
         }
 
         Directory.CreateDirectory(moving);
-        foreach (string from in (string[])[.. Generations().Select(PathOf), .. Files.List().Select(Files.PathOf)])
+        foreach (string from in (string[])[.. Generations().Select(PathOf), .. Files.List().Select(Files.PathOf), .. Files.ListInstalled().Select(Files.PathOfInstalled)])
         {
             Directory.Move(from, Path.Combine(moving, Path.GetFileName(from)));
         }
@@ -257,14 +257,15 @@ internal sealed class RecordDirectory : IRecordDirectory
         }
     }
 
-    private OpenedRecords OpenEmpty()
+    // Of damaged files the space is given up: it may be the disk's blocks that are damaged.
+    private OpenedRecords OpenEmpty(bool keepsSpace)
     {
         long last = Generations().DefaultIfEmpty(0).Max();
         generation = last + 1;
         DeleteFiles(_ => true);
         Files.Acquit();
-        DeleteGenerations(one => one != last);
-        if (last > 0)
+        DeleteGenerations(one => one != last || !keepsSpace);
+        if (last > 0 && keepsSpace)
         {
             // Nothing names it any more. Its space is kept for what is applied again (S6).
             Directory.Move(PathOf(last), PathOf(generation));

@@ -128,6 +128,26 @@ public sealed class FullDiskTests
         Assert.That(cluster.Machine("solo").Payloads, Has.Count.EqualTo(3));
     }
 
+    /// <summary>What was applied entry by entry is handed out at a restart as one work, which may ask for more at once than there is; whatever of it fits is applied.</summary>
+    [Test]
+    public async Task On_a_nearly_full_disk_a_replay_takes_in_what_fits()
+    {
+        await using var cluster = new RealCluster(("solo", Loom.Raft.Membership.MemberRole.Voter));
+        await using (RaftNode node = await RaftNode.OpenAsync(cluster.Options("solo"), new ListMachine()))
+        {
+            for (int i = 0; i < 40; i++) _ = await node.ProposeAsync(new byte[] { (byte)i }, RealCluster.Soon());
+        }
+
+        var machine = new ListMachine { Space = 37 };
+        await using RaftNode again = await RaftNode.OpenAsync(cluster.Options("solo"), machine);
+        await again.WaitAsync(status => status.ApplyPause is not null, RealCluster.Soon());
+        Assert.That(machine.Payloads.Select(payload => (int)payload[0]), Is.EqualTo(Enumerable.Range(0, 37)));
+        machine.Space = int.MaxValue;
+        _ = await again.ReadBarrierAsync(RealCluster.Soon());
+        Assert.That(machine.Payloads.Select(payload => (int)payload[0]), Is.EqualTo(Enumerable.Range(0, 40)));
+        Assert.That((await again.ProposeAsync(new byte[] { 40 }, RealCluster.Soon())).Result, Is.EqualTo(41));
+    }
+
     private sealed class FullFiles : IFileSystem
     {
         private readonly PosixFileSystem real = PosixFileSystem.Instance;

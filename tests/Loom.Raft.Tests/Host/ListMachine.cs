@@ -18,6 +18,9 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
     /// <summary>Why there is no space to apply anything, or null.</summary>
     public volatile string? Obstacle;
 
+    /// <summary>There is space for so many payloads.</summary>
+    public int Space = int.MaxValue;
+
     /// <summary>Before each chunk that is read of a capture, or written into an installation.</summary>
     public Action? OnChunk { get; set; }
 
@@ -59,7 +62,11 @@ internal sealed class ListMachine(ListDisk? disk = null) : IReplicatedStateMachi
         }
     }
 
-    public bool TryReserve(ReadOnlySpan<ReadOnlyMemory<byte>> payloads, out string? obstacle) => (obstacle = Obstacle) is null;
+    public bool TryReserve(ReadOnlySpan<ReadOnlyMemory<byte>> payloads, out string? obstacle)
+    {
+        lock (gate) obstacle = this.payloads.Count + payloads.Length > Volatile.Read(ref Space) ? "no space for so many" : Obstacle;
+        return obstacle is null;
+    }
 
     public bool BeginCheckpoint(StatePosition at, Action<Exception?> completed)
     {

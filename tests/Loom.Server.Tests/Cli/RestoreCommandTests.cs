@@ -256,6 +256,8 @@ internal sealed class RestoreCommandTests
         SortedSet<uint> hashes = [];
         foreach (string name in cluster.Names)
         {
+            // A linearizable read first: HashKV answers from what is applied.
+            _ = await new KV.KVClient(cluster.Channel(name)).RangeAsync(new RangeRequest { Key = ByteString.CopyFromUtf8("since") });
             hashes.Add((await new Maintenance.MaintenanceClient(cluster.Channel(name)).HashKVAsync(new HashKVRequest { Revision = revision })).Hash);
         }
 

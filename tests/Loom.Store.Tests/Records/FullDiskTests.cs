@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Loom.Raft;
 using Loom.Raft.Log;
+using Loom.Raft.Replica;
 using Loom.Store.Mvcc;
 using Loom.Store.Records;
 using NUnit.Framework;
@@ -105,6 +106,26 @@ internal sealed class FullDiskTests
         Fill(again);
         Assert.That(again.Answers(), Is.EqualTo(expected));
         Assert.That(again.Fault, Is.Null);
+    }
+
+    /// <summary>Of damaged files it is not kept: the blocks under them may be what is damaged.</summary>
+    [Test]
+    public void The_space_of_damaged_records_is_given_up()
+    {
+        string live = Path.Combine(root, "live");
+        using (CheckpointDirectory first = new(live))
+        {
+            Fill(first);
+            first.Checkpoint();
+        }
+
+        foreach (string file in Directory.GetFiles(live, "checkpoint-*"))
+        {
+            File.WriteAllBytes(file, [1, 2, 3]);
+        }
+
+        using CheckpointDirectory again = new(live);
+        Assert.That((again.Opened, RecordFiles(live).Length), Is.EqualTo(((StateCheckpoint?)null, 0)));
     }
 
     /// <summary>No more than a young life can need: the rest of the disk is not this member's alone.</summary>
