@@ -61,7 +61,8 @@ internal sealed class NaiveStore
     private long End(long[] ids)
     {
         long ended = ids.Count(Leases.Remove);
-        string[] keys = [.. Now.Where(pair => ids.Contains(pair.Value.Lease)).Select(pair => pair.Key)];
+        // Lease by lease, and the keys of each in key order.
+        string[] keys = [.. ids.SelectMany(id => Now.Where(pair => pair.Value.Lease == id).Select(pair => pair.Key))];
         if (ended > 0 && keys.Length > 0)
         {
             Commit(state => Remove(state, keys));
