@@ -38,6 +38,7 @@ public sealed class LeaseTests
     [Test]
     public async Task A_lease_that_is_renewed_lives_through_two_changes_of_leader()
     {
+        Rounds.RequireSeveral();
         await RunAsync(async cluster =>
         {
             LoomProcess other = (await FollowerAsync(cluster))!;

@@ -57,7 +57,7 @@ internal sealed class ModelTests
     [Test]
     public void The_machine_answers_as_a_plain_model_at_every_revision() =>
         Gen.Select(Any.Array[1, 60], Gen.Int[1, 9], Range.Array[6]).Sample(
-            (commands, batch, ranges) => Check(commands, batch, ranges), iter: 150, threads: 1);
+            (commands, batch, ranges) => Check(commands, batch, ranges), iter: 80, threads: 1);
 
     private static bool Check(Command[] commands, int batch, KeyRange[] ranges)
     {

@@ -26,7 +26,7 @@ internal sealed class StateContentTests
                 twin.Run(before);
                 twin.Reload();
                 twin.Run(after);
-            }, iter: 100, threads: 1);
+            }, iter: 40, threads: 1);
 
     [Test]
     public void Many_keys_are_loaded_in_several_levels()
