@@ -11,6 +11,7 @@ namespace Loom.Store.Tests.Records;
 /// <summary>Disk space comes back by itself after compaction, while readers read and the applier applies, and a restart at any time finds everything.</summary>
 internal sealed class SpaceReclaimTests
 {
+    private readonly Lock checkpointing = new();
     private string root = "";
 
     [SetUp]
@@ -218,10 +219,14 @@ internal sealed class SpaceReclaimTests
             machine.Compact(machine.Machine.Revision);
             machine.Records.Reclaimer!.BeforePage = _ =>
             {
-                machine.Records.AwaitCheckpoint(Environment.TickCount64 + 10_000);
-                string copy = Path.Combine(root, $"copy{copies.Count}");
-                CheckpointDirectory.Copy(live, copy);
-                copies.Add((copy, []));
+                // At rest: two checkpoints that end meanwhile would delete what the first that was copied needs.
+                lock (checkpointing)
+                {
+                    machine.Records.AwaitCheckpoint(Environment.TickCount64 + 10_000);
+                    string copy = Path.Combine(root, $"copy{copies.Count}");
+                    CheckpointDirectory.Copy(live, copy);
+                    copies.Add((copy, []));
+                }
             };
             machine.Checkpoint();
             long end = machine.Records.BeginAddress + (20 << 20);
@@ -465,7 +470,10 @@ internal sealed class SpaceReclaimTests
         Settle(live);
         if (always && live.Records.AwaitCheckpoint(0))
         {
-            live.Checkpoint();
+            lock (checkpointing)
+            {
+                live.Checkpoint();
+            }
         }
 
         return live.Records.BeginAddress;
