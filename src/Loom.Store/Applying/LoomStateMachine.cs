@@ -347,7 +347,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             throw new InvalidOperationException($"Entry {entry.Index} has kind {entry.Kind}: it is none of the store's.");
         }
 
-        staged.Begin(appliedRevision, appliedCompact, appliedAlarms, entry.ClusterTime);
+        staged.Begin(appliedRevision, appliedCompact, appliedAlarms, entry.ClusterTime, entry.Term);
         Decision decision = Decide(entry);
         hash.Begin();
         Install(entry.Index);

@@ -41,9 +41,10 @@ internal sealed record LeaseRenewCommand(IReadOnlyList<long> Ids) : Command;
 
 /// <summary>
 /// Ends those of the leases that are due in the cluster time of this entry (T5), and deletes their keys: who proposes it cannot end one early.
+/// Only if the leader of <paramref name="Term"/>, who proposes it, took it into the log (P4): at another one it would come before the renewals that the change of leader held up.
 /// With no lease at all it only marks the time in the log. Ids ascend.
 /// </summary>
-internal sealed record LeaseExpireCommand(IReadOnlyList<long> Ids) : Command;
+internal sealed record LeaseExpireCommand(long Term, IReadOnlyList<long> Ids) : Command;
 
 /// <summary>Raises an alarm, or disarms it. <see cref="Alarm.IsAutomatic"/> counts only when it raises.</summary>
 internal sealed record AlarmCommand(bool Raises, Alarm Alarm) : Command;

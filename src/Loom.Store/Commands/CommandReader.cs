@@ -59,7 +59,8 @@ internal static class CommandReader
             case (int)CommandKind.LeaseRenew:
                 return new LeaseRenewCommand(ReadLeases(ref reader));
             case (int)CommandKind.LeaseExpire:
-                return new LeaseExpireCommand(ReadLeases(ref reader));
+                Expect(ref reader, 2, "expire");
+                return new LeaseExpireCommand(reader.ReadInt64(), ReadLeases(ref reader));
             case (int)CommandKind.Alarm:
                 return ReadAlarm(ref reader);
             default:

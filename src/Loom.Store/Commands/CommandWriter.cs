@@ -16,7 +16,8 @@ namespace Loom.Store.Commands;
 /// compact     = [ revision ]
 /// grant       = [ lease, seconds ]
 /// revoke      = [ lease ]
-/// renew       = [ lease… ]                                       ascending; expire: the same
+/// renew       = [ lease… ]                                       ascending
+/// expire      = [ term, [ lease… ] ]                             ascending
 /// alarm       = [ flags, kind, member ]                          flags: 1 raises, 2 automatic
 /// </code>
 /// Integers take their shortest form, bytes the bin type; the same command has the same bytes on every runtime.
@@ -67,6 +68,8 @@ internal static class CommandWriter
                 break;
             case LeaseExpireCommand expire:
                 writer.Write((byte)CommandKind.LeaseExpire);
+                writer.WriteArrayHeader(2);
+                writer.Write(expire.Term);
                 Write(ref writer, expire.Ids);
                 break;
             case AlarmCommand alarm:

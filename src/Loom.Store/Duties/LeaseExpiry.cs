@@ -42,7 +42,7 @@ internal sealed class LeaseExpiry(LoomStateMachine machine, TimeSpan heartbeat, 
         {
             List<long> due = order == LeaseOrder.Expire ? machine.ReadLeases((leases, _) => leases.Due(raft.LogTime, LeasesPerEntry, KeysPerEntry)) : [];
             due.Sort();
-            underWay = ProposeAsync(new LeaseExpireCommand(due), now, stop);
+            underWay = ProposeAsync(new LeaseExpireCommand(raft.Term, due), now, stop);
         }
     }
 

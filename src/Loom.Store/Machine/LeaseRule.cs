@@ -56,10 +56,11 @@ internal static class LeaseRule
         return new Decision(new Outcome(0, 0, state.Revision, renewed), seconds is null ? null : new RenewResult(new Revision(state.Revision), seconds));
     }
 
-    /// <summary>Those that are due now end, in the order of their ids, at one revision; the rest were renewed meanwhile, or are gone.</summary>
-    public static Decision Expire(IReadOnlyList<long> ids, StagedView state, bool wantsResult)
+    /// <summary>Those that are due now end, in the order of their ids, at one revision; the rest were renewed meanwhile, or are gone. None, if another leader's term than the proposer's took it in.</summary>
+    public static Decision Expire(LeaseExpireCommand expire, StagedView state, bool wantsResult)
     {
         long ended = 0;
+        IReadOnlyList<long> ids = IsOfTerm(expire, state) ? expire.Ids : [];
         for (int i = 0; i < ids.Count; i++)
         {
             if (state.Leases.TryFind(ids[i], out LeaseTerm term) && MayEnd(term, state))
@@ -71,6 +72,12 @@ internal static class LeaseRule
 
         return new Decision(new Outcome(0, 0, state.Revision, ended), wantsResult ? new Revision(state.Revision) : null);
     }
+
+    private static bool IsOfTerm(LeaseExpireCommand expire, StagedView state) =>
+#if LOOM_MUTATIONS
+        Raft.Diagnostics.Mutations.On("P4-expire-in-another-term") ||
+#endif
+        expire.Term == state.Term;
 
     private static bool MayEnd(in LeaseTerm term, StagedView state) =>
 #if LOOM_MUTATIONS

@@ -24,7 +24,7 @@ internal static class StoreMachine
                 LeaseGrantCommand grant => LeaseRule.Grant(grant, state, wantsResult),
                 LeaseRevokeCommand revoke => LeaseRule.Revoke(revoke.Id, state, wantsResult),
                 LeaseRenewCommand renew => LeaseRule.Renew(renew.Ids, state, wantsResult),
-                LeaseExpireCommand expire => LeaseRule.Expire(expire.Ids, state, wantsResult),
+                LeaseExpireCommand expire => LeaseRule.Expire(expire, state, wantsResult),
                 AlarmCommand alarm => AlarmRule.Decide(alarm, state, wantsResult),
                 _ => throw new ArgumentOutOfRangeException(nameof(command)),
             };

@@ -28,12 +28,16 @@ internal sealed class StagedView(IKeyIndex index, IRecordReads records, LeaseTab
     /// <summary>Cluster time of the entry (T5).</summary>
     public long ClusterTime { get; private set; }
 
-    public void Begin(long revision, long compactRevision, AlarmTable alarms, long clusterTime)
+    /// <summary>Term of the entry: of the leader that took it into the log.</summary>
+    public long Term { get; private set; }
+
+    public void Begin(long revision, long compactRevision, AlarmTable alarms, long clusterTime, long term)
     {
         Batch.Begin(revision);
         CompactRevision = compactRevision;
         Alarms = alarms;
         ClusterTime = clusterTime;
+        Term = term;
     }
 
     public bool TryGetHead(ReadOnlyMemory<byte> key, out KeyHead head)

@@ -43,7 +43,7 @@ internal sealed class LeaseChecker
             LeaseGrantCommand grant => Grant(grant, entry.ClusterTime),
             LeaseRevokeCommand revoke => leases.ContainsKey(revoke.Id) ? End([revoke.Id]) : Refusal(LoomErrorCode.LeaseNotFound),
             LeaseRenewCommand renew => Renew(renew.Ids, entry.ClusterTime),
-            LeaseExpireCommand expire => Expire(expire.Ids, entry.ClusterTime),
+            LeaseExpireCommand expire => Expire(expire.Term == entry.Term ? expire.Ids : [], entry.ClusterTime),
             PutCommand { Put.Lease: not 0 } put => Put(put.Put),
             _ => null,
         };

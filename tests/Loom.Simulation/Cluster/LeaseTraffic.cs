@@ -32,7 +32,7 @@ internal sealed class LeaseTraffic(SimCluster cluster, SimRandom random)
         SimMember member = random.Pick(cluster.Members);
         if (member.IsUp)
         {
-            member.Propose(CommandWriter.Encode(Draw()), random.Between(2, 60) * cluster.Swarm.Heartbeat, static _ => { }).OnProcessEnd = static () => { };
+            member.Propose(CommandWriter.Encode(Draw(member)), random.Between(2, 60) * cluster.Swarm.Heartbeat, static _ => { }).OnProcessEnd = static () => { };
         }
 
         cluster.Scheduler.After(Pause(), Next);
@@ -41,13 +41,13 @@ internal sealed class LeaseTraffic(SimCluster cluster, SimRandom random)
     /// <summary>In the second phase what is asked for must be less than what can be done.</summary>
     private long Pause() => random.Tail(cluster.Network.Calm ? 4 * cluster.Swarm.ElectionTimeout : cluster.Swarm.LeaseEvery);
 
-    private Command Draw() => random.Below(20) switch
+    private Command Draw(SimMember member) => random.Below(20) switch
     {
         < 5 => new LeaseGrantCommand(Id(), 1),
         < 6 => new LeaseRevokeCommand(Id()),
         < 7 => new LeaseRenewCommand(Ids()),
         < 13 => new PutCommand(new PutOperation(Encoding.ASCII.GetBytes($"L{random.Below(Keys)}"), default) { Lease = Id() }),
-        _ => new LeaseExpireCommand(Ids()),
+        _ => new LeaseExpireCommand(member.Process.Core.Term, Ids()),
     };
 
     private long Id() => random.Between(1, Leases);

@@ -48,7 +48,7 @@ internal sealed class CommandCodecTests
         Gen.Select(Gen.Long, Gen.Long, (id, seconds) => (Command)new LeaseGrantCommand(id, seconds)),
         Gen.Long.Select(id => (Command)new LeaseRevokeCommand(id)),
         Gen.Long.Array[0, 20].Select(ids => (Command)new LeaseRenewCommand([.. ids.Distinct().Order()])),
-        Gen.Long.Array[0, 20].Select(ids => (Command)new LeaseExpireCommand([.. ids.Distinct().Order()])),
+        Gen.Select(Gen.Long, Gen.Long.Array[0, 20], (term, ids) => (Command)new LeaseExpireCommand(term, [.. ids.Distinct().Order()])),
         Gen.Select(Gen.Int[1, 3], Gen.ULong, Gen.Bool, Gen.Bool, (kind, member, automatic, raises) => (Command)new AlarmCommand(raises, new Alarm((AlarmKind)kind, member, automatic))));
 
     [Test]
@@ -89,7 +89,7 @@ internal sealed class CommandCodecTests
         Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseGrantCommand(5, 60))), Is.EqualTo("930105" + "92" + "05" + "3C"));
         Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseRevokeCommand(-1))), Is.EqualTo("930106" + "91" + "FF"));
         Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseRenewCommand([1, 2]))), Is.EqualTo("930107" + "92" + "01" + "02"));
-        Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseExpireCommand([]))), Is.EqualTo("930108" + "90"));
+        Assert.That(Convert.ToHexString(CommandWriter.Encode(new LeaseExpireCommand(3, []))), Is.EqualTo("930108" + "92" + "03" + "90"));
     }
 
     /// <summary>A lease that is named twice in one entry could end twice; so many that one entry takes long are refused.</summary>

@@ -32,6 +32,9 @@ internal sealed class ModelTests
     private static readonly Gen<long> Lease = Gen.Int[0, 8].Select(i => i is >= 1 and <= 3 ? (long)i : 0);
     private static readonly Gen<long[]> Leases = Gen.Int[0, 7].Select(bits => (long[])[.. Enumerable.Range(0, 3).Where(i => (bits >> i & 1) != 0).Select(i => (long)i + 1)]);
 
+    // Of every entry.
+    private const long Term = 3;
+
     /// <summary>From one command to the next.</summary>
     private const long Pause = 700_000_000;
 
@@ -48,7 +51,7 @@ internal sealed class ModelTests
         (2, Gen.Select(Gen.Long[1, 3], Gen.Long[1, 6], (id, seconds) => (Command)new LeaseGrantCommand(id, seconds))),
         (1, Gen.Long[1, 3].Select(id => (Command)new LeaseRevokeCommand(id))),
         (1, Leases.Select(ids => (Command)new LeaseRenewCommand(ids))),
-        (2, Leases.Select(ids => (Command)new LeaseExpireCommand(ids))),
+        (2, Gen.Select(Gen.Int[0, 4], Leases, (other, ids) => (Command)new LeaseExpireCommand(other == 0 ? Term - 1 : Term, ids))),
         (2, Range.Select(range => (Command)new DeleteCommand(new DeleteOperation(range)))),
         (3, Gen.Select(Condition.Array[0, 2], Write.Array[0, 4], Write.Array[0, 4], (compares, success, failure) => (Command)new TransactionCommand(new Transaction(compares, success, failure)))),
         (1, Gen.Long[0, 40].Select(revision => (Command)new CompactCommand(revision))),
@@ -92,7 +95,7 @@ internal sealed class ModelTests
 
     internal static ApplyResult[] Apply(LoomStateMachine machine, Command[] commands, int from, bool wantsResult)
     {
-        CommittedEntry[] entries = [.. commands.Select((command, i) => new CommittedEntry(from + i + 1, 1, (from + i + 1) * Pause, EntryKind.Command, CommandWriter.Encode(command), wantsResult))];
+        CommittedEntry[] entries = [.. commands.Select((command, i) => new CommittedEntry(from + i + 1, Term, (from + i + 1) * Pause, EntryKind.Command, CommandWriter.Encode(command), wantsResult))];
         var results = new ApplyResult[entries.Length];
         machine.ApplyBatch(entries, results);
         return results;
@@ -129,7 +132,7 @@ internal sealed class ModelTests
                 extra = model.Renew(renew.Ids);
                 break;
             case LeaseExpireCommand expire:
-                extra = model.Expire(expire.Ids);
+                extra = model.Expire(expire.Term == Term ? expire.Ids : []);
                 break;
             case DeleteCommand delete:
                 extra = model.Delete(delete.Delete.Range);

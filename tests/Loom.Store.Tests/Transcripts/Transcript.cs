@@ -21,6 +21,9 @@ internal sealed class Transcript : IDisposable
 {
     private readonly LoomStateMachine machine = new(new KeyIndex(), new MemoryRecordStore());
     private readonly LocalReads reads;
+    // Of every entry.
+    private const long Term = 1;
+
     private long index;
     private long time;
 
@@ -65,7 +68,7 @@ internal sealed class Transcript : IDisposable
             "grant" => Propose(new LeaseGrantCommand(Number(words[1]), Number(words[2]))),
             "revoke" => Propose(new LeaseRevokeCommand(Number(words[1]))),
             "renew" => Propose(new LeaseRenewCommand([.. words[1..].Select(Number)])),
-            "expire" => Propose(new LeaseExpireCommand([.. words[1..].Select(Number)])),
+            "expire" => Propose(new LeaseExpireCommand(Term, [.. words[1..].Select(Number)])),
             "wait" => Wait(Number(words[1])),
             "leases" => Leases(),
             "alarms" => machine.Alarms.All.Count == 0 ? "none" : string.Join('\n', machine.Alarms.All.Select(Show)),
@@ -81,7 +84,7 @@ internal sealed class Transcript : IDisposable
     private ApplyResult Apply(Command command)
     {
         var results = new ApplyResult[1];
-        machine.ApplyBatch([new CommittedEntry(++index, 1, time, EntryKind.Command, CommandWriter.Encode(command), true)], results);
+        machine.ApplyBatch([new CommittedEntry(++index, Term, time, EntryKind.Command, CommandWriter.Encode(command), true)], results);
         return results[0];
     }
 
