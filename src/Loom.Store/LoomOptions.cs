@@ -117,6 +117,9 @@ public sealed class LoomOptions
         _ => QuotaBytes,
     };
 
+    /// <summary>For tests: throws in place of a full disk.</summary>
+    internal Action<long>? BeforeAllocateRecords { get; set; }
+
     internal LoomOptions Copy() => (LoomOptions)MemberwiseClone();
 
     internal RaftNodeOptions ToRaft() => new()

@@ -108,7 +108,7 @@ internal static class LoomStoreFactory
         ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
         return new RecordDirectory(
             Path.Combine(options.DataDirectory, "records"),
-            new RecordStoreOptions { MemoryBytes = PowerOfTwo(options.RecordMemoryBytes), IndexBytes = PowerOfTwo(options.RecordIndexBytes) },
+            new RecordStoreOptions { MemoryBytes = PowerOfTwo(options.RecordMemoryBytes), IndexBytes = PowerOfTwo(options.RecordIndexBytes), BeforeAllocate = options.BeforeAllocateRecords },
             fault => log.LogCritical(fault, "The record store has failed; this member serves nothing more. Mend the disk and restart it: it goes on from its last checkpoint and the log."),
             log);
     }

@@ -65,6 +65,34 @@ internal sealed class RestartTests
         Assert.That(again.Status.Raft.AppliedIndex, Is.GreaterThanOrEqualTo(again.Status.Raft.CheckpointIndex));
     }
 
+    // Goal: a store whose process died opens on a disk that has no room for all of its log, with what fits, says so, and goes on when there is room (S6). Method: the directory of a running store, opened
+    // where the records get one page.
+    [Test]
+    public async Task A_store_opens_on_a_full_disk_with_what_goes_in()
+    {
+        const int Large = 60;
+        LoomOptions options = new() { DataDirectory = Path.Combine(root, "live") };
+        await using LoomStore live = await LoomStore.OpenAsync(options);
+        for (int i = 0; i < Large; i++)
+        {
+            await live.PutAsync(Key(i), new byte[100_000]);
+        }
+
+        Records.CheckpointDirectory.CopyAtRest(options.DataDirectory, Path.Combine(root, "copy"));
+        bool full = true;
+        await using LoomStore again = await LoomStore.OpenAsync(new LoomOptions
+        {
+            DataDirectory = Path.Combine(root, "copy"),
+            BeforeAllocateRecords = end => _ = Volatile.Read(ref full) && end > 4 << 20 ? throw new Raft.Log.NoSpaceException("No space left on device") : end,
+        });
+        int found = Enumerable.Range(0, Large).Count(i => again.Get(Key(i)) is not null);
+        Assert.That((found, again.Status.Raft.ApplyPause), Is.EqualTo((again.Status.Revision.Number - 1, "No space left on device")));
+        Assert.That(found, Is.InRange(Large / 4, Large - 1));
+        Volatile.Write(ref full, false);
+        await again.ReadBarrierAsync();
+        Assert.That(Enumerable.Range(0, Large).Count(i => again.Get(Key(i)) is not null), Is.EqualTo(Large));
+    }
+
     [Test]
     public async Task A_store_that_was_closed_has_nothing_to_replay()
     {

@@ -138,25 +138,29 @@ internal sealed class ApplierThread
         }
     }
 
-    /// <summary>On a disk that is nearly full (S6) as much of it as there is space for: the entries may have been applied one by one before, by the process whose log is replayed here.</summary>
     private void Apply(ApplyWork next)
     {
-        for (ApplyWork? rest = next; rest is not null;)
+        while (Fitting(next) is { } part)
         {
-            ApplyWork part = rest;
-            rest = null;
-            while (!applier.TryReserve(part, out string? obstacle))
-            {
-                if (part.Entries.Count == 1)
-                {
-                    if (!AwaitSpace(part, obstacle)) return;
-                    break;
-                }
-                (part, _) = part.SplitAt((part.Entries.Count + 1) / 2);
-            }
-            if (part.LastIndex < next.LastIndex) (_, rest) = next.SplitAt((int)(part.LastIndex - next.FirstIndex) + 1);
-            Apply(part, endsWork: rest is null);
+            bool endsWork = part.Entries.Count == next.Entries.Count;
+            Apply(part, endsWork);
+            if (endsWork) return;
+            (_, next) = next.SplitAt(part.Entries.Count);
         }
+    }
+
+    /// <summary>
+    /// As much of a work, from its beginning, as there is space for (S6): its entries may have been applied one by one before, by the process whose log is replayed here.
+    /// Null: there was none for a single entry, and the member closes.
+    /// </summary>
+    private ApplyWork? Fitting(ApplyWork next)
+    {
+        while (!applier.TryReserve(next, out string? obstacle))
+        {
+            if (next.Entries.Count == 1) return AwaitSpace(next, obstacle) ? next : null;
+            (next, _) = next.SplitAt((next.Entries.Count + 1) / 2);
+        }
+        return next;
     }
 
     private void Apply(ApplyWork part, bool endsWork)

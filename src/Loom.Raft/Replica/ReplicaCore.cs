@@ -213,10 +213,12 @@ internal sealed class ReplicaCore
             case SnapshotInstalled e:
                 OnInstalled(now, e);
                 break;
-            case LaterStateNeeded e when !stopped && log.LastIndex < e.Index:
-                StepCore(now, AppendNoOp.Instance);
-                break;
-            case LaterStateNeeded:
+            case LaterStateNeeded e:
+                if (!stopped && log.LastIndex < e.Index)
+                {
+                    StepCore(now, AppendNoOp.Instance);
+                }
+
                 break;
             case PeerHeard e:
                 StepCore(now, new Heard(e.Peer));

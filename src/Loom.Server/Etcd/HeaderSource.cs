@@ -18,13 +18,11 @@ internal sealed class HeaderSource(ILoomStore store)
 
     public bool HasLeader => Current().HasLeader;
 
-    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader.</summary>
-    public void RequireLeaderIfAsked(ServerCallContext context)
+    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader. True: it was asked for.</summary>
+    public bool RequireLeaderIfAsked(ServerCallContext context)
     {
-        if (context.GetHttpContext().Request.Headers.ContainsKey("hasleader") && !HasLeader)
-        {
-            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
-        }
+        bool asked = context.GetHttpContext().Request.Headers.ContainsKey("hasleader");
+        return !asked || HasLeader ? asked : throw EtcdError.Refused(LoomErrorCode.NoQuorum);
     }
 
     public Wire.ResponseHeader At(Revision revision) => At(revision.Number);

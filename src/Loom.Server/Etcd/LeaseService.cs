@@ -11,8 +11,8 @@ namespace Loom.Server.Etcd;
 /// <summary>etcd's Lease: each method is one translation and one call; any member answers, and renewals of all streams of this one go into the log together.</summary>
 internal sealed class LeaseService(ILoomStore store, HeaderSource headers) : Wire.Lease.LeaseBase
 {
-    /// <summary>As etcd's.</summary>
-    private const long MaxSeconds = 9_000_000_000;
+    /// <summary>More than the store grants, and not more than a span of time holds.</summary>
+    private static readonly long MostSeconds = (long)TimeSpan.MaxValue.TotalSeconds;
 
     /// <summary>Renewals of one stream that are under way; who sends more waits until an answer has gone out.</summary>
     private const int MaxPipelined = 1024;
@@ -20,14 +20,9 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers) : Wir
     public override async Task<Wire.LeaseGrantResponse> LeaseGrant(Wire.LeaseGrantRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
-        if (request.TTL > MaxSeconds)
-        {
-            throw EtcdError.Refused(LoomErrorCode.LeaseTooLong);
-        }
-
         try
         {
-            LeaseGrant lease = await store.Leases.GrantAsync(TimeSpan.FromSeconds(Math.Max(0, request.TTL)), request.ID, CancellationToken.None).ConfigureAwait(false);
+            LeaseGrant lease = await store.Leases.GrantAsync(TimeSpan.FromSeconds(Math.Clamp(request.TTL, 0, MostSeconds)), request.ID, CancellationToken.None).ConfigureAwait(false);
             return new Wire.LeaseGrantResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
         }
         catch (LoomException exception)

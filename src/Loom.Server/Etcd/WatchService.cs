@@ -10,12 +10,7 @@ internal sealed class WatchService(ILoomStore store, HeaderSource headers, EtcdL
 {
     public override async Task Watch(IAsyncStreamReader<Wire.WatchRequest> requestStream, IServerStreamWriter<Wire.WatchResponse> responseStream, ServerCallContext context)
     {
-        bool needsLeader = context.GetHttpContext().Request.Headers.ContainsKey("hasleader");
-        if (needsLeader && !headers.HasLeader)
-        {
-            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
-        }
-
+        bool needsLeader = headers.RequireLeaderIfAsked(context);
         try
         {
             using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);

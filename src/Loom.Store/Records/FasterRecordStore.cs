@@ -122,7 +122,7 @@ internal sealed class FasterRecordStore : IRecordStore
     public static FasterRecordStore Recover(
         string directory, RecordStoreOptions options, Action<Exception>? onFault, CheckpointTarget target, CheckpointFile from, string fromPath, IRecordRebuild rebuild)
     {
-        RecordStoreOptions same = new() { IndexBytes = options.IndexBytes, MemoryBytes = options.MemoryBytes, PageBytes = from.PageBytes, SegmentBytes = from.SegmentBytes, FenceMilliseconds = options.FenceMilliseconds };
+        RecordStoreOptions same = new() { IndexBytes = options.IndexBytes, MemoryBytes = options.MemoryBytes, PageBytes = from.PageBytes, SegmentBytes = from.SegmentBytes, FenceMilliseconds = options.FenceMilliseconds, BeforeAllocate = options.BeforeAllocate };
         string path = Path.Combine(directory, FileName);
         new RecordLogScan(path, from.PageBytes, from.SegmentBytes, LogExtent.Of(fromPath, from.Log)).Run(rebuild);
         rebuild.Finish();

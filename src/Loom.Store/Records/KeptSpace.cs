@@ -17,8 +17,9 @@ internal static class KeptSpace
     public static void Empty(string file, long segmentBytes)
     {
         int kept = 0;
-        foreach ((string path, int _) in Segments(file))
+        foreach (int segment in RecordDevice.SegmentsOf(file))
         {
+            string path = string.Create(CultureInfo.InvariantCulture, $"{file}.{segment}");
             if (kept < MostFiles && TryEmpty(path, segmentBytes))
             {
                 // Ascending, and never above its own number: the name is free.
@@ -47,25 +48,5 @@ internal static class KeptSpace
         {
             return false;
         }
-    }
-
-    private static List<(string Path, int Number)> Segments(string file)
-    {
-        List<(string Path, int Number)> found = [];
-        foreach (string path in Directory.EnumerateFiles(Path.GetDirectoryName(file)!, Path.GetFileName(file) + ".*"))
-        {
-            bool named = int.TryParse(path.AsSpan(file.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int number);
-            if (named && path == string.Create(CultureInfo.InvariantCulture, $"{file}.{number}"))
-            {
-                found.Add((path, number));
-            }
-            else
-            {
-                File.Delete(path);
-            }
-        }
-
-        found.Sort((one, other) => one.Number.CompareTo(other.Number));
-        return found;
     }
 }

@@ -47,8 +47,9 @@ internal sealed class RecordDevice : StorageDeviceBase
     {
         PageBytes = (int)options.PageBytes;
         SegmentBytes = (int)options.SegmentBytes;
-        firstAddress = Segments().Select(segment => segment * (long)SegmentBytes).DefaultIfEmpty(0).Min();
+        firstAddress = SegmentsOf(path).Select(segment => segment * (long)SegmentBytes).FirstOrDefault();
         reserveBytes = options.ReserveBytes;
+        BeforeAllocate = options.BeforeAllocate;
         this.faults = faults;
         readers = new("loom-records-read", 16, faults);
         writer = new("loom-records-write", 1, faults);
@@ -306,7 +307,7 @@ internal sealed class RecordDevice : StorageDeviceBase
     /// <summary>Deletes the files that hold nothing at or above an address.</summary>
     public void DeleteBelow(long address)
     {
-        foreach (int segment in Segments().Where(segment => (segment + 1L) * SegmentBytes <= address))
+        foreach (int segment in SegmentsOf(FileName).Where(segment => (segment + 1L) * SegmentBytes <= address))
         {
             lock (gate)
             {
@@ -334,11 +335,13 @@ internal sealed class RecordDevice : StorageDeviceBase
         }
     }
 
-    private List<int> Segments() =>
+    /// <summary>Numbers of the files <c>PATH.0, PATH.1, …</c> that are there, ascending.</summary>
+    internal static List<int> SegmentsOf(string path) =>
     [
-        .. Directory.EnumerateFiles(Path.GetDirectoryName(FileName)!, Path.GetFileName(FileName) + ".*")
-            .Select(path => int.TryParse(path.AsSpan(FileName.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int segment) ? segment : -1)
-            .Where(segment => segment >= 0),
+        .. Directory.EnumerateFiles(Path.GetDirectoryName(path)!, Path.GetFileName(path) + ".*")
+            .Select(file => int.TryParse(file.AsSpan(path.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out int segment) ? segment : -1)
+            .Where(segment => segment >= 0)
+            .Order(),
     ];
 
     /// <inheritdoc/>

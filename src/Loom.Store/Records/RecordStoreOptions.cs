@@ -20,4 +20,7 @@ internal sealed class RecordStoreOptions
 
     /// <summary>Space that is taken ahead of what is needed: on a full disk it serves what makes space, deletes above all (S6).</summary>
     public long ReserveBytes { get; set; } = 16L << 20;
+
+    /// <summary>For tests: throws in place of a full disk; the address up to which space is asked for.</summary>
+    public Action<long>? BeforeAllocate { get; set; }
 }

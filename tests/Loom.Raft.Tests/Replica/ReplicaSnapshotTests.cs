@@ -90,6 +90,29 @@ public sealed class ReplicaSnapshotTests
         cluster.AssertEqual();
     }
 
+    /// <summary>S5: what is reported while the state is switched is of the one that goes; the one that comes is as healthy as its source.</summary>
+    [Test]
+    public void No_state_is_judged_while_it_is_switched()
+    {
+        var cluster = Cutting();
+        var away = Away(cluster);
+        away.HoldDisk = true;
+        cluster.Heal();
+        cluster.Until(() => away.Log.BaseIndex > 0);
+        foreach (var node in cluster.Nodes)
+        {
+            away.Handle(new PeerMessage(new Message { Kind = MessageKind.StateReport, From = node.Id, To = away.Id, Term = away.Replica.CaptureStatus().Term, Index = 64, Context = node == away ? 1UL : 2UL }));
+        }
+
+        Assert.That((away.Replica.QuarantinedAt, away.Installed), Is.EqualTo((0L, 0)));
+        away.HoldDisk = false;
+        away.ResumeDisk();
+        cluster.Until(() => away.Installed == 1);
+        Assert.That(away.Replica.QuarantinedAt, Is.Zero);
+        cluster.Settle(away);
+        cluster.AssertEqual();
+    }
+
     /// <summary>Its records are damaged beyond use, its log is not: it keeps its id and its vote, and takes a state at or above the log's base.</summary>
     [Test]
     public void A_member_that_gave_up_its_state_gets_another_one_under_its_old_log()
