@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using Google.Protobuf;
 using Grpc.Core;
 using Loom.Server.Etcd.Translation;
+using Loom.Server.Hosting;
 using Loom.Store;
 using Loom.Store.Model;
 using Wire = Loom.Server.Etcd.Protos;
@@ -9,7 +10,7 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Lease: each method is one translation and one call; any member answers, and renewals of all streams of this one go into the log together.</summary>
-internal sealed class LeaseService(ILoomStore store, HeaderSource headers) : Wire.Lease.LeaseBase
+internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenStreams streams) : Wire.Lease.LeaseBase
 {
     /// <summary>More than the store grants, and not more than a span of time holds.</summary>
     private static readonly long MostSeconds = (long)TimeSpan.MaxValue.TotalSeconds;
@@ -48,33 +49,11 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers) : Wir
     /// One answer per request, in their order; many may be under way at a time. A half-close ends the stream once all are answered (unlike a watch's). A renewal that fails ends it with the error, as etcd's does:
     /// the client then looks for another member, and its leases live on until they are due.
     /// </summary>
-    public override async Task LeaseKeepAlive(
+    public override Task LeaseKeepAlive(
         IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requestStream, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responseStream, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
-        using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        var answers = Channel.CreateBounded<Task<LeaseRenewal>>(new BoundedChannelOptions(MaxPipelined) { SingleReader = true, SingleWriter = true });
-        Task reading = ReadAsync(requestStream, answers.Writer, ending.Token);
-        try
-        {
-            await foreach (Task<LeaseRenewal> answer in answers.Reader.ReadAllAsync(ending.Token).ConfigureAwait(false))
-            {
-                LeaseRenewal lease = await answer.ConfigureAwait(false);
-
-                // Of a lease that is gone the field is absent, in JSON too: clients take anything else there for a lease that lives.
-                var response = new Wire.LeaseKeepAliveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
-                await responseStream.WriteAsync(response, ending.Token).ConfigureAwait(false);
-            }
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
-        finally
-        {
-            await ending.CancelAsync().ConfigureAwait(false);
-            await reading.ConfigureAwait(false);
-        }
+        return streams.RunAsync(context, ending => KeepAliveAsync(requestStream, responseStream, ending));
     }
 
     public override async Task<Wire.LeaseTimeToLiveResponse> LeaseTimeToLive(Wire.LeaseTimeToLiveRequest request, ServerCallContext context)
@@ -112,6 +91,31 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers) : Wir
         catch (LoomException exception)
         {
             throw EtcdError.From(exception);
+        }
+    }
+
+    private async Task KeepAliveAsync(
+        IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responses, CancellationTokenSource ending)
+    {
+        var answers = Channel.CreateBounded<Task<LeaseRenewal>>(new BoundedChannelOptions(MaxPipelined) { SingleReader = true, SingleWriter = true });
+        Task reading = ReadAsync(requests, answers.Writer, ending.Token);
+        try
+        {
+            await foreach (Task<LeaseRenewal> answer in answers.Reader.ReadAllAsync(ending.Token).ConfigureAwait(false))
+            {
+                LeaseRenewal lease = await answer.ConfigureAwait(false);
+
+                // Of a lease that is gone the field is absent, in JSON too: clients take anything else there for a lease that lives.
+                var response = new Wire.LeaseKeepAliveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
+                await responses.WriteAsync(response, ending.Token).ConfigureAwait(false);
+            }
+
+            ending.Token.ThrowIfCancellationRequested();
+        }
+        finally
+        {
+            await ending.CancelAsync().ConfigureAwait(false);
+            await reading.ConfigureAwait(false);
         }
     }
 

@@ -14,6 +14,9 @@ namespace Loom.Server.Hosting;
 /// <summary>The client port: serves one store, over gRPC and HTTP on the same addresses. It does not own the store.</summary>
 internal sealed class NodeServer : IAsyncDisposable
 {
+    // Their last words take milliseconds, unless a client does not read.
+    private static readonly TimeSpan StreamsPatience = TimeSpan.FromMilliseconds(300);
+
     private readonly WebApplication application;
 
     private NodeServer(WebApplication application, HealthProbe health, NodeAddresses addresses)
@@ -47,6 +50,7 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton(health);
         builder.Services.AddSingleton(addresses);
         builder.Services.AddSingleton<HeaderSource>();
+        builder.Services.AddSingleton<OpenStreams>();
 
         // Singletons: the services hold no state of a call, and gRPC would make one per call otherwise.
         builder.Services.AddSingleton<KvService>();
@@ -110,6 +114,7 @@ internal sealed class NodeServer : IAsyncDisposable
     /// <summary>Stops taking connections and waits a bounded time for the calls under way; what is left when the token fires is aborted.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        await application.Services.GetRequiredService<OpenStreams>().EndAsync(StreamsPatience, cancellationToken).ConfigureAwait(false);
         try
         {
             await application.StopAsync(cancellationToken).ConfigureAwait(false);

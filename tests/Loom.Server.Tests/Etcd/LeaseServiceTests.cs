@@ -55,6 +55,23 @@ internal sealed class LeaseServiceTests
         Assert.That(received, Is.EqualTo(Count), "a half-close ends the stream, but not before everything is answered");
     }
 
+    /// <summary>Clients keep their stream for as long as they live: a node that stops must not wait for them, and says that it stops.</summary>
+    [Test]
+    [Repeat(5)]
+    public async Task A_node_that_stops_ends_a_stream_of_renewals()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        using AsyncDuplexStreamingCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse> call = new Lease.LeaseClient(node.Channel).LeaseKeepAlive();
+        await call.RequestStream.WriteAsync(new LeaseKeepAliveRequest { ID = 1 });
+        Assert.That(await call.ResponseStream.MoveNext(CancellationToken.None));
+        Task<bool> next = call.ResponseStream.MoveNext(CancellationToken.None);
+        long began = Environment.TickCount64;
+        await node.Server.StopAsync(CancellationToken.None);
+        Assert.That(Environment.TickCount64 - began, Is.LessThan(1200));
+        RpcException? ended = await Assert.ThrowsAsync<RpcException>(async () => await next);
+        Assert.That(ended!.StatusCode, Is.EqualTo(StatusCode.Unavailable));
+    }
+
     /// <summary>A lost quorum must not look like a lease that lives, nor like one that is gone.</summary>
     [Test]
     public async Task A_renewal_that_fails_ends_the_stream_with_its_error()

@@ -261,6 +261,7 @@ internal sealed class WatchTests
     }
 
     [Test]
+    [Repeat(10)]
     public async Task A_node_that_stops_ends_its_streams()
     {
         TestNode node = await TestNode.StartAsync();

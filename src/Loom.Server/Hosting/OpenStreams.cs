@@ -1,0 +1,52 @@
+using Grpc.Core;
+using Loom.Server.Etcd.Translation;
+using Loom.Store;
+
+namespace Loom.Server.Hosting;
+
+/// <summary>
+/// Calls that live until their client goes: watches, renewals of leases. When the node stops they end by themselves, and it waits until their last words are sent before it closes connections:
+/// a client that sees its connection end in the middle of a stream cannot tell a node that stops from a broken network.
+/// </summary>
+internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
+
+    private int count;
+
+    /// <summary>Runs a stream until it ends, its client goes, or the node stops; then the client is told so.</summary>
+    /// <exception cref="RpcException">Unavailable: the node stops. Or what the stream met.</exception>
+    public async Task RunAsync(ServerCallContext context, Func<CancellationTokenSource, Task> stream)
+    {
+        Interlocked.Increment(ref count);
+        context.GetHttpContext().Response.OnCompleted(() =>
+        {
+            Interlocked.Decrement(ref count);
+            return Task.CompletedTask;
+        });
+        try
+        {
+            using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+            await stream(ending).ConfigureAwait(false);
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            throw EtcdError.Refused(LoomErrorCode.Stopped);
+        }
+    }
+
+    /// <summary>Ends all streams and waits until they are answered, no longer than a limit: who does not read his connection holds up nobody.</summary>
+    public async Task EndAsync(TimeSpan limit, CancellationToken cancellationToken)
+    {
+        lifetime.StopApplication();
+        long until = Environment.TickCount64 + (long)limit.TotalMilliseconds;
+        while (Volatile.Read(ref count) > 0 && Environment.TickCount64 < until && !cancellationToken.IsCancellationRequested)
+        {
+            await Task.Delay(Poll, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+}
