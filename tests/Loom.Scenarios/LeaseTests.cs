@@ -72,6 +72,7 @@ public sealed class LeaseTests
     [Test]
     public async Task All_members_that_stop_for_longer_than_the_lease_do_not_end_it()
     {
+        Rounds.RequireSeveral();
         await RunAsync(async cluster =>
         {
             LoomProcess node = cluster.Nodes[0];
