@@ -65,6 +65,15 @@ public sealed class LoomStore : ILoomStore
     public LoomLeases Leases { get; }
 
     /// <inheritdoc/>
+    public ILoomStore As(LoomIdentity identity)
+    {
+        ArgumentNullException.ThrowIfNull(identity);
+
+        // Authentication cannot be enabled yet, so every identity may do everything.
+        return this;
+    }
+
+    /// <inheritdoc/>
     public LoomStatus Status
     {
         get

@@ -8,10 +8,11 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Cluster: the member list. Members are changed at run time in a later version; those calls are Unimplemented.</summary>
-internal sealed class ClusterService(ILoomStore store, HeaderSource headers, NodeAddresses addresses) : Wire.Cluster.ClusterBase
+internal sealed class ClusterService(Callers callers, HeaderSource headers, NodeAddresses addresses) : Wire.Cluster.ClusterBase
 {
     public override async Task<Wire.MemberListResponse> MemberList(Wire.MemberListRequest request, ServerCallContext context)
     {
+        ILoomStore store = callers.For(context);
         try
         {
             if (request.Linearizable)

@@ -11,11 +11,12 @@ namespace Loom.Server.Etcd;
 /// etcd's KV: each method is one translation, one call, one translation.
 /// The calls get no token: cancelling would stop only the waiting, the store bounds that itself (5 s + 2 election timeouts), and gRPC answers a passed deadline.
 /// </summary>
-internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimits limits) : Wire.KV.KVBase
+internal sealed class KvService(Callers callers, HeaderSource headers, EtcdLimits limits) : Wire.KV.KVBase
 {
     public override async Task<Wire.RangeResponse> Range(Wire.RangeRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
+        ILoomStore store = callers.For(context);
         RangeQuery query = RequestTranslation.Range(request);
         try
         {
@@ -35,6 +36,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
     public override async Task<Wire.PutResponse> Put(Wire.PutRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
+        ILoomStore store = callers.For(context);
         PutOperation put = RequestTranslation.Put(request);
         RequireSize(request);
         try
@@ -51,6 +53,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
     public override async Task<Wire.DeleteRangeResponse> DeleteRange(Wire.DeleteRangeRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
+        ILoomStore store = callers.For(context);
         DeleteOperation delete = RequestTranslation.Delete(request);
         RequireSize(request);
         try
@@ -67,6 +70,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
     public override async Task<Wire.TxnResponse> Txn(Wire.TxnRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
+        ILoomStore store = callers.For(context);
         Transaction transaction = RequestTranslation.Txn(request, limits.MaxTxnOperations);
         RequireSize(request);
         ReadConsistency consistency = RequestTranslation.IsSerializable(request) ? ReadConsistency.Local : ReadConsistency.Linearizable;
@@ -84,6 +88,7 @@ internal sealed class KvService(ILoomStore store, HeaderSource headers, EtcdLimi
     public override async Task<Wire.CompactionResponse> Compact(Wire.CompactionRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
+        ILoomStore store = callers.For(context);
         try
         {
             Revision revision = await store.CompactAsync(new Revision(request.Revision), request.Physical, CancellationToken.None).ConfigureAwait(false);

@@ -10,7 +10,7 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Lease: each method is one translation and one call; any member answers, and renewals of all streams of this one go into the log together.</summary>
-internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenStreams streams) : Wire.Lease.LeaseBase
+internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenStreams streams) : Wire.Lease.LeaseBase
 {
     /// <summary>More than the store grants, and not more than a span of time holds.</summary>
     private static readonly long MostSeconds = (long)TimeSpan.MaxValue.TotalSeconds;
@@ -23,7 +23,7 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
         headers.RequireLeaderIfAsked(context);
         try
         {
-            LeaseGrant lease = await store.Leases.GrantAsync(TimeSpan.FromSeconds(Math.Clamp(request.TTL, 0, MostSeconds)), request.ID, CancellationToken.None).ConfigureAwait(false);
+            LeaseGrant lease = await callers.For(context).Leases.GrantAsync(TimeSpan.FromSeconds(Math.Clamp(request.TTL, 0, MostSeconds)), request.ID, CancellationToken.None).ConfigureAwait(false);
             return new Wire.LeaseGrantResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
         }
         catch (LoomException exception)
@@ -37,7 +37,7 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
         headers.RequireLeaderIfAsked(context);
         try
         {
-            return new Wire.LeaseRevokeResponse { Header = headers.At(await store.Leases.RevokeAsync(request.ID, CancellationToken.None).ConfigureAwait(false)) };
+            return new Wire.LeaseRevokeResponse { Header = headers.At(await callers.For(context).Leases.RevokeAsync(request.ID, CancellationToken.None).ConfigureAwait(false)) };
         }
         catch (LoomException exception)
         {
@@ -53,7 +53,7 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
         IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requestStream, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responseStream, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
-        return streams.RunAsync(context, ending => KeepAliveAsync(requestStream, responseStream, ending));
+        return streams.RunAsync(context, ending => KeepAliveAsync(callers.For(context), requestStream, responseStream, ending));
     }
 
     public override async Task<Wire.LeaseTimeToLiveResponse> LeaseTimeToLive(Wire.LeaseTimeToLiveRequest request, ServerCallContext context)
@@ -61,7 +61,7 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
         headers.RequireLeaderIfAsked(context);
         try
         {
-            LeaseState lease = await store.Leases.TimeToLiveAsync(request.ID, request.Keys, CancellationToken.None).ConfigureAwait(false);
+            LeaseState lease = await callers.For(context).Leases.TimeToLiveAsync(request.ID, request.Keys, CancellationToken.None).ConfigureAwait(false);
             var response = new Wire.LeaseTimeToLiveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = -1 };
             if (lease.Exists)
             {
@@ -83,7 +83,7 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
         headers.RequireLeaderIfAsked(context);
         try
         {
-            LeaseList list = await store.Leases.ListAsync(CancellationToken.None).ConfigureAwait(false);
+            LeaseList list = await callers.For(context).Leases.ListAsync(CancellationToken.None).ConfigureAwait(false);
             var response = new Wire.LeaseLeasesResponse { Header = headers.At(list.Revision) };
             response.Leases.Add(list.Ids.Select(id => new Wire.LeaseStatus { ID = id }));
             return response;
@@ -95,10 +95,10 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
     }
 
     private async Task KeepAliveAsync(
-        IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responses, CancellationTokenSource ending)
+        ILoomStore store, IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responses, CancellationTokenSource ending)
     {
         var answers = Channel.CreateBounded<Task<LeaseRenewal>>(new BoundedChannelOptions(MaxPipelined) { SingleReader = true, SingleWriter = true });
-        Task reading = ReadAsync(requests, answers.Writer, ending.Token);
+        Task reading = ReadAsync(store, requests, answers.Writer, ending.Token);
         try
         {
             await foreach (Task<LeaseRenewal> answer in answers.Reader.ReadAllAsync(ending.Token).ConfigureAwait(false))
@@ -120,7 +120,7 @@ internal sealed class LeaseService(ILoomStore store, HeaderSource headers, OpenS
     }
 
     /// <summary>Asks for each renewal as its request comes; never throws: what is wrong goes to the reader of the answers.</summary>
-    private async Task ReadAsync(IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, ChannelWriter<Task<LeaseRenewal>> answers, CancellationToken cancellationToken)
+    private static async Task ReadAsync(ILoomStore store, IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, ChannelWriter<Task<LeaseRenewal>> answers, CancellationToken cancellationToken)
     {
         try
         {

@@ -9,7 +9,7 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Maintenance: what this node answers now; the rest is Unimplemented.</summary>
-internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers, EtcdLimits limits) : Wire.Maintenance.MaintenanceBase
+internal sealed class MaintenanceService(Callers callers, HeaderSource headers, EtcdLimits limits) : Wire.Maintenance.MaintenanceBase
 {
     /// <summary>As etcd's.</summary>
     private const int SnapshotBlobBytes = 32 * 1024;
@@ -17,6 +17,7 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers,
     /// <summary>Local, like etcd's: a member without a quorum answers it too, and says so among the errors.</summary>
     public override Task<Wire.StatusResponse> Status(Wire.StatusRequest request, ServerCallContext context)
     {
+        ILoomStore store = callers.For(context);
         LoomStatus status = store.Status;
         var response = new Wire.StatusResponse
         {
@@ -48,6 +49,7 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers,
 
     public override async Task<Wire.HashKVResponse> HashKV(Wire.HashKVRequest request, ServerCallContext context)
     {
+        ILoomStore store = callers.For(context);
         try
         {
             HashResult result = await store.HashAsync(new Revision(request.Revision), context.CancellationToken).ConfigureAwait(false);
@@ -62,6 +64,7 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers,
     /// <summary>Asks through the quorum as etcd does, so that what was raised before the call is in the answer.</summary>
     public override async Task<Wire.AlarmResponse> Alarm(Wire.AlarmRequest request, ServerCallContext context)
     {
+        ILoomStore store = callers.For(context);
         try
         {
             if (request.Action is not (Wire.AlarmRequest.Types.AlarmAction.Activate or Wire.AlarmRequest.Types.AlarmAction.Deactivate))
@@ -98,6 +101,7 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers,
     /// </summary>
     public override async Task Snapshot(Wire.SnapshotRequest request, IServerStreamWriter<Wire.SnapshotResponse> responseStream, ServerCallContext context)
     {
+        ILoomStore store = callers.For(context);
         try
         {
             await using LoomBackupStream backup = await store.OpenBackupAsync(context.CancellationToken).ConfigureAwait(false);
@@ -136,6 +140,7 @@ internal sealed class MaintenanceService(ILoomStore store, HeaderSource headers,
     /// <summary>Only the leader hands over, as etcd's; its answer has no header.</summary>
     public override async Task<Wire.MoveLeaderResponse> MoveLeader(Wire.MoveLeaderRequest request, ServerCallContext context)
     {
+        ILoomStore store = callers.For(context);
         LoomStatus status = store.Status;
         if (status.Raft.Leader != status.Raft.MemberId)
         {

@@ -6,14 +6,14 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Watch: a call is one stream of watches, until its client goes or the node stops.</summary>
-internal sealed class WatchService(ILoomStore store, HeaderSource headers, EtcdLimits limits, OpenStreams streams) : Wire.Watch.WatchBase
+internal sealed class WatchService(ILoomStore store, Callers callers, HeaderSource headers, EtcdLimits limits, OpenStreams streams) : Wire.Watch.WatchBase
 {
     public override Task Watch(IAsyncStreamReader<Wire.WatchRequest> requestStream, IServerStreamWriter<Wire.WatchResponse> responseStream, ServerCallContext context)
     {
         bool needsLeader = headers.RequireLeaderIfAsked(context);
         return streams.RunAsync(context, async ending =>
         {
-            await using LoomWatchStream watches = store.OpenWatches();
+            await using LoomWatchStream watches = callers.For(context).OpenWatches();
             using var session = new WatchSession(store, watches, headers, limits, responseStream, context.GetHttpContext().Response.BodyWriter);
             await session.RunAsync(requestStream, needsLeader, ending).ConfigureAwait(false);
         });

@@ -1,0 +1,32 @@
+using Grpc.Core;
+using Loom.Store;
+using Microsoft.Extensions.Primitives;
+
+namespace Loom.Server.Etcd;
+
+/// <summary>
+/// Who calls: the token in a call's metadata, under <c>token</c> as gRPC clients send it, or else under <c>authorization</c> as HTTP clients do (a leading "Bearer " is not part of it). Every service serves
+/// its call through the view of the store that this gives; the store itself would have every right.
+/// </summary>
+internal sealed class Callers(ILoomStore store)
+{
+    private const string Scheme = "Bearer ";
+
+    private readonly ILoomStore anonymous = store.As(LoomIdentity.Anonymous);
+
+    public ILoomStore For(ServerCallContext context) => For(context.GetHttpContext());
+
+    public ILoomStore For(HttpContext context) => TokenOf(context.Request.Headers) is { } token ? store.As(LoomIdentity.OfToken(token)) : anonymous;
+
+    /// <summary>Null: there is none. An empty one is one, and a wrong one.</summary>
+    internal static string? TokenOf(IHeaderDictionary headers)
+    {
+        if (!headers.TryGetValue("token", out StringValues found) && !headers.TryGetValue("authorization", out found))
+        {
+            return null;
+        }
+
+        string token = found.Count == 0 ? "" : found[0] ?? "";
+        return token.StartsWith(Scheme, StringComparison.Ordinal) ? token[Scheme.Length..] : token;
+    }
+}
