@@ -48,6 +48,15 @@ internal sealed record ServeSettings
 
     public EtcdLimits Limits { get; init; } = new();
 
+    /// <summary>The JSON gateway.</summary>
+    public bool EnableGateway { get; init; } = true;
+
+    /// <summary>Origins whose pages may call; *: all.</summary>
+    public IReadOnlyList<string> Cors { get; init; } = ["*"];
+
+    /// <summary>Host names that HTTP requests without TLS may name; *: all.</summary>
+    public IReadOnlyList<string> HostWhitelist { get; init; } = ["*"];
+
     public int MaxConcurrentStreams { get; init; } = int.MaxValue;
 
     public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromHours(2);
@@ -111,6 +120,9 @@ internal sealed record ServeSettings
                 MaxTxnOperations = sources.Integer("max-txn-ops", 1, 128),
                 MaxRequestBytes = sources.Integer("max-request-bytes", 1024, EtcdLimits.MaxRequestBytesLimit),
             },
+            EnableGateway = SettingSources.ParseBoolean(sources.Text("enable-grpc-gateway")) != false,
+            Cors = Words(sources.Text("cors")),
+            HostWhitelist = Words(sources.Text("host-whitelist")),
             MaxConcurrentStreams = sources.Integer("max-concurrent-streams", 1, int.MaxValue),
             KeepAliveInterval = sources.Duration("grpc-keepalive-interval", plainIsMilliseconds: false),
             KeepAliveTimeout = sources.Duration("grpc-keepalive-timeout", plainIsMilliseconds: false),
@@ -119,6 +131,9 @@ internal sealed record ServeSettings
             Warnings = sources.Warnings,
         };
     }
+
+    /// <summary>An empty list is etcd's for "all".</summary>
+    private static string[] Words(string text) => text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) is { Length: > 0 } words ? words : ["*"];
 
     private static TimeSpan WatchProgress(SettingSources sources)
     {

@@ -31,6 +31,9 @@ internal static class SettingTable
         new("snapshot-count", Integer, Works, "100000", "applied entries after which a checkpoint of the state is taken at the latest; a restart replays what came after the last one"),
         new("watch-progress-notify-interval", Duration, Works, "10m", "silence after which a watch that asked for progress is told; at least 100ms"),
         new("experimental-watch-progress-notify-interval", Duration, Works, "", "the name of --watch-progress-notify-interval in etcd 3.4 and 3.5"),
+        new("enable-grpc-gateway", SettingKind.Boolean, Works, "true", "serve the API as JSON too, under /v3/"),
+        new("cors", Text, Works, "*", "origins whose pages may call, comma-separated; *: all"),
+        new("host-whitelist", Text, Works, "*", "host names that HTTP requests without TLS may name, comma-separated; *: all"),
         new("log-level", Text, Works, "info", "debug, info, warn or error"),
         new("config-file", Text, Works, "", "JSON file with settings, keyed by flag name; flags and variables win over it"),
 
@@ -49,7 +52,7 @@ internal static class SettingTable
         .. Ignore(
             "wal-dir", "max-snapshots", "max-wals", "initial-election-tick-advance", "backend-batch-interval", "backend-batch-limit",
             "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
-            "enable-grpc-gateway", "cors", "host-whitelist", "strict-reconfig-check", "pre-vote", "enable-v2",
+            "strict-reconfig-check", "pre-vote", "enable-v2",
             "v2-deprecation", "discovery-fallback", "discovery-proxy", "cipher-suites", "tls-min-version", "tls-max-version", "self-signed-cert-validity",
             "auth-token", "bcrypt-cost", "auth-token-ttl", "enable-pprof", "metrics", "listen-metrics-urls", "logger", "log-outputs", "log-package-levels", "debug",
             "enable-log-rotation", "log-rotation-config-json", "log-format", "proxy", "proxy-failure-wait", "proxy-refresh-interval", "proxy-dial-timeout",

@@ -44,4 +44,16 @@ internal sealed class ClusterService(Callers callers, HeaderSource headers, Node
 
         return response;
     }
+
+    public override Task<Wire.MemberAddResponse> MemberAdd(Wire.MemberAddRequest request, ServerCallContext context) => throw Unchangeable();
+
+    public override Task<Wire.MemberRemoveResponse> MemberRemove(Wire.MemberRemoveRequest request, ServerCallContext context) => throw Unchangeable();
+
+    public override Task<Wire.MemberUpdateResponse> MemberUpdate(Wire.MemberUpdateRequest request, ServerCallContext context) => throw Unchangeable();
+
+    public override Task<Wire.MemberPromoteResponse> MemberPromote(Wire.MemberPromoteRequest request, ServerCallContext context) => throw Unchangeable();
+
+    private static RpcException Unchangeable() => new(new Status(
+        StatusCode.Unimplemented,
+        "loom: members are not changed at run time in this version: --initial-cluster says who they are; a member that lost its data joins again under its name with an empty directory"));
 }

@@ -25,6 +25,9 @@ internal sealed record EtcdLimits
     /// <summary>How long a snapshot waits for its reader to take the next blob. etcd waits for ever.</summary>
     public TimeSpan SnapshotPatience { get; init; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>How long the JSON gateway waits for a request that has begun to arrive.</summary>
+    public TimeSpan BodyPatience { get; init; } = TimeSpan.FromSeconds(30);
+
     public int MaxMessageBytes => MaxRequestBytes + GrpcOverheadBytes;
 
     /// <summary>What the store must accept for a request of <see cref="MaxRequestBytes"/>.</summary>

@@ -8,7 +8,7 @@ using Wire = Loom.Server.Etcd.Protos;
 
 namespace Loom.Server.Etcd;
 
-/// <summary>etcd's Maintenance: what this node answers now; the rest is Unimplemented.</summary>
+/// <summary>etcd's Maintenance: each method is one translation and one call.</summary>
 internal sealed class MaintenanceService(Callers callers, HeaderSource headers, EtcdLimits limits) : Wire.Maintenance.MaintenanceBase
 {
     /// <summary>As etcd's.</summary>
@@ -60,6 +60,26 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
             throw EtcdError.From(exception);
         }
     }
+
+    /// <summary>etcd hashes its database file, which no other member has byte by byte; here it is the hash of the history, equal on all members at one revision.</summary>
+    public override async Task<Wire.HashResponse> Hash(Wire.HashRequest request, ServerCallContext context)
+    {
+        try
+        {
+            HashResult result = await callers.For(context).HashAsync(default, context.CancellationToken).ConfigureAwait(false);
+            return new Wire.HashResponse { Header = headers.At(result.Revision), Hash = result.Hash };
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>Nothing is to be done: space that compaction freed is given back as the node runs. etcd's answer has no header either.</summary>
+    public override Task<Wire.DefragmentResponse> Defragment(Wire.DefragmentRequest request, ServerCallContext context) => Task.FromResult(new Wire.DefragmentResponse());
+
+    public override Task<Wire.DowngradeResponse> Downgrade(Wire.DowngradeRequest request, ServerCallContext context) => throw new RpcException(new Status(
+        StatusCode.Unimplemented, "loom: there is no older version that a cluster could be taken back to; backup and restore lead from one version to another"));
 
     /// <summary>Asks through the quorum as etcd does, so that what was raised before the call is in the answer.</summary>
     public override async Task<Wire.AlarmResponse> Alarm(Wire.AlarmRequest request, ServerCallContext context)

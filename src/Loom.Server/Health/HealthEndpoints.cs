@@ -31,14 +31,6 @@ internal static class HealthEndpoints
 
     private static void Map(IEndpointRouteBuilder routes, string path, RequestDelegate handle) => routes.Map(path, context =>
     {
-        context.Response.Headers.AccessControlAllowOrigin = "*";
-        context.Response.Headers.AccessControlAllowMethods = "POST, GET, OPTIONS, PUT, DELETE";
-        context.Response.Headers.AccessControlAllowHeaders = "accept, content-type, authorization";
-        if (HttpMethods.IsOptions(context.Request.Method))
-        {
-            return Task.CompletedTask;
-        }
-
         if (HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method))
         {
             return handle(context);

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using Loom.Server.Configuration;
 using Loom.Server.Etcd;
+using Loom.Server.Etcd.Gateway;
 using Loom.Server.Health;
 using Loom.Store;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -37,6 +38,8 @@ internal sealed class NodeServer : IAsyncDisposable
     {
         var addresses = new NodeAddresses();
         var health = new HealthProbe(store);
+        var crossOrigin = new CrossOrigin(settings);
+        var gateway = new JsonGateway(settings.Limits);
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [] });
 
         // Only what is given here counts: ASPNETCORE_URLS or an appsettings.json that lies about must not move a database's port.
@@ -66,9 +69,11 @@ internal sealed class NodeServer : IAsyncDisposable
             options.MaxReceiveMessageSize = settings.Limits.MaxMessageBytes;
             options.MaxSendMessageSize = null;
         });
+        builder.Services.AddGrpcReflection();
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, settings));
 
         WebApplication application = builder.Build();
+        application.Use(next => context => crossOrigin.RunAsync(context, next));
         application.MapGrpcService<KvService>();
         application.MapGrpcService<WatchService>();
         application.MapGrpcService<LeaseService>();
@@ -76,7 +81,14 @@ internal sealed class NodeServer : IAsyncDisposable
         application.MapGrpcService<ClusterService>();
         application.MapGrpcService<ClusterStatusService>();
         application.MapGrpcService<GrpcHealthService>();
+        application.MapGrpcReflectionService();
         application.MapHealth(health);
+        if (settings.EnableGateway)
+        {
+            gateway.Map(application);
+            gateway.Bind(((IEndpointRouteBuilder)application).DataSources.SelectMany(source => source.Endpoints));
+        }
+
         try
         {
             await application.StartAsync(cancellationToken).ConfigureAwait(false);

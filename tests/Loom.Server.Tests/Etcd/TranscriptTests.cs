@@ -67,10 +67,22 @@ internal sealed class TranscriptTests
         RpcException[] exceptions =
         [
             (await Assert.ThrowsAsync<RpcException>(async () => await new Auth.AuthClient(node.Channel).AuthEnableAsync(new AuthEnableRequest(), options)))!,
-            (await Assert.ThrowsAsync<RpcException>(async () => await new Maintenance.MaintenanceClient(node.Channel).DefragmentAsync(new DefragmentRequest(), options)))!,
+            (await Assert.ThrowsAsync<RpcException>(async () => await new Maintenance.MaintenanceClient(node.Channel).DowngradeAsync(new DowngradeRequest(), options)))!,
             (await Assert.ThrowsAsync<RpcException>(async () => await new Cluster.ClusterClient(node.Channel).MemberAddAsync(new MemberAddRequest(), options)))!,
         ];
         Assert.That(exceptions.Select(e => e.StatusCode), Is.All.EqualTo(StatusCode.Unimplemented));
+    }
+
+    [Test]
+    public async Task Hash_and_defragment_answer()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        var maintenance = new Maintenance.MaintenanceClient(node.Channel);
+        await node.Kv.PutAsync(new PutRequest { Key = Google.Protobuf.ByteString.CopyFromUtf8("k") });
+        HashResponse hash = await maintenance.HashAsync(new HashRequest());
+        HashKVResponse history = await maintenance.HashKVAsync(new HashKVRequest());
+        Assert.That((hash.Hash, hash.Header.Revision), Is.EqualTo((history.Hash, 2)));
+        Assert.That((await maintenance.DefragmentAsync(new DefragmentRequest())).Header, Is.Null);
     }
 
     private static IEnumerable<(string Title, Google.Protobuf.IMessage Request)> Calls(string script) => script switch
@@ -80,10 +92,10 @@ internal sealed class TranscriptTests
         _ => LeaseScript.Calls(),
     };
 
-    private static string Recorded(string script) => File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, $"Etcd/Transcripts/{script}.txt"));
+    internal static string Recorded(string script) => File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, $"Etcd/Transcripts/{script}.txt"));
 
     /// <summary>Shows the first call that differs, not two files.</summary>
-    private static void Compare(string actual, string expected)
+    internal static void Compare(string actual, string expected)
     {
         string[] actualCalls = actual.Split("\n\n");
         string[] expectedCalls = expected.Split("\n\n");
