@@ -1,4 +1,5 @@
 using Loom.Raft;
+using Loom.Store.Collections;
 
 namespace Loom.Store;
 
@@ -97,6 +98,12 @@ public enum LoomErrorCode
 
     /// <summary>What a watch delivered may have been wrong: this member's state was found to differ from that of the majority.</summary>
     WatchLost = 1041,
+
+    /// <summary>A write under a fence was refused: the claim of its holder does not stand any more. Nothing was applied.</summary>
+    FenceLost = 1070,
+
+    /// <summary>A claim has gone before its turn came: its lease ended, or its key was deleted. Nothing is held.</summary>
+    ClaimLost = 1071,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>
@@ -125,6 +132,17 @@ public sealed class OutcomeUnknownException : LoomException
         : base(code, message, WriteOutcome.Unknown, inner)
     {
     }
+}
+
+/// <summary>A write under a fence was refused in apply, by every replica alike: the claim of its holder does not stand any more (<see cref="LoomErrorCode.FenceLost"/>). Nothing was applied.</summary>
+public sealed class FenceLostException : LoomException
+{
+    /// <summary>Creates it.</summary>
+    public FenceLostException(string message, FencingToken token)
+        : base(LoomErrorCode.FenceLost, message) => Token = token;
+
+    /// <summary>The claim that has gone.</summary>
+    public FencingToken Token { get; }
 }
 
 /// <summary>A watch cannot go on, or not begin, because the history that it needs is gone (<see cref="LoomErrorCode.Compacted"/>), or was another one (<see cref="LoomErrorCode.NewEpoch"/>).</summary>

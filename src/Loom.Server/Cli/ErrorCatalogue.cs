@@ -43,6 +43,8 @@ internal static class ErrorCatalogue
         new("LOOM1032", "too many leases", "A cluster holds at most 500,000 leases: all of them are in every checkpoint and snapshot.", "let keys share a lease, or revoke leases that nobody needs"),
         new("LOOM1040", "new epoch", "The state was taken up again from a backup: revisions of before are not of this history.", "read the keys again, and watch from the revision after that of the answer"),
         new("LOOM1041", "watch lost", "The state of this member was found to differ from that of the majority, so what its watches delivered may have been wrong.", "read the keys again on another member, and watch from there"),
+        new("LOOM1070", "fence lost", "A write under a lock or election was refused in apply: the claim of its holder had ended (its lease did, or its key was deleted), and somebody else may hold the name by now. Nothing was applied.", "stop that work and acquire again; if it happens often, lengthen the time to live"),
+        new("LOOM1071", "claim lost", "A claim to a lock or election has gone before its turn came: its lease ended, or its key was deleted. Nothing is held.", "claim again, with a lease that is renewed in time"),
     ];
 
     public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));
