@@ -14,6 +14,10 @@ internal sealed class CommandLineOptions
 
     private readonly Option<string?> output = new("--output", "-o") { Recursive = true, HelpName = "json|jsonl|table|plain", Description = "table on a terminal, plain elsewhere" };
     private readonly Option<string> timeout = new("--timeout", "--command-timeout") { Recursive = true, DefaultValueFactory = _ => "10s", Description = "how long a call may take" };
+    private readonly Option<string?> cacert = new("--cacert") { Recursive = true, HelpName = "file", Description = "CA of the members' certificates, PEM (LOOM_CACERT)" };
+    private readonly Option<string?> cert = new("--cert") { Recursive = true, HelpName = "file", Description = "certificate to show, PEM (LOOM_CERT)" };
+    private readonly Option<string?> key = new("--key") { Recursive = true, HelpName = "file", Description = "its private key, PEM (LOOM_KEY)" };
+    private readonly Option<bool> skipVerify = new("--insecure-skip-tls-verify") { Recursive = true, Description = "take any certificate: encrypted, but whoever stands between can read" };
     private readonly Option<bool> quiet = new("--quiet", "-q") { Recursive = true, Description = "no notes on standard error, only errors" };
 
     public CommandLineOptions(CommandContext context)
@@ -26,6 +30,10 @@ internal sealed class CommandLineOptions
         root.Options.Add(endpoints);
         root.Options.Add(output);
         root.Options.Add(timeout);
+        root.Options.Add(cacert);
+        root.Options.Add(cert);
+        root.Options.Add(key);
+        root.Options.Add(skipVerify);
         root.Options.Add(quiet);
     }
 
@@ -53,11 +61,16 @@ internal sealed class CommandLineOptions
         }
     }
 
+    /// <summary>The option, else LOOM_*, else etcdctl's variable of that name.</summary>
+    private string Given(string? option, string variable) => option is { Length: > 0 } ? option
+        : context.Environment["LOOM_" + variable] is string { Length: > 0 } ours ? ours
+        : context.Environment["ETCDCTL_" + variable] is string { Length: > 0 } theirs ? theirs : "";
+
     private CommandSession Open(ParseResult parsed, CancellationToken cancellationToken)
     {
-        string addresses = parsed.GetValue(endpoints) is { Length: > 0 } given
-            ? given
-            : context.Environment["LOOM_ENDPOINTS"] is string { Length: > 0 } variable ? variable : NodeClient.DefaultEndpoint;
+        string addresses = Given(parsed.GetValue(endpoints), "ENDPOINTS") is { Length: > 0 } given ? given : NodeClient.DefaultEndpoint;
+        bool any = parsed.GetValue(skipVerify) || SettingSources.ParseBoolean(Given(null, "INSECURE_SKIP_TLS_VERIFY")) == true;
+        ClientTls tls = ClientTls.Of(Given(parsed.GetValue(cacert), "CACERT"), Given(parsed.GetValue(cert), "CERT"), Given(parsed.GetValue(key), "KEY"), any);
         string time = parsed.GetValue(timeout)!;
         TimeSpan limit = GoDuration.Parse(time, plainIsMilliseconds: false) is { } duration && duration > TimeSpan.Zero
             ? duration
@@ -72,7 +85,7 @@ internal sealed class CommandLineOptions
             { } other => throw new CommandException(ExitCode.Usage, $"the output mode '{other}' does not exist", "write -o json, jsonl, table or plain"),
         };
         return new CommandSession(
-            context, new NodeClient(NodeClient.ParseEndpoints(addresses), limit, cancellationToken), new DataWriter(context.Output, mode, context.IsTerminal),
+            context, new NodeClient(NodeClient.ParseEndpoints(addresses), tls, limit, cancellationToken), new DataWriter(context.Output, mode, context.IsTerminal),
             parsed.GetValue(quiet), cancellationToken);
     }
 }

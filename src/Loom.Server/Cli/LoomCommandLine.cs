@@ -40,7 +40,7 @@ internal static class LoomCommandLine
         root.Subcommands.Add(new Command("serve", "Run a node (loom serve --help lists its settings)") { TreatUnmatchedTokensAsErrors = false });
         foreach (Command command in (Command[])
             [KvCommands.Put(common), KvCommands.Get(common), KvCommands.Delete(common), TxnCommand.Create(common), StatusCommand.Create(common),
-                MemberCommands.Create(common), BackupCommand.Create(common), RestoreCommand.Create(common), VerifyCommand.Create(common), version, ExplainCommand.Create(context), .. others])
+                MemberCommands.Create(common), BackupCommand.Create(common), RestoreCommand.Create(common), VerifyCommand.Create(common), CertsCommand.Create(context), version, ExplainCommand.Create(context), .. others])
         {
             root.Subcommands.Add(command);
         }

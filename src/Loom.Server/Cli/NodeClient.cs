@@ -17,15 +17,18 @@ internal sealed class NodeClient : IDisposable
     private readonly TimeSpan timeout;
     private readonly CancellationToken cancellationToken;
 
-    public NodeClient(IReadOnlyList<string> endpoints, TimeSpan timeout, CancellationToken cancellationToken)
+    public NodeClient(IReadOnlyList<string> endpoints, ClientTls tls, TimeSpan timeout, CancellationToken cancellationToken)
     {
+        Tls = tls;
         this.timeout = timeout;
         this.cancellationToken = cancellationToken;
         foreach (string endpoint in endpoints)
         {
-            channels.Add((endpoint, Open(endpoint)));
+            channels.Add((endpoint, Open(endpoint, tls)));
         }
     }
+
+    public ClientTls Tls { get; }
 
     public IReadOnlyList<string> Endpoints => [.. channels.Select(c => c.Endpoint)];
 
@@ -43,14 +46,9 @@ internal sealed class NodeClient : IDisposable
 
         foreach (string part in parts)
         {
-            if (part.StartsWith("https://", StringComparison.OrdinalIgnoreCase))
+            if (!Uri.TryCreate(Address(part, ClientTls.Default), UriKind.Absolute, out Uri? uri) || uri.Scheme is not ("http" or "https") || uri.AbsolutePath != "/")
             {
-                throw new CommandException(ExitCode.Usage, $"the endpoint {part} is https, and this version speaks cleartext only", "write http://host:port");
-            }
-
-            if (!Uri.TryCreate(Address(part), UriKind.Absolute, out Uri? uri) || uri.Scheme != "http" || uri.AbsolutePath != "/")
-            {
-                throw new CommandException(ExitCode.Usage, $"'{part}' is not an endpoint", "write host:port or http://host:port");
+                throw new CommandException(ExitCode.Usage, $"'{part}' is not an endpoint", "write host:port, http://host:port or https://host:port");
             }
         }
 
@@ -114,15 +112,22 @@ internal sealed class NodeClient : IDisposable
         }
     }
 
-    public static GrpcChannel Open(string endpoint) => GrpcChannel.ForAddress(Address(endpoint), new GrpcChannelOptions
+    public static GrpcChannel Open(string endpoint, ClientTls tls)
     {
-        MaxReceiveMessageSize = MaxMessageBytes,
-        MaxSendMessageSize = null,
+        var address = new Uri(Address(endpoint, tls));
+        return GrpcChannel.ForAddress(address, new GrpcChannelOptions
+        {
+            MaxReceiveMessageSize = MaxMessageBytes,
+            MaxSendMessageSize = null,
 
-        // Without this a client on a machine with a proxy configured would send its database traffic there.
-        HttpHandler = new SocketsHttpHandler { UseProxy = false, ConnectTimeout = TimeSpan.FromSeconds(2), EnableMultipleHttp2Connections = true },
-        DisposeHttpClient = true,
-    });
+            // Without this a client on a machine with a proxy configured would send its database traffic there.
+            HttpHandler = new SocketsHttpHandler
+            {
+                UseProxy = false, ConnectTimeout = TimeSpan.FromSeconds(2), EnableMultipleHttp2Connections = true, SslOptions = tls.Options(address.Host.Trim('[', ']')),
+            },
+            DisposeHttpClient = true,
+        });
+    }
 
     private CommandException Translate(Exception exception, string endpoint)
     {
@@ -136,7 +141,10 @@ internal sealed class NodeClient : IDisposable
             : new CommandException(ExitCode.NoQuorum, $"{endpoint} sent nothing for {timeout.TotalSeconds} s", "give it more time with --timeout, or ask another member with --endpoints", "LOOM1009");
     }
 
-    private static string Address(string endpoint) => endpoint.Contains("://", StringComparison.Ordinal) ? endpoint : "http://" + endpoint;
+    private bool IsSecure(string endpoint) => Address(endpoint, Tls).StartsWith("https:", StringComparison.OrdinalIgnoreCase);
+
+    private static string Address(string endpoint, ClientTls tls) =>
+        endpoint.Contains("://", StringComparison.Ordinal) ? endpoint : (tls.IsAsked ? "https://" : "http://") + endpoint;
 
     private async Task<T> CallAsync<T>(Func<CallInvoker, CallOptions, AsyncUnaryCall<T>> call, bool write)
     {
@@ -145,6 +153,11 @@ internal sealed class NodeClient : IDisposable
         {
             try
             {
+                if (write && IsSecure(endpoint))
+                {
+                    await KnockAsync(channel, endpoint).ConfigureAwait(false);
+                }
+
                 T response = await call(channel.CreateCallInvoker(), new CallOptions(deadline: DateTime.UtcNow + timeout, cancellationToken: cancellationToken)).ConfigureAwait(false);
                 Answered = endpoint;
                 return response;
@@ -153,9 +166,9 @@ internal sealed class NodeClient : IDisposable
             {
                 throw new OperationCanceledException("interrupted", exception, cancellationToken);
             }
-            catch (RpcException exception)
+            catch (Exception exception) when (exception is RpcException or CommandException)
             {
-                CommandException translated = RpcFailure.Translate(exception, write, endpoint);
+                CommandException translated = exception as CommandException ?? RpcFailure.Translate((RpcException)exception, write, endpoint);
                 if (translated.ExitCode != ExitCode.Unreachable)
                 {
                     throw translated;
@@ -168,5 +181,32 @@ internal sealed class NodeClient : IDisposable
         throw channels.Count == 1
             ? unreachable!
             : new CommandException(ExitCode.Unreachable, $"none of {string.Join(", ", Endpoints)} can be reached", unreachable!.Fix);
+    }
+
+    /// <summary>
+    /// With TLS 1.3 a server refuses a client's certificate when the client has sent its first request already, which a write would have to report as unknown. A call before it that changes nothing
+    /// shows whether it is let in.
+    /// </summary>
+    /// <exception cref="CommandException">It is not.</exception>
+    private async Task KnockAsync(GrpcChannel channel, string endpoint)
+    {
+        if (Answered == endpoint)
+        {
+            return;
+        }
+
+        try
+        {
+            var options = new CallOptions(deadline: DateTime.UtcNow + timeout, cancellationToken: cancellationToken);
+            await new Maintenance.MaintenanceClient(channel).StatusAsync(new StatusRequest(), options).ConfigureAwait(false);
+        }
+        catch (RpcException exception) when (RpcFailure.Translate(exception, write: false, endpoint) is { ExitCode: ExitCode.Unreachable } refused)
+        {
+            throw refused;
+        }
+        catch (RpcException)
+        {
+            // Whatever it says to this call, it has let us in.
+        }
     }
 }

@@ -46,6 +46,11 @@ internal static class RpcFailure
             own = true;
         }
 
+        if (TlsFailure.Translate(exception, write, endpoint) is { } refused)
+        {
+            return refused;
+        }
+
         if (NeverConnected(exception))
         {
             return new CommandException(

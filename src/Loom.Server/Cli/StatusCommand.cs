@@ -20,7 +20,7 @@ internal static class StatusCommand
         common.SetAction(command, async (_, session) =>
         {
             ClusterStatusResponse first = await FirstAsync(session).ConfigureAwait(false);
-            Row[] rows = await Task.WhenAll(first.Members.Select(m => AskAsync(m, first, session.CancellationToken))).ConfigureAwait(false);
+            Row[] rows = await Task.WhenAll(first.Members.Select(m => AskAsync(m, first, session))).ConfigureAwait(false);
             rows = [.. rows.OrderBy(r => r.Member.Datacenter, StringComparer.Ordinal).ThenBy(r => r.Member.Role == "voter" ? 0 : 1).ThenBy(r => r.Member.Name, StringComparer.Ordinal)];
             Write(session, first, rows);
             return rows.Any(r => r.Own is { Failure.Length: > 0 }) ? ExitCode.Unhealthy : HasQuorum(rows) ? ExitCode.Ok : ExitCode.NoQuorum;
@@ -40,7 +40,7 @@ internal static class StatusCommand
         }
     }
 
-    private static async Task<Row> AskAsync(ClusterMember member, ClusterStatusResponse first, CancellationToken cancellationToken)
+    private static async Task<Row> AskAsync(ClusterMember member, ClusterStatusResponse first, CommandSession session)
     {
         if (member.Id == first.MemberId)
         {
@@ -51,8 +51,8 @@ internal static class StatusCommand
         {
             try
             {
-                using GrpcChannel channel = NodeClient.Open(url);
-                var call = new CallOptions(deadline: DateTime.UtcNow + MemberTimeout, cancellationToken: cancellationToken);
+                using GrpcChannel channel = NodeClient.Open(url, session.Client.Tls);
+                var call = new CallOptions(deadline: DateTime.UtcNow + MemberTimeout, cancellationToken: session.CancellationToken);
                 ClusterStatusResponse own = await new Cluster.ClusterClient(channel).StatusAsync(new ClusterStatusRequest(), call).ConfigureAwait(false);
 
                 // Behind a wrong or shared address another member may answer: its figures are not this one's.
@@ -67,7 +67,7 @@ internal static class StatusCommand
             }
         }
 
-        cancellationToken.ThrowIfCancellationRequested();
+        session.CancellationToken.ThrowIfCancellationRequested();
         return new Row(member, null);
     }
 

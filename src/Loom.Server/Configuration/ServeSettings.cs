@@ -63,6 +63,14 @@ internal sealed record ServeSettings
 
     public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
+    /// <summary>TLS of the https URLs of clients; null: there are none.</summary>
+    public TlsOptions? ClientTls { get; init; }
+
+    /// <summary>The pair of <see cref="ClientTls"/> is made where there is none.</summary>
+    public bool ClientAutoTls { get; init; }
+
+    public int SelfSignedYears { get; init; } = 1;
+
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
     /// <summary>Stop when standard input ends: a node that a demo or test started must not outlive it.</summary>
@@ -84,7 +92,7 @@ internal sealed record ServeSettings
         IReadOnlyList<InitialMember> cluster = InitialClusterText.Parse(sources.Text("initial-cluster"));
         string name = sources.Text("name");
         InitialMember? self = Self(cluster, name, sources);
-        IReadOnlyList<string> listen = PeerUrl.CheckAll("--listen-client-urls", sources.Text("listen-client-urls"));
+        IReadOnlyList<string> listen = PeerUrl.CheckAll("--listen-client-urls", sources.Text("listen-client-urls"), withTls: true);
         CheckListen("--listen-client-urls", listen);
         IReadOnlyList<string> listenPeers = PeerUrl.CheckAll("--listen-peer-urls", sources.Text("listen-peer-urls"));
         CheckListen("--listen-peer-urls", listenPeers);
@@ -92,6 +100,7 @@ internal sealed record ServeSettings
         TimeSpan election = sources.Duration("election-timeout", plainIsMilliseconds: true);
         CheckTimings(heartbeat, election);
         (TimeSpan compactionPeriod, long compactionRevisions) = AutoCompactionText.Parse(sources);
+        var clientTls = new TlsSettings(sources, "", "client");
         return new ServeSettings
         {
             Name = name,
@@ -126,6 +135,9 @@ internal sealed record ServeSettings
             MaxConcurrentStreams = sources.Integer("max-concurrent-streams", 1, int.MaxValue),
             KeepAliveInterval = sources.Duration("grpc-keepalive-interval", plainIsMilliseconds: false),
             KeepAliveTimeout = sources.Duration("grpc-keepalive-timeout", plainIsMilliseconds: false),
+            ClientTls = clientTls.Of(listen, sources.Text("data-dir")),
+            ClientAutoTls = clientTls.IsAuto,
+            SelfSignedYears = sources.Integer("self-signed-cert-validity", 1, 100),
             LogLevel = Level(sources),
             ExitWithInput = SettingSources.ParseBoolean(sources.Text("exit-with-stdin")) == true,
             Warnings = sources.Warnings,
@@ -179,6 +191,11 @@ internal sealed record ServeSettings
 
     private static void CheckListen(string setting, IReadOnlyList<string> urls)
     {
+        if (urls.GroupBy(url => new Uri(url).Authority, StringComparer.Ordinal).FirstOrDefault(same => same.Count() > 1 && new Uri(same.First()).Port != 0) is { } twice)
+        {
+            throw new ConfigurationException($"{setting} has {string.Join(" and ", twice)}: one port serves either with TLS or without", "give each a port of its own");
+        }
+
         foreach (string url in urls)
         {
             string host = new Uri(url).Host.Trim('[', ']');
@@ -191,8 +208,8 @@ internal sealed record ServeSettings
 
     /// <summary>A wildcard address means nothing to a client, so the machine's name stands in for it.</summary>
     private static IReadOnlyList<string> Advertised(SettingSources sources, IReadOnlyList<string> listen) => sources.IsGiven("advertise-client-urls")
-        ? PeerUrl.CheckAll("--advertise-client-urls", sources.Text("advertise-client-urls"))
-        : [.. listen.Select(url => new Uri(url) is { Host: "0.0.0.0" or "[::]" } wild ? $"http://{Dns.GetHostName()}:{wild.Port}" : url).Distinct(StringComparer.Ordinal)];
+        ? PeerUrl.CheckAll("--advertise-client-urls", sources.Text("advertise-client-urls"), withTls: true)
+        : [.. listen.Select(url => new Uri(url) is { Host: "0.0.0.0" or "[::]" } wild ? $"{wild.Scheme}://{Dns.GetHostName()}:{wild.Port}" : url).Distinct(StringComparer.Ordinal)];
 
     private static void CheckTimings(TimeSpan heartbeat, TimeSpan election)
     {

@@ -15,7 +15,7 @@ internal readonly record struct SettingValue(string Text, string Origin);
 internal sealed class SettingSources
 {
     /// <summary>Variables that begin like ours but belong to the command line or to tests.</summary>
-    private static readonly string[] OtherVariables = ["ENDPOINTS", "ROUNDS", "REQUIRE_INTEROP", "UNSUPPORTED_ARCH"];
+    private static readonly string[] OtherVariables = ["ENDPOINTS", "CACERT", "CERT", "KEY", "INSECURE_SKIP_TLS_VERIFY", "ROUNDS", "REQUIRE_INTEROP", "UNSUPPORTED_ARCH"];
 
     private readonly Dictionary<string, SettingValue> values = new(StringComparer.Ordinal);
     private readonly List<string> warnings = [];
@@ -58,6 +58,12 @@ internal sealed class SettingSources
     public string Text(string name) => Find(name) is { Text.Length: > 0 } given ? given.Text : SettingTable.Find(name)!.Default;
 
     public bool IsGiven(string name) => Find(name) is { Text.Length: > 0 };
+
+    /// <summary>Of a switch.</summary>
+    public bool IsOn(string name) => ParseBoolean(Text(name)) == true;
+
+    /// <summary>One more line for stderr.</summary>
+    public void Warn(string text) => warnings.Add(text);
 
     public int Integer(string name, int minimum, int maximum)
     {

@@ -7,7 +7,8 @@ namespace Loom.Server.Configuration;
 /// <summary>Every setting that <c>loom serve</c> knows: ours, and all flags of etcd 3.4 and 3.5.</summary>
 internal static class SettingTable
 {
-    private const string NoTls = "this version serves cleartext only: leave it out, and put the node behind a TLS proxy or on a private network";
+    private const string NoTls = "members speak cleartext in this version: leave it out, and connect them by a private network";
+    private const string NoRevocation = "lists of revoked certificates are not looked at: renew the CA without the certificate instead";
     private const string NoDiscovery = "list the members in --initial-cluster instead";
 
     public static IReadOnlyList<Setting> All { get; } =
@@ -37,6 +38,18 @@ internal static class SettingTable
         new("log-level", Text, Works, "info", "debug, info, warn or error"),
         new("config-file", Text, Works, "", "JSON file with settings, keyed by flag name; flags and variables win over it"),
 
+        // TLS
+        new("cert-file", Text, Works, "", "certificate for https listen-client-urls, PEM; renewed files are picked up without a restart"),
+        new("key-file", Text, Works, "", "its private key, PEM without a passphrase"),
+        new("client-cert-auth", SettingKind.Boolean, Works, "false", "clients must show a certificate"),
+        new("trusted-ca-file", Text, Works, "", "CA of the clients' certificates, PEM; naming it asks for one"),
+        new("client-cert-allowed-hostname", Text, Works, "", "host name that a client's certificate must be good for"),
+        new("auto-tls", SettingKind.Boolean, Works, "false", "make a certificate that signed itself, in the data directory"),
+        new("self-signed-cert-validity", Integer, Works, "1", "years for which certificates of --auto-tls are good"),
+        new(TlsSettings.MinimumVersion, Text, Works, "TLS1.2", "TLS1.2 or TLS1.3"),
+        new(TlsSettings.MaximumVersion, Text, Works, "", "TLS1.2 or TLS1.3 (default: the highest)"),
+        new(TlsSettings.Suites, Text, Works, "", "suites of TLS 1.2 that may be used, with commas (default: the system's)"),
+
         // Cluster
         new("datacenter", Text, Works, "", "datacenter of this member (default: what --initial-cluster says)"),
         new("initial-cluster", Text, Works, "", "all members at formation: name@datacenter=url,name@datacenter/standby=url,..."),
@@ -53,7 +66,7 @@ internal static class SettingTable
             "wal-dir", "max-snapshots", "max-wals", "initial-election-tick-advance", "backend-batch-interval", "backend-batch-limit",
             "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
             "strict-reconfig-check", "pre-vote", "enable-v2",
-            "v2-deprecation", "discovery-fallback", "discovery-proxy", "cipher-suites", "tls-min-version", "tls-max-version", "self-signed-cert-validity",
+            "v2-deprecation", "discovery-fallback", "discovery-proxy",
             "auth-token", "bcrypt-cost", "auth-token-ttl", "enable-pprof", "metrics", "listen-metrics-urls", "logger", "log-outputs", "log-package-levels", "debug",
             "enable-log-rotation", "log-rotation-config-json", "log-format", "proxy", "proxy-failure-wait", "proxy-refresh-interval", "proxy-dial-timeout",
             "proxy-write-timeout", "proxy-read-timeout", "unsafe-no-fsync", "warning-unary-request-duration", "max-learners", "snapshot-catchup-entries",
@@ -70,8 +83,9 @@ internal static class SettingTable
             "experimental-distributed-tracing-sampling-rate"),
 
         // etcd's, where ignoring would break a promise
-        .. Refuse(NoTls, "cert-file", "key-file", "ca-file", "client-cert-auth", "client-crl-file", "client-cert-allowed-hostname", "trusted-ca-file", "auto-tls",
-            "peer-cert-file", "peer-key-file", "peer-ca-file", "peer-client-cert-auth", "peer-trusted-ca-file", "peer-cert-allowed-cn",
+        .. Refuse("name the CA in --trusted-ca-file", "ca-file"),
+        .. Refuse(NoRevocation, "client-crl-file"),
+        .. Refuse(NoTls, "peer-cert-file", "peer-key-file", "peer-ca-file", "peer-client-cert-auth", "peer-trusted-ca-file", "peer-cert-allowed-cn",
             "peer-cert-allowed-hostname", "peer-auto-tls", "peer-crl-file"),
         .. Refuse(NoDiscovery, "discovery", "discovery-srv", "discovery-srv-name"),
         .. Refuse("put the client URL into --listen-client-urls: both protocols share one port here", "listen-client-http-urls"),
@@ -92,7 +106,7 @@ internal static class SettingTable
     /// <summary>etcd's switches: as flags they take no value of their own ("--debug", "--debug=false"), so the parser must know them.</summary>
     private static string[] Switches =>
     [
-        "initial-election-tick-advance", "strict-reconfig-check", "pre-vote", "enable-v2", "client-cert-auth", "auto-tls", "peer-client-cert-auth", "peer-auto-tls",
+        "initial-election-tick-advance", "strict-reconfig-check", "pre-vote", "enable-v2", "peer-client-cert-auth", "peer-auto-tls",
         "socket-reuse-port", "socket-reuse-address", "enable-grpc-gateway", "enable-pprof", "debug", "enable-log-rotation", "unsafe-no-fsync", "force-new-cluster",
         "memory-mlock", "compact-hash-check-enabled", "experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled",
         "experimental-enable-lease-checkpoint", "experimental-enable-lease-checkpoint-persist", "experimental-peer-skip-client-san-verification",

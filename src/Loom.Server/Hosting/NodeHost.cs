@@ -111,11 +111,12 @@ internal sealed class NodeHost
     {
         RefuseToFormWhatExists();
         NodeServer.RequireFreePorts(settings);
+        TlsPort? tls = NodeCertificates.OpenClients(settings, loggers, Say);
         ILoomStore store = await open(settings, loggers, stopping.Token).ConfigureAwait(false);
         NodeServer? server = null;
         try
         {
-            server = await NodeServer.StartAsync(store, settings, ConfigureLogging, stopping.Token).ConfigureAwait(false);
+            server = await NodeServer.StartAsync(store, settings, tls, ConfigureLogging, stopping.Token).ConfigureAwait(false);
             Task ready = AnnounceWhenReadyAsync(store, server, stopping.Token);
             string? failure = await WatchAsync(store, stopping.Token).ConfigureAwait(false);
             if (failure is not null)

@@ -32,9 +32,14 @@ internal sealed class NodeServer : IAsyncDisposable
     public NodeAddresses Addresses { get; }
 
     /// <summary>Binds and serves.</summary>
+    /// <param name="store">What is served; not owned.</param>
+    /// <param name="settings">Where, and within which limits.</param>
+    /// <param name="tls">The certificates of https addresses; null: there are none.</param>
+    /// <param name="logging">Where the web host's logs go.</param>
+    /// <param name="cancellationToken">Ends the start.</param>
     /// <exception cref="ConfigurationException">An address cannot be bound.</exception>
     public static async Task<NodeServer> StartAsync(
-        ILoomStore store, ServeSettings settings, Action<ILoggingBuilder>? logging = null, CancellationToken cancellationToken = default)
+        ILoomStore store, ServeSettings settings, TlsPort? tls = null, Action<ILoggingBuilder>? logging = null, CancellationToken cancellationToken = default)
     {
         var addresses = new NodeAddresses();
         var health = new HealthProbe(store);
@@ -70,7 +75,7 @@ internal sealed class NodeServer : IAsyncDisposable
             options.MaxSendMessageSize = null;
         });
         builder.Services.AddGrpcReflection();
-        builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, settings));
+        builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, settings, tls));
 
         WebApplication application = builder.Build();
         application.Use(next => context => crossOrigin.RunAsync(context, next));
@@ -140,7 +145,7 @@ internal sealed class NodeServer : IAsyncDisposable
 
     public ValueTask DisposeAsync() => application.DisposeAsync();
 
-    private static void Configure(KestrelServerOptions kestrel, ServeSettings settings)
+    private static void Configure(KestrelServerOptions kestrel, ServeSettings settings, TlsPort? tls)
     {
         kestrel.AddServerHeader = false;
         kestrel.AllowSynchronousIO = false;
@@ -170,7 +175,14 @@ internal sealed class NodeServer : IAsyncDisposable
             void Use(ListenOptions listen)
             {
                 listen.Protocols = HttpProtocols.Http1AndHttp2;
-                listen.Use(next => connection => port.RunAsync(next, connection));
+                if (uri.Scheme == "https")
+                {
+                    tls!.Use(listen);
+                }
+                else
+                {
+                    listen.Use(next => connection => port.RunAsync(next, connection));
+                }
             }
 
             if (uri.Host == "localhost")

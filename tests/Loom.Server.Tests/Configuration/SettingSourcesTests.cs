@@ -55,9 +55,8 @@ internal sealed class SettingSourcesTests
         }));
     }
 
-    [TestCase("--cert-file=/etc/tls.pem", "cleartext")]
-    [TestCase("--client-cert-auth", "cleartext")]
-    [TestCase("--auto-tls=true", "cleartext")]
+    [TestCase("--ca-file=/etc/ca.pem", "--trusted-ca-file")]
+    [TestCase("--client-crl-file=/etc/crl.pem", "renew the CA")]
     [TestCase("--force-new-cluster", "lost members")]
     [TestCase("--discovery=https://discovery.etcd.io/x", "--initial-cluster")]
     public void A_flag_whose_promise_would_be_broken_is_refused(string flag, string fix) =>

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Loom.Server.Tests.Hosting;
 
 namespace Loom.Server.Tests.Etcd;
@@ -147,14 +146,14 @@ internal sealed class EtcdctlTests
     [TestCase("watch r/2 r/9 --rev=2", "PUT\nr/2\nw\nPUT\nr/3\nv\n")]
     public async Task Watch_shows_the_history(string arguments, string expected)
     {
-        using Following watch = new(node.Endpoint, arguments);
+        using FollowedProgram watch = new("etcdctl", ["--endpoints", node.Endpoint, .. arguments.Split(' ')]);
         Assert.That(await watch.ReadAsync(expected.Length), Is.EqualTo(expected));
     }
 
     [Test]
     public async Task Watch_follows_what_is_written()
     {
-        using Following watch = new(node.Endpoint, "watch w/ --prefix --prev-kv --rev=2");
+        using FollowedProgram watch = new("etcdctl", ["--endpoints", node.Endpoint, "watch", "w/", "--prefix", "--prev-kv", "--rev=2"]);
         Assert.That(Ctl("put", "w/1", "x"), Is.EqualTo("OK\n"));
         Assert.That(Ctl("put", "w/1", "y"), Is.EqualTo("OK\n"));
         Assert.That(Ctl("del", "w/1"), Is.EqualTo("1\n"));
@@ -180,46 +179,6 @@ internal sealed class EtcdctlTests
     [Test]
     public void Move_leader_says_why_not() =>
         Assert.That(Interop.Run("etcdctl", ["--endpoints", node.Endpoint, "move-leader", "beef"], mayFail: true), Does.Contain("etcdserver: bad leader transferee"));
-
-    /// <summary>A program that goes on until it is ended.</summary>
-    private sealed class Following : IDisposable
-    {
-        private readonly Process process;
-
-        public Following(string endpoint, string arguments)
-        {
-            var start = new ProcessStartInfo("etcdctl", ["--endpoints", endpoint, .. arguments.Split(' ')]) { RedirectStandardOutput = true };
-            start.Environment["ETCDCTL_API"] = "3";
-            process = Process.Start(start)!;
-        }
-
-        public async Task<string> ReadAsync(int length)
-        {
-            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-            char[] text = new char[length];
-            int read = 0;
-            try
-            {
-                while (read < length && await process.StandardOutput.ReadAsync(text.AsMemory(read), limit.Token) is > 0 and int more)
-                {
-                    read += more;
-                }
-            }
-            catch (OperationCanceledException)
-            {
-                // What came is what is compared.
-            }
-
-            return new string(text, 0, read);
-        }
-
-        public void Dispose()
-        {
-            process.Kill();
-            process.WaitForExit();
-            process.Dispose();
-        }
-    }
 
     private string Ctl(params string[] arguments) => Interop.Run("etcdctl", ["--endpoints", node.Endpoint, .. arguments]);
 }

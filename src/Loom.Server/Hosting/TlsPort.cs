@@ -1,0 +1,162 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Loom.Raft.Transport;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+
+namespace Loom.Server.Hosting;
+
+/// <summary>
+/// TLS of a client port: certificates as they are at each handshake (<see cref="TlsFiles"/>), a bound on handshakes that are not finished, and an answer for who speaks cleartext here.
+/// </summary>
+/// <remarks>
+/// A connection costs little until its handshake is done, but it does cost: at most <see cref="MaxUnfinished"/> may be in one, each for <see cref="Limit"/>. When one more comes the oldest is closed:
+/// an honest handshake takes milliseconds, so the oldest is one that somebody holds open.
+/// </remarks>
+internal sealed class TlsPort(TlsFiles files, ILogger log)
+{
+    public const int MaxUnfinished = 1024;
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
+
+    // Go's server says this, so etcd does.
+    private static readonly byte[] CleartextAnswer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"u8.ToArray();
+    private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(10);
+    private const byte HandshakeRecord = 0x16;
+
+    private readonly LinkedList<ConnectionContext> unfinished = new();
+    private long quietUntil;
+
+    public int Unfinished
+    {
+        get
+        {
+            lock (unfinished)
+            {
+                return unfinished.Count;
+            }
+        }
+    }
+
+    /// <summary>Puts TLS before HTTP on a listening address.</summary>
+    public void Use(ListenOptions listen)
+    {
+        listen.Use(next => connection => BeginAsync(next, connection));
+        listen.UseHttps(new TlsHandshakeCallbackOptions
+        {
+            HandshakeTimeout = Limit,
+            OnConnection = context =>
+            {
+                var check = new TlsCheck();
+                context.Connection.Features.Set(check);
+                return ValueTask.FromResult(files.ForServer(check));
+            },
+        });
+        listen.Use(next => connection =>
+        {
+            Finish(connection);
+            return next(connection);
+        });
+    }
+
+    private async Task BeginAsync(ConnectionDelegate next, ConnectionContext connection)
+    {
+        var node = new LinkedListNode<ConnectionContext>(connection);
+        connection.Features.Set(node);
+        ConnectionContext? oldest = null;
+        lock (unfinished)
+        {
+            if (unfinished.Count >= MaxUnfinished)
+            {
+                oldest = unfinished.First!.Value;
+                unfinished.RemoveFirst();
+            }
+
+            unfinished.AddLast(node);
+        }
+
+        oldest?.Abort(new ConnectionAbortedException("too many TLS handshakes are not finished"));
+        try
+        {
+            if (await SpeaksTlsAsync(connection).ConfigureAwait(false))
+            {
+                await next(connection).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            // Still there: its handshake failed, and the reason is the client's alone unless the certificate was looked at.
+            if (Finish(connection) && connection.Features.Get<TlsCheck>()?.Refusal is { } refusal)
+            {
+                Complain(connection, refusal);
+            }
+        }
+    }
+
+    private bool Finish(ConnectionContext connection)
+    {
+        LinkedListNode<ConnectionContext> node = connection.Features.Get<LinkedListNode<ConnectionContext>>()!;
+        lock (unfinished)
+        {
+            if (node.List is null)
+            {
+                return false;
+            }
+
+            unfinished.Remove(node);
+            return true;
+        }
+    }
+
+    /// <summary>Looks at the first byte and gives it back.</summary>
+    private async Task<bool> SpeaksTlsAsync(ConnectionContext connection)
+    {
+        PipeReader input = connection.Transport.Input;
+        using var silence = CancellationTokenSource.CreateLinkedTokenSource(connection.ConnectionClosed);
+        silence.CancelAfter(Limit);
+        try
+        {
+            ReadResult read = await input.ReadAsync(silence.Token).ConfigureAwait(false);
+            if (read.Buffer.IsEmpty)
+            {
+                input.AdvanceTo(read.Buffer.End);
+                return false;
+            }
+
+            bool secure = read.Buffer.FirstSpan[0] == HandshakeRecord;
+            bool http1 = char.IsAsciiLetterUpper((char)read.Buffer.FirstSpan[0]) && !StartsWith(read.Buffer, "PRI "u8);
+            input.AdvanceTo(secure ? read.Buffer.Start : read.Buffer.End);
+            if (!secure)
+            {
+                Complain(connection, "it speaks cleartext, and this port speaks TLS: its URL must begin with https");
+                if (http1)
+                {
+                    await connection.Transport.Output.WriteAsync(CleartextAnswer, silence.Token).ConfigureAwait(false);
+                }
+            }
+
+            return secure;
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or IOException)
+        {
+            return false;
+        }
+    }
+
+    private static bool StartsWith(in ReadOnlySequence<byte> buffer, ReadOnlySpan<byte> text)
+    {
+        ReadOnlySpan<byte> first = buffer.FirstSpan;
+        return first[..Math.Min(first.Length, text.Length)].SequenceEqual(text[..Math.Min(first.Length, text.Length)]);
+    }
+
+    /// <summary>A client that is set up wrongly tries again and again: one line in ten seconds is enough to find it.</summary>
+    private void Complain(ConnectionContext connection, string trouble)
+    {
+        long now = Environment.TickCount64;
+        long until = Interlocked.Read(ref quietUntil);
+        if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + (long)QuietFor.TotalMilliseconds, until) == until)
+        {
+            log.LogWarning("Refused a client at {Address}: {Trouble}", connection.RemoteEndPoint, trouble);
+        }
+    }
+}
