@@ -44,6 +44,9 @@ public sealed class ImmediateNode : IRaftNode
     /// <summary>Cluster time, ns, but for a microsecond that each entry adds; a test moves it forward.</summary>
     public long ClusterTime { get; set; }
 
+    /// <summary>Who leads; a test may let it be somebody else, or nobody.</summary>
+    public MemberId Leader { get; set; } = Self;
+
     /// <summary>How many proposals were applied.</summary>
     public long Proposals => Volatile.Read(ref index);
 
@@ -67,9 +70,9 @@ public sealed class ImmediateNode : IRaftNode
                 {
                     ClusterId = Cluster,
                     MemberId = Self,
-                    Role = closed ? "stopped" : "leader",
+                    Role = closed ? "stopped" : Leader == Self ? "leader" : "follower",
                     Term = 2,
-                    Leader = Self,
+                    Leader = Leader,
                     LastIndex = index,
                     CommitIndex = index,
                     AppliedIndex = index,

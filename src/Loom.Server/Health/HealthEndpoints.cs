@@ -29,7 +29,7 @@ internal static class HealthEndpoints
         }
     }
 
-    private static void Map(IEndpointRouteBuilder routes, string path, RequestDelegate handle) => routes.Map(path, context =>
+    internal static void Map(IEndpointRouteBuilder routes, string path, RequestDelegate handle) => routes.Map(path, context =>
     {
         if (HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method))
         {
@@ -106,7 +106,7 @@ internal static class HealthEndpoints
 
     private static bool IsExcluded(HttpContext context, string name) => context.Request.Query["exclude"].Contains(name);
 
-    private static Task WriteAsync(HttpContext context, int status, string contentType, string body)
+    internal static Task WriteAsync(HttpContext context, int status, string contentType, string body)
     {
         context.Response.StatusCode = status;
         context.Response.ContentType = contentType;

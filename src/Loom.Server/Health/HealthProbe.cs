@@ -49,7 +49,9 @@ internal sealed class HealthProbe(ILoomStore store)
 
     public string? SerializableRead() => Failure ?? (store.Status.Raft.Role == "stopped" ? "the store is stopped" : null);
 
-    public async ValueTask<string?> LinearizableReadAsync(CancellationToken cancellationToken)
+    public ValueTask<string?> LinearizableReadAsync(CancellationToken cancellationToken) => LinearizableReadAsync(ReadTimeout, cancellationToken);
+
+    public async ValueTask<string?> LinearizableReadAsync(TimeSpan patience, CancellationToken cancellationToken)
     {
         if (Stopping)
         {
@@ -57,7 +59,7 @@ internal sealed class HealthProbe(ILoomStore store)
         }
 
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        deadline.CancelAfter(ReadTimeout);
+        deadline.CancelAfter(patience);
         try
         {
             await store.ReadBarrierAsync(deadline.Token).ConfigureAwait(false);
@@ -69,7 +71,7 @@ internal sealed class HealthProbe(ILoomStore store)
         }
         catch (OperationCanceledException)
         {
-            return $"no quorum confirmed a read within {ReadTimeout.TotalSeconds} s";
+            return $"no quorum confirmed a read within {patience.TotalSeconds} s";
         }
     }
 }

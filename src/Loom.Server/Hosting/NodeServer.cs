@@ -88,6 +88,7 @@ internal sealed class NodeServer : IAsyncDisposable
         application.MapGrpcService<GrpcHealthService>();
         application.MapGrpcReflectionService();
         application.MapHealth(health);
+        application.MapBalancer(new BalancerProbe(store, health));
         if (settings.EnableGateway)
         {
             gateway.Map(application);
