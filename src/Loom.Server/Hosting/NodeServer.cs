@@ -65,6 +65,8 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton<KvService>();
         builder.Services.AddSingleton<WatchService>();
         builder.Services.AddSingleton<LeaseService>();
+        builder.Services.AddSingleton<LockService>();
+        builder.Services.AddSingleton<ElectionService>();
         builder.Services.AddSingleton<MaintenanceService>();
         builder.Services.AddSingleton<ClusterService>();
         builder.Services.AddSingleton<ClusterStatusService>();
@@ -82,6 +84,8 @@ internal sealed class NodeServer : IAsyncDisposable
         application.MapGrpcService<KvService>();
         application.MapGrpcService<WatchService>();
         application.MapGrpcService<LeaseService>();
+        application.MapGrpcService<LockService>();
+        application.MapGrpcService<ElectionService>();
         application.MapGrpcService<MaintenanceService>();
         application.MapGrpcService<ClusterService>();
         application.MapGrpcService<ClusterStatusService>();

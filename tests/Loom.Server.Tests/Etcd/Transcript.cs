@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using Google.Protobuf;
 using Grpc.Core;
 using Loom.Server.Etcd.Protos;
+using Locks = Loom.Server.Etcd.Protos.Locks;
 
 namespace Loom.Server.Tests.Etcd;
 
@@ -58,6 +59,12 @@ internal static partial class Transcript
             LeaseKeepAliveRequest renewal => await RenewAsync(lease, renewal, options),
             AlarmRequest alarm => WithoutHeader(await maintenance.AlarmAsync(alarm, options)),
             StatusRequest status => OnlyErrors(await maintenance.StatusAsync(status, options)),
+            Locks.LockRequest one => await new Locks.Lock.LockClient(invoker).LockAsync(one, options),
+            Locks.UnlockRequest one => await new Locks.Lock.LockClient(invoker).UnlockAsync(one, options),
+            CampaignRequest one => await new Election.ElectionClient(invoker).CampaignAsync(one, options),
+            ProclaimRequest one => await new Election.ElectionClient(invoker).ProclaimAsync(one, options),
+            LeaderRequest one => await new Election.ElectionClient(invoker).LeaderAsync(one, options),
+            ResignRequest one => await new Election.ElectionClient(invoker).ResignAsync(one, options),
             _ => throw new ArgumentException($"no call takes {request.Descriptor.Name}"),
         };
     }
