@@ -4,6 +4,7 @@ using Loom.Bench.Baseline;
 using Loom.Bench.Cluster;
 using Loom.Bench.KillTest;
 using Loom.Bench.State;
+using Loom.Bench.Streams;
 
 namespace Loom.Bench;
 
@@ -55,6 +56,9 @@ internal static class Program
             Simple("snapshot", "a member without the state is filled from a neighbour, idle and under puts", output, root,
                 new Option<int>("--keys") { DefaultValueFactory = _ => 1_000_000 },
                 (keys, o, r, token) => SnapshotRun.RunAsync(keys, 3, r, Output(o, "snapshot"), commandLine, token)),
+            Simple("streams", "watch fan-out, idle watches, renewals of leases, etcd and Loom", output, root,
+                new Option<int>("--rounds") { DefaultValueFactory = _ => 3 },
+                (rounds, o, r, token) => StreamsRun.RunAsync(rounds, r, Output(o, "streams"), commandLine, token)),
             Simple("soak", "overwrites at half of the maximum rate", output, root,
                 new Option<int>("--minutes") { DefaultValueFactory = _ => 30 },
                 (minutes, o, r, token) => SoakRun.RunAsync(minutes, r, Output(o, "soak"), commandLine, token)),
@@ -73,7 +77,7 @@ internal static class Program
         Option<int> keys = new("--keys") { DefaultValueFactory = _ => 100_000 };
         Option<int> rounds = new("--rounds") { DefaultValueFactory = _ => 3 };
         Option<string> peers = new("--peers") { Description = "etcd, loom, library, dotnext, dotnext-safe", DefaultValueFactory = _ => "etcd,loom,library,dotnext,dotnext-safe" };
-        Command command = new("cluster", "put, get, sget, range, cas under a closed loop, peers side by side") { operations, clients, seconds, valueSize, keys, rounds, peers, output, root };
+        Command command = new("cluster", "put, get, sget, range, page, cas under a closed loop, peers side by side") { operations, clients, seconds, valueSize, keys, rounds, peers, output, root };
         command.SetAction((parsed, token) => WithRootAsync(parsed.GetValue(root)!, r => ClusterRun.RunAsync(new ClusterRun.Options(
             parsed.GetValue(operations)!.Split(','), Numbers(parsed.GetValue(clients)!), parsed.GetValue(seconds), parsed.GetValue(valueSize), parsed.GetValue(keys), parsed.GetValue(rounds),
             parsed.GetValue(peers)!.Split(','), Output(parsed.GetValue(output)!, "cluster"), r, commandLine), token)));

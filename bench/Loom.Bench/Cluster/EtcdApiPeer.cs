@@ -35,7 +35,7 @@ internal abstract class EtcdApiPeer(string root) : IPeer
         }
     }
 
-    public bool Supports(string operation) => operation is "put" or "get" or "sget" or "range" or "cas";
+    public bool Supports(string operation) => operation is "put" or "get" or "sget" or "range" or "page" or "cas";
 
     protected abstract (string File, IEnumerable<string> Arguments) Command(int index, int[] clientPorts, int[] peerPorts, string directory);
 
@@ -178,6 +178,11 @@ internal abstract class EtcdApiPeer(string root) : IPeer
                 break;
             case "range":
                 await kv.RangeAsync(new RangeRequest { Key = Key(key), RangeEnd = ByteString.CopyFrom(0), Limit = 100 }, deadline: deadline, cancellationToken: token);
+                break;
+            case "page":
+                // The range ends where the page does: etcd counts all that is in a range, also behind the limit.
+                int first = Math.Min(key, Math.Max(0, spec.Keys - 100));
+                await kv.RangeAsync(new RangeRequest { Key = Key(first), RangeEnd = Key(first + 100) }, deadline: deadline, cancellationToken: token);
                 break;
             case "cas":
                 TxnRequest txn = new()

@@ -1,7 +1,7 @@
 namespace Loom.Bench.Cluster;
 
 /// <summary>One cell of the table: an operation under a closed loop of clients.</summary>
-/// <param name="Operation">put, get, sget (serializable / local), range or cas.</param>
+/// <param name="Operation">put, get, sget (serializable / local), range (from a key on, limit 100), page (the 100 keys of a range) or cas.</param>
 /// <param name="Clients">Calls in flight; each client sends its next when the last was answered, so queueing is hidden: compare, do not extrapolate.</param>
 /// <param name="Seconds">Measured time.</param>
 /// <param name="WarmupSeconds">Time before it that is not counted.</param>
