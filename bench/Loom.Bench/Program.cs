@@ -56,9 +56,7 @@ internal static class Program
             Simple("snapshot", "a member without the state is filled from a neighbour, idle and under puts", output, root,
                 new Option<int>("--keys") { DefaultValueFactory = _ => 1_000_000 },
                 (keys, o, r, token) => SnapshotRun.RunAsync(keys, 3, r, Output(o, "snapshot"), commandLine, token)),
-            Simple("streams", "watch fan-out, idle watches, renewals of leases, etcd and Loom", output, root,
-                new Option<int>("--rounds") { DefaultValueFactory = _ => 3 },
-                (rounds, o, r, token) => StreamsRun.RunAsync(rounds, r, Output(o, "streams"), commandLine, token)),
+            Streams(commandLine, output, root),
             Simple("soak", "overwrites at half of the maximum rate", output, root,
                 new Option<int>("--minutes") { DefaultValueFactory = _ => 30 },
                 (minutes, o, r, token) => SoakRun.RunAsync(minutes, r, Output(o, "soak"), commandLine, token)),
@@ -81,6 +79,17 @@ internal static class Program
         command.SetAction((parsed, token) => WithRootAsync(parsed.GetValue(root)!, r => ClusterRun.RunAsync(new ClusterRun.Options(
             parsed.GetValue(operations)!.Split(','), Numbers(parsed.GetValue(clients)!), parsed.GetValue(seconds), parsed.GetValue(valueSize), parsed.GetValue(keys), parsed.GetValue(rounds),
             parsed.GetValue(peers)!.Split(','), Output(parsed.GetValue(output)!, "cluster"), r, commandLine), token)));
+        return command;
+    }
+
+    private static Command Streams(string commandLine, Option<string> output, Option<string> root)
+    {
+        Option<int> rounds = new("--rounds") { DefaultValueFactory = _ => 3 };
+        Option<double> seconds = new("--seconds") { Description = "Measured time of a load", DefaultValueFactory = _ => 4 };
+        Option<string> parts = new("--parts") { Description = "idle, fanout, renewals", DefaultValueFactory = _ => "idle,fanout,renewals" };
+        Command command = new("streams", "idle watches, watch fan-out, renewals of leases, etcd and Loom") { rounds, seconds, parts, output, root };
+        command.SetAction((parsed, token) => WithRootAsync(parsed.GetValue(root)!, r => StreamsRun.RunAsync(
+            new StreamsRun.Options(parsed.GetValue(rounds), parsed.GetValue(seconds), parsed.GetValue(parts)!.Split(','), r, Output(parsed.GetValue(output)!, "streams"), commandLine), token)));
         return command;
     }
 

@@ -18,9 +18,9 @@ internal sealed record FanOutResult(string Peer, double EventsPerSecond, double 
 internal static class FanOut
 {
     public const int Watchers = 100, Writers = 32, ValueSize = 64;
-    private const double Seconds = 4, WarmUp = 1;
+    private const double WarmUp = 1;
 
-    public static async Task<FanOutResult> RunAsync(EtcdApiPeer peer, CancellationToken token)
+    public static async Task<FanOutResult> RunAsync(EtcdApiPeer peer, double forSeconds, CancellationToken token)
     {
         GrpcChannel[] channels = [.. Enumerable.Range(0, 12).Select(i => EtcdApiPeer.Open(peer.Endpoints[i % 3]))];
         LongHistogram[] latencies = [.. Enumerable.Range(0, Watchers).Select(_ => ClosedLoop.NewHistogram())];
@@ -37,7 +37,7 @@ internal static class FanOut
         long puts = 0;
         Task Writer(int writer) => Task.Run(async () =>
         {
-            long end = Stopwatch.GetTimestamp() + (long)((WarmUp + Seconds) * Stopwatch.Frequency);
+            long end = Stopwatch.GetTimestamp() + (long)((WarmUp + forSeconds) * Stopwatch.Frequency);
             for (int i = 0; Stopwatch.GetTimestamp() < end; i++)
             {
                 byte[] value = new byte[ValueSize];
@@ -53,7 +53,7 @@ internal static class FanOut
         (long before, long putsBefore) = (Total(received), Volatile.Read(ref puts));
         Volatile.Write(ref counts[0], true);
         long began = Stopwatch.GetTimestamp();
-        await Task.Delay(TimeSpan.FromSeconds(Seconds), token);
+        await Task.Delay(TimeSpan.FromSeconds(forSeconds), token);
         double seconds = Stopwatch.GetElapsedTime(began).TotalSeconds;
         Volatile.Write(ref counts[0], false);
         (long events, long written) = (Total(received) - before, Volatile.Read(ref puts) - putsBefore);

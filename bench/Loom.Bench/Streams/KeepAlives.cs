@@ -13,9 +13,9 @@ internal sealed record KeepAliveResult(string Peer, int Streams, int InFlight, d
 internal static class KeepAlives
 {
     public const int Leases = 1_000;
-    private const double Seconds = 3, WarmUp = 1;
+    private const double WarmUp = 1;
 
-    public static async Task<KeepAliveResult> RunAsync(EtcdApiPeer peer, int streams, int inFlight, CancellationToken token)
+    public static async Task<KeepAliveResult> RunAsync(EtcdApiPeer peer, int streams, int inFlight, double seconds, CancellationToken token)
     {
         GrpcChannel[] channels = [.. Enumerable.Range(0, 12).Select(i => EtcdApiPeer.Open(peer.Endpoints[i % 3]))];
         var client = new Lease.LeaseClient(channels[0]);
@@ -26,7 +26,7 @@ internal static class KeepAlives
         }
 
         long from = Stopwatch.GetTimestamp() + (long)(WarmUp * Stopwatch.Frequency);
-        long until = from + (long)(Seconds * Stopwatch.Frequency);
+        long until = from + (long)(seconds * Stopwatch.Frequency);
         Task<LongHistogram>[] running = [.. Enumerable.Range(0, streams).Select(s => Task.Run(() => StreamAsync(channels[s % channels.Length], leases, s * 31, inFlight, from, until, token), token))];
         await Task.Delay(TimeSpan.FromSeconds(WarmUp), token);
         double cpu = peer.Nodes.Sum(n => n.CpuSeconds());
@@ -44,7 +44,7 @@ internal static class KeepAlives
 
         Array.ForEach(channels, c => c.Dispose());
         return new KeepAliveResult(
-            peer.Name, streams, inFlight, all.TotalCount / Seconds, all.GetValueAtPercentile(50) / 1e6, all.GetValueAtPercentile(99) / 1e6, cpu * 1e6 / Math.Max(1, all.TotalCount));
+            peer.Name, streams, inFlight, all.TotalCount / seconds, all.GetValueAtPercentile(50) / 1e6, all.GetValueAtPercentile(99) / 1e6, cpu * 1e6 / Math.Max(1, all.TotalCount));
     }
 
     private static async Task<LongHistogram> StreamAsync(GrpcChannel channel, List<long> leases, int first, int inFlight, long from, long until, CancellationToken token)

@@ -7,39 +7,54 @@ namespace Loom.Bench.Streams;
 /// <summary>What lives on streams, etcd and Loom in turn, each with three members of its own: watch fan-out, idle watches, renewals of leases.</summary>
 internal static class StreamsRun
 {
-    public static async Task<int> RunAsync(int rounds, string root, string output, string commandLine, CancellationToken token)
+    public sealed record Options(int Rounds, double Seconds, string[] Parts, string Root, string Output, string CommandLine);
+
+    public static async Task<int> RunAsync(Options options, CancellationToken token)
     {
         List<FanOutResult> fanOut = [];
         List<KeepAliveResult> renewals = [];
         List<IdleResult> idle = [];
-        for (int round = 0; round <= rounds; round++)
-        {
-            foreach (EtcdApiPeer peer in new EtcdApiPeer[] { new EtcdPeer(Path.Combine(root, $"etcd-{round}")), new LoomNodePeer(Path.Combine(root, $"loom-{round}")) })
-            {
-                await using (peer)
-                {
-                    await peer.StartAsync(token);
 
-                    // Idle ones first: what the load leaves in a garbage collector's heap is not theirs.
-                    IdleResult watches = await IdleWatches.RunAsync(peer, token);
-                    FanOutResult events = await FanOut.RunAsync(peer, token);
-                    KeepAliveResult[] rates = [await KeepAlives.RunAsync(peer, 32, 1, token), await KeepAlives.RunAsync(peer, 32, 32, token)];
-                    Console.Error.WriteLine($"round {round}: {watches}\nround {round}: {events}\nround {round}: {rates[0]}\nround {round}: {rates[1]}");
-                    if (round > 0)
-                    {
-                        idle.Add(watches);
-                        fanOut.Add(events);
-                        renewals.AddRange(rates);
-                    }
-                }
+        // On members of their own: what a load leaves in a garbage collector's heap is not the idle ones'.
+        for (int round = 1; round <= options.Rounds && options.Parts.Contains("idle"); round++)
+        {
+            await using Peers fresh = await Peers.StartAsync(Path.Combine(options.Root, $"idle-{round}"), token);
+            foreach (EtcdApiPeer peer in fresh.All)
+            {
+                Add(idle, round, await IdleWatches.RunAsync(peer, token));
             }
         }
 
-        string text = Text(commandLine, fanOut, idle, renewals);
-        Directory.CreateDirectory(Path.GetDirectoryName(output) ?? ".");
-        await File.WriteAllTextAsync(output + ".md", text, token);
+        await using Peers loaded = await Peers.StartAsync(Path.Combine(options.Root, "load"), token);
+        for (int round = 0; round <= options.Rounds; round++)
+        {
+            foreach (EtcdApiPeer peer in options.Parts.Contains("fanout") ? loaded.All : [])
+            {
+                Add(fanOut, round, await FanOut.RunAsync(peer, options.Seconds, token));
+            }
+
+            foreach ((int inFlight, EtcdApiPeer peer) in options.Parts.Contains("renewals") ? Cells(loaded) : [])
+            {
+                Add(renewals, round, await KeepAlives.RunAsync(peer, 32, inFlight, options.Seconds, token));
+            }
+        }
+
+        string text = Text(options.CommandLine, fanOut, idle, renewals);
+        Directory.CreateDirectory(Path.GetDirectoryName(options.Output) ?? ".");
+        await File.WriteAllTextAsync(options.Output + ".md", text, token);
         Console.WriteLine(text);
         return 0;
+    }
+
+    private static IEnumerable<(int InFlight, EtcdApiPeer Peer)> Cells(Peers peers) => new[] { 1, 32 }.SelectMany(n => peers.All.Select(p => (n, p)));
+
+    private static void Add<T>(List<T> results, int round, T result)
+    {
+        Console.Error.WriteLine($"round {round}: {result}");
+        if (round > 0)
+        {
+            results.Add(result);
+        }
     }
 
     private static string Text(string commandLine, List<FanOutResult> fanOut, List<IdleResult> idle, List<KeepAliveResult> renewals)
@@ -47,7 +62,7 @@ internal static class StreamsRun
         CultureInfo c = CultureInfo.InvariantCulture;
         StringBuilder text = new();
         text.AppendLine(c, $"`{commandLine}`").AppendLine()
-            .AppendLine(c, $"Commit {Report.Commit()}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Report.Machine()}. Three members each; rounds in turn, after one that is not counted.").AppendLine();
+            .AppendLine(c, $"Commit {Report.Commit()}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC, {Report.Machine()}. Three members each, only one cluster is loaded at a time; rounds in turn, loads after one round that is not counted.").AppendLine();
         text.AppendLine(c, $"{FanOut.Watchers} watchers on streams of their own over all members, {FanOut.Writers} writers in a closed loop, values of {FanOut.ValueSize} B; latency from the put's start to the watcher's receipt.").AppendLine()
             .AppendLine("| peer | events delivered/s | puts/s | p50 ms | p99 ms | missing | server µs/event |").AppendLine("|---|---|---|---|---|---|---|");
         foreach (FanOutResult r in fanOut.OrderBy(r => r.Peer, StringComparer.Ordinal))
@@ -70,5 +85,30 @@ internal static class StreamsRun
         }
 
         return text.ToString();
+    }
+
+    /// <summary>Both clusters, at once: only one of them is loaded at a time.</summary>
+    private sealed class Peers(EtcdApiPeer[] all) : IAsyncDisposable
+    {
+        public EtcdApiPeer[] All => all;
+
+        public static async Task<Peers> StartAsync(string root, CancellationToken token)
+        {
+            var peers = new Peers([new EtcdPeer(Path.Combine(root, "etcd")), new LoomNodePeer(Path.Combine(root, "loom"))]);
+            foreach (EtcdApiPeer peer in peers.All)
+            {
+                await peer.StartAsync(token);
+            }
+
+            return peers;
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            foreach (EtcdApiPeer peer in all)
+            {
+                await peer.DisposeAsync();
+            }
+        }
     }
 }
