@@ -14,7 +14,12 @@ namespace Loom.Store;
 /// <param name="maxWaiting">Leases that may wait.</param>
 internal sealed class LeaseRenewals(Func<Command, CancellationToken, ValueTask<ProposalResult>> propose, int maxWaiting = 65_536)
 {
-    public const int MaxUnderWay = 2;
+    public const int MaxUnderWay = 1;
+
+    /// <summary>Leases in one entry from which on the next is held back a little.</summary>
+    private const int Many = 16;
+
+    private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(1);
 
     private readonly Lock gate = new();
     private SortedDictionary<long, TaskCompletionSource<LeaseRenewal>> waiting = [];
@@ -77,6 +82,12 @@ internal sealed class LeaseRenewals(Func<Command, CancellationToken, ValueTask<P
                     // Its callers may have gone: looked at, it is not reported as an error that nobody saw.
                     _ = source.Task.Exception;
                 }
+            }
+
+            // Many at a time are many the next time, too: an entry costs as much as hundreds of renewals, and what gathers shares one.
+            if (ids.Length >= Many)
+            {
+                await Task.Delay(Gathering).ConfigureAwait(false);
             }
         }
     }

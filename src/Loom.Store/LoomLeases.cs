@@ -79,8 +79,8 @@ public sealed class LoomLeases
     /// Renews a lease: it has its whole time to live again from the moment at which the log took the renewal in. One that is due and has not ended yet is renewed as well. What many callers of this member ask for
     /// at a time goes into the log together. A lease that is not there is an answer, not an error: <see cref="LeaseRenewal.Lives"/> is false then, and its keys are gone.
     /// </summary>
-    public async ValueTask<LeaseRenewal> KeepAliveAsync(long id, CancellationToken cancellationToken = default) =>
-        await renewals.RenewAsync(id, cancellationToken).ConfigureAwait(false);
+    public ValueTask<LeaseRenewal> KeepAliveAsync(long id, CancellationToken cancellationToken = default) =>
+        new(renewals.RenewAsync(id, cancellationToken));
 
     /// <summary>A lease as it is, linearizable: what was granted, renewed, revoked or put before the call is in it.</summary>
     public async ValueTask<LeaseState> TimeToLiveAsync(long id, bool keys = false, CancellationToken cancellationToken = default)

@@ -7,7 +7,7 @@ using Loom.Server.Etcd.Protos;
 
 namespace Loom.Bench.Streams;
 
-internal sealed record KeepAliveResult(string Peer, int Streams, int InFlight, double PerSecond, double P50Milliseconds, double P99Milliseconds, double ServerMicros);
+internal sealed record KeepAliveResult(string Peer, int Streams, int InFlight, double PerSecond, double P50Milliseconds, double P99Milliseconds, double ServerMicros, double LogEntriesPerSecond);
 
 /// <summary>Streams of renewals over all members, as clients enter them: each has so many requests unanswered, and sends the next when one is answered.</summary>
 internal static class KeepAlives
@@ -30,6 +30,7 @@ internal static class KeepAlives
         Task<LongHistogram>[] running = [.. Enumerable.Range(0, streams).Select(s => Task.Run(() => StreamAsync(channels[s % channels.Length], leases, s * 31, inFlight, from, until, token), token))];
         await Task.Delay(TimeSpan.FromSeconds(WarmUp), token);
         double cpu = peer.Nodes.Sum(n => n.CpuSeconds());
+        ulong index = await IndexAsync(channels[0], token);
         LongHistogram all = ClosedLoop.NewHistogram();
         foreach (LongHistogram one in await Task.WhenAll(running))
         {
@@ -37,6 +38,7 @@ internal static class KeepAlives
         }
 
         cpu = peer.Nodes.Sum(n => n.CpuSeconds()) - cpu;
+        index = await IndexAsync(channels[0], token) - index;
         foreach (long lease in leases)
         {
             await client.LeaseRevokeAsync(new LeaseRevokeRequest { ID = lease }, cancellationToken: token);
@@ -44,8 +46,11 @@ internal static class KeepAlives
 
         Array.ForEach(channels, c => c.Dispose());
         return new KeepAliveResult(
-            peer.Name, streams, inFlight, all.TotalCount / seconds, all.GetValueAtPercentile(50) / 1e6, all.GetValueAtPercentile(99) / 1e6, cpu * 1e6 / Math.Max(1, all.TotalCount));
+            peer.Name, streams, inFlight, all.TotalCount / seconds, all.GetValueAtPercentile(50) / 1e6, all.GetValueAtPercentile(99) / 1e6, cpu * 1e6 / Math.Max(1, all.TotalCount), index / seconds);
     }
+
+    private static async Task<ulong> IndexAsync(GrpcChannel channel, CancellationToken token) =>
+        (await new Maintenance.MaintenanceClient(channel).StatusAsync(new StatusRequest(), cancellationToken: token)).RaftIndex;
 
     private static async Task<LongHistogram> StreamAsync(GrpcChannel channel, List<long> leases, int first, int inFlight, long from, long until, CancellationToken token)
     {

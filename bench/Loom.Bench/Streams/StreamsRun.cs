@@ -78,10 +78,10 @@ internal static class StreamsRun
         }
 
         text.AppendLine().AppendLine(c, $"Renewals of {KeepAlives.Leases:N0} leases over all members, closed loop.").AppendLine()
-            .AppendLine("| peer | streams | in flight on each | renewals/s | p50 ms | p99 ms | server µs/renewal |").AppendLine("|---|---|---|---|---|---|---|");
+            .AppendLine("| peer | streams | in flight on each | renewals/s | p50 ms | p99 ms | server µs/renewal | log entries/s |").AppendLine("|---|---|---|---|---|---|---|---|");
         foreach (KeepAliveResult r in renewals.OrderBy(r => r.InFlight).ThenBy(r => r.Peer, StringComparer.Ordinal))
         {
-            text.AppendLine(c, $"| {r.Peer} | {r.Streams} | {r.InFlight} | {r.PerSecond:N0} | {r.P50Milliseconds:0.0} | {r.P99Milliseconds:0.0} | {r.ServerMicros:0} |");
+            text.AppendLine(c, $"| {r.Peer} | {r.Streams} | {r.InFlight} | {r.PerSecond:N0} | {r.P50Milliseconds:0.0} | {r.P99Milliseconds:0.0} | {r.ServerMicros:0} | {r.LogEntriesPerSecond:N0} |");
         }
 
         return text.ToString();

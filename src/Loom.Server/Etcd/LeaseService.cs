@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Threading.Channels;
 using Google.Protobuf;
 using Grpc.Core;
@@ -17,6 +18,8 @@ internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenSt
 
     /// <summary>Renewals of one stream that are under way; who sends more waits until an answer has gone out.</summary>
     private const int MaxPipelined = 1024;
+
+    private static readonly WriteOptions Unflushed = new(WriteFlags.BufferHint);
 
     public override async Task<Wire.LeaseGrantResponse> LeaseGrant(Wire.LeaseGrantRequest request, ServerCallContext context)
     {
@@ -53,7 +56,8 @@ internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenSt
         IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requestStream, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responseStream, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
-        return streams.RunAsync(context, ending => KeepAliveAsync(callers.For(context), requestStream, responseStream, ending));
+        PipeWriter body = context.GetHttpContext().Response.BodyWriter;
+        return streams.RunAsync(context, ending => KeepAliveAsync(callers.For(context), requestStream, responseStream, body, ending));
     }
 
     public override async Task<Wire.LeaseTimeToLiveResponse> LeaseTimeToLive(Wire.LeaseTimeToLiveRequest request, ServerCallContext context)
@@ -95,27 +99,45 @@ internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenSt
     }
 
     private async Task KeepAliveAsync(
-        ILoomStore store, IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responses, CancellationTokenSource ending)
+        ILoomStore store, IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requests, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responses, PipeWriter body, CancellationTokenSource ending)
     {
         var answers = Channel.CreateBounded<Task<LeaseRenewal>>(new BoundedChannelOptions(MaxPipelined) { SingleReader = true, SingleWriter = true });
         Task reading = ReadAsync(store, requests, answers.Writer, ending.Token);
         try
         {
-            await foreach (Task<LeaseRenewal> answer in answers.Reader.ReadAllAsync(ending.Token).ConfigureAwait(false))
-            {
-                LeaseRenewal lease = await answer.ConfigureAwait(false);
-
-                // Of a lease that is gone the field is absent, in JSON too: clients take anything else there for a lease that lives.
-                var response = new Wire.LeaseKeepAliveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
-                await responses.WriteAsync(response, ending.Token).ConfigureAwait(false);
-            }
-
+            await SendAsync(answers.Reader, responses, body, ending.Token).ConfigureAwait(false);
             ending.Token.ThrowIfCancellationRequested();
         }
         finally
         {
             await ending.CancelAsync().ConfigureAwait(false);
             await reading.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>What one log entry renewed is answered in one packet, as far as it is next in order: nothing is held back for an answer that is not there yet.</summary>
+    private async Task SendAsync(ChannelReader<Task<LeaseRenewal>> answers, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responses, PipeWriter body, CancellationToken ending)
+    {
+        responses.WriteOptions = Unflushed;
+        while (await answers.WaitToReadAsync(ending).ConfigureAwait(false))
+        {
+            bool isHeldBack = false;
+            while (answers.TryRead(out Task<LeaseRenewal>? answer))
+            {
+                if (isHeldBack && !answer.IsCompleted)
+                {
+                    await body.FlushAsync(ending).ConfigureAwait(false);
+                }
+
+                LeaseRenewal lease = await answer.WaitAsync(ending).ConfigureAwait(false);
+
+                // Of a lease that is gone the field is absent, in JSON too: clients take anything else there for a lease that lives.
+                var response = new Wire.LeaseKeepAliveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
+                await responses.WriteAsync(response, ending).ConfigureAwait(false);
+                isHeldBack = true;
+            }
+
+            await body.FlushAsync(ending).ConfigureAwait(false);
         }
     }
 
@@ -126,10 +148,8 @@ internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenSt
         {
             while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
             {
-                Task<LeaseRenewal> answer = store.Leases.KeepAliveAsync(requests.Current.ID, cancellationToken).AsTask();
-
-                // The stream may end before it is awaited: looked at, its error is not reported as one that nobody saw.
-                _ = answer.ContinueWith(static one => one.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                // Not with the stream's token: the renewal is on its way, and each such wait would cost more than the rest of it.
+                Task<LeaseRenewal> answer = store.Leases.KeepAliveAsync(requests.Current.ID, CancellationToken.None).AsTask();
                 await answers.WriteAsync(answer, cancellationToken).ConfigureAwait(false);
             }
 
