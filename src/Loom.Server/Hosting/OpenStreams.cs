@@ -12,6 +12,9 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
 
+    // From the end of a stream, which is when Kestrel reports it completed, until its trailers have left through Kestrel's own writing loop, which reports nothing.
+    private static readonly TimeSpan Trailers = TimeSpan.FromMilliseconds(30);
+
     private int count;
 
     /// <summary>Runs a stream until it ends, its client goes, or the node stops; then the client is told so.</summary>
@@ -43,10 +46,17 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
     public async Task EndAsync(TimeSpan limit, CancellationToken cancellationToken)
     {
         lifetime.StopApplication();
+        if (Volatile.Read(ref count) == 0)
+        {
+            return;
+        }
+
         long until = Environment.TickCount64 + (long)limit.TotalMilliseconds;
         while (Volatile.Read(ref count) > 0 && Environment.TickCount64 < until && !cancellationToken.IsCancellationRequested)
         {
             await Task.Delay(Poll, CancellationToken.None).ConfigureAwait(false);
         }
+
+        await Task.Delay(Trailers, CancellationToken.None).ConfigureAwait(false);
     }
 }
