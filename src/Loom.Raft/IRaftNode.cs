@@ -138,4 +138,8 @@ public sealed record RaftNodeStatus
 /// <param name="Match">On the leader: index known durable there; elsewhere 0.</param>
 /// <param name="RttMilliseconds">Smoothed round-trip time, or NaN.</param>
 /// <param name="Suspicion">Phi of the accrual failure detector; 0 when never heard.</param>
-public sealed record PeerStatus(MemberId Id, bool Connected, long Match, double RttMilliseconds, double Suspicion);
+public sealed record PeerStatus(MemberId Id, bool Connected, long Match, double RttMilliseconds, double Suspicion)
+{
+    /// <summary>Why it is not connected, as last seen: an address that cannot be reached, a refusal, a certificate. Empty: it is, or nothing is known yet.</summary>
+    public string Trouble { get; init; } = "";
+}

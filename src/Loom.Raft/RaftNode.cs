@@ -72,7 +72,22 @@ public sealed class RaftNode : IRaftNode
             Seed = seed,
             Log = (copy.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Raft"),
             Lanes = LaneSettings.For(copy.HeartbeatInterval, copy.ElectionTimeout, copy.MaxProposalBytes),
+            Tls = OpenTls(copy),
         };
+    }
+
+    /// <summary>Before the directory is touched.</summary>
+    private static TlsFiles? OpenTls(RaftNodeOptions options)
+    {
+        if (options.PeerTls is null) return null;
+        try
+        {
+            return new TlsFiles(options.PeerTls, static () => MonotonicClock.Nanoseconds, (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Raft.Tls"));
+        }
+        catch (TlsFileException e)
+        {
+            throw new RaftException(RaftErrorCode.CannotOpen, $"The certificate for members cannot be used: {e.Message}; {e.Fix}.", inner: e);
+        }
     }
 
     /// <inheritdoc/>

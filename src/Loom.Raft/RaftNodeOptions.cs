@@ -7,7 +7,7 @@ namespace Loom.Raft;
 /// <param name="Name">Unique name.</param>
 /// <param name="Datacenter">Its datacenter; the name itself where none is given.</param>
 /// <param name="Role">Voter or Standby.</param>
-/// <param name="PeerUrls">At least one <c>http://host:port</c>.</param>
+/// <param name="PeerUrls">At least one <c>http://host:port</c>, or <c>https://host:port</c> for TLS.</param>
 public sealed record InitialMember(string Name, string Datacenter, MemberRole Role, IReadOnlyList<string> PeerUrls);
 
 /// <summary>Settings of a <c>RaftNode</c>. Copied and validated once at open; nothing is required.</summary>
@@ -36,6 +36,12 @@ public sealed class RaftNodeOptions
 
     /// <summary>Where to listen for peers (<c>http://host:port</c>); empty: the advertised ones.</summary>
     public IReadOnlyList<string> ListenPeerUrls { get; set; } = [];
+
+    /// <summary>
+    /// TLS of https peer URLs, for the listening side and the dialling one. The certificate must be good for the host of this member's own URL, and for both ends of a connection. Default null: members
+    /// speak cleartext.
+    /// </summary>
+    public TlsOptions? PeerTls { get; set; }
 
     /// <summary>Where clients reach this member; told to the other members.</summary>
     public IReadOnlyList<string> AdvertiseClientUrls { get; set; } = [];

@@ -16,6 +16,7 @@ internal static class RaftNodeOptionsCheck
             JoinOnly = options.JoinOnly,
             ClusterToken = options.ClusterToken,
             ListenPeerUrls = [.. options.ListenPeerUrls],
+            PeerTls = options.PeerTls?.Copy(),
             AdvertiseClientUrls = [.. options.AdvertiseClientUrls],
             HeartbeatInterval = options.HeartbeatInterval,
             ElectionTimeout = options.ElectionTimeout,
@@ -37,6 +38,9 @@ internal static class RaftNodeOptionsCheck
         if (string.IsNullOrWhiteSpace(options.Name)) faults.Add("Name is empty: give this member a name that no other member has.");
         if (string.IsNullOrWhiteSpace(options.DataDirectory)) faults.Add("DataDirectory is empty: name a directory on a local disk.");
         if (options.Datacenter is not null && string.IsNullOrWhiteSpace(options.Datacenter)) faults.Add("Datacenter is blank: leave it null or name one.");
+        if (options.PeerTls is { } tls && (tls.CertificateFile.Length == 0 || tls.KeyFile.Length == 0)) faults.Add("PeerTls needs both CertificateFile and KeyFile: name the certificate and its private key.");
+        if (options.PeerTls is null && options.ListenPeerUrls.Any(url => url.StartsWith("https:", StringComparison.OrdinalIgnoreCase)))
+            faults.Add("ListenPeerUrls has an https address and PeerTls is null: set PeerTls, or write http://.");
         if (options.HeartbeatInterval < TimeSpan.FromMilliseconds(1))
             faults.Add($"HeartbeatInterval is {options.HeartbeatInterval.TotalMilliseconds} ms: use at least 1 ms, such as 100 ms.");
         if (options.ElectionTimeout < 5 * options.HeartbeatInterval)

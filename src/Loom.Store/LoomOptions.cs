@@ -34,6 +34,12 @@ public sealed class LoomOptions
     /// <summary>Where to listen for peers (<c>http://host:port</c>). Default empty: this member's own addresses in <see cref="InitialCluster"/>.</summary>
     public IReadOnlyList<string> ListenPeerUrls { get; set; } = [];
 
+    /// <summary>
+    /// TLS between members, for https URLs in <see cref="InitialCluster"/> and <see cref="ListenPeerUrls"/>. The certificate must be good for the host of this member's own URL, and for both ends of a
+    /// connection (server and client authentication). Default null: members speak cleartext.
+    /// </summary>
+    public TlsOptions? PeerTls { get; set; }
+
     /// <summary>Where clients reach this member; told to the other members. Default empty.</summary>
     public IReadOnlyList<string> AdvertiseClientUrls { get; set; } = [];
 
@@ -131,6 +137,7 @@ public sealed class LoomOptions
         JoinOnly = JoinOnly,
         ClusterToken = ClusterToken,
         ListenPeerUrls = ListenPeerUrls,
+        PeerTls = PeerTls,
         AdvertiseClientUrls = AdvertiseClientUrls,
         HeartbeatInterval = HeartbeatInterval,
         ElectionTimeout = ElectionTimeout,

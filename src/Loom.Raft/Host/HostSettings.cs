@@ -19,6 +19,9 @@ internal sealed record HostSettings
 
     public Func<long> Now { get; init; } = static () => MonotonicClock.Nanoseconds;
 
+    /// <summary>Of https peer URLs; null: this member has no certificate for members.</summary>
+    public TlsFiles? Tls { get; init; }
+
     public required LaneSettings Lanes { get; init; }
 
     /// <summary>How long whoever had a name before must be unheard until another directory takes its place (E1).</summary>

@@ -80,7 +80,7 @@ internal sealed partial class ReplicaHost
     private PeerTransport OpenTransport(Member self)
     {
         IReadOnlyList<string> listen = options.ListenPeerUrls.Count > 0 ? options.ListenPeerUrls : self.PeerUrls;
-        return new PeerTransport(self.Id, formation.Targets, listen, options.TestPeerDelays, settings.Seed, new TransportContext(settings.Lanes, formation, this, now, log));
+        return new PeerTransport(self.Id, formation.Targets, listen, options.TestPeerDelays, settings.Seed, new TransportContext(settings.Lanes, formation, this, now, log, settings.Tls));
     }
 
     /// <summary>

@@ -140,7 +140,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
     {
         (bool connected, double rtt, double suspicion) = transport?.StatusOf(id) ?? (false, double.NaN, 0);
         PeerStatus? known = status.Peers.FirstOrDefault(p => p.Id == id);
-        return new PeerStatus(id, connected, known?.Match ?? 0, double.IsNaN(rtt) ? known?.RttMilliseconds ?? double.NaN : rtt, suspicion);
+        return new PeerStatus(id, connected, known?.Match ?? 0, double.IsNaN(rtt) ? known?.RttMilliseconds ?? double.NaN : rtt, suspicion) { Trouble = transport?.TroubleOf(id) ?? "" };
     }
 
     private Thread NewThread(string name, Action run) => new(() =>

@@ -14,7 +14,7 @@ internal sealed class BulkConnection : IDisposable
     // More is kept for the next message only up to here: one large message must not pin its size for the life of a transfer.
     private const int KeptBytes = 1024 * 1024;
 
-    private readonly Socket socket;
+    private readonly LaneWire wire;
     private readonly WireWriter output = new(Frame.HeaderSize + Frame.MaxBody);
     private readonly WireWriter piece = new(Frame.HeaderSize + Frame.MaxBody);
     private readonly byte[] input = new byte[2 * (Frame.HeaderSize + Frame.MaxBody)];
@@ -22,14 +22,14 @@ internal sealed class BulkConnection : IDisposable
     private int filled;
     private byte[] assembly = [];
 
-    /// <param name="socket">Behind its handshake.</param>
+    /// <param name="wire">Behind its handshake.</param>
     /// <param name="peer">Who stands at the other end.</param>
     /// <param name="silenceLimit">ns: a wait for bytes, or for room to send, that takes longer ends the connection.</param>
-    public BulkConnection(Socket socket, MemberId peer, long silenceLimit)
+    public BulkConnection(LaneWire wire, MemberId peer, long silenceLimit)
     {
-        this.socket = socket;
+        this.wire = wire;
         Peer = peer;
-        socket.ReceiveTimeout = socket.SendTimeout = (int)(silenceLimit / 1_000_000);
+        wire.Socket.ReceiveTimeout = wire.Socket.SendTimeout = (int)(silenceLimit / 1_000_000);
     }
 
     public MemberId Peer { get; }
@@ -48,7 +48,7 @@ internal sealed class BulkConnection : IDisposable
         if (output.Length - Frame.HeaderSize <= Frame.MaxBody)
         {
             Frame.Seal(output.Patch(0), kind);
-            LaneHandshake.SendAll(socket, output.Written);
+            wire.Send(output.Written);
             return;
         }
         ReadOnlySpan<byte> rest = output.Written[Frame.HeaderSize..];
@@ -56,7 +56,7 @@ internal sealed class BulkConnection : IDisposable
         {
             piece.Clear();
             Frame.AppendChunk(piece, ref rest, kind, first);
-            LaneHandshake.SendAll(socket, piece.Written);
+            wire.Send(piece.Written);
         }
     }
 
@@ -74,7 +74,7 @@ internal sealed class BulkConnection : IDisposable
         return ((FrameKind)body.Span[4], Assemble((int)total, body[Frame.ChunkHeaderSize..]));
     }
 
-    public void Dispose() => PeerDial.HangUp(socket);
+    public void Dispose() => PeerDial.HangUp(wire.Socket);
 
     /// <summary>The memory grows with what arrives, so a peer that lies about the length gets none for it.</summary>
     private ReadOnlyMemory<byte> Assemble(int total, ReadOnlyMemory<byte> bytes)
@@ -108,7 +108,7 @@ internal sealed class BulkConnection : IDisposable
             input.AsSpan(from, filled - from).CopyTo(input);
             filled -= from;
             from = 0;
-            int read = socket.Receive(input.AsSpan(filled));
+            int read = wire.Receive(input.AsSpan(filled));
             if (read == 0) throw new EndOfStreamException("the peer closed the connection");
             filled += read;
         }

@@ -17,16 +17,20 @@ internal sealed class BulkDialler(TransportContext context, Func<MemberId, Peer?
     {
         PeerTarget target = find(id)?.Target ?? throw new WireException($"member {id} is not known here");
         LaneSettings settings = context.Settings;
-        Socket socket = PeerDial.Connect(target.Urls, settings.HandshakeLimit, Adopt);
+        (Socket socket, PeerAddress at) = PeerDial.Connect(target.Urls, settings.HandshakeLimit, Adopt);
+        LaneWire? wire = null;
         try
         {
-            HelloAnswer answer = LaneHandshake.Ask(socket, context.Gate.Hello(id, LaneKind.Bulk), context.Now() + settings.HandshakeLimit, context.Now);
+            long deadline = context.Now() + settings.HandshakeLimit;
+            wire = PeerTls.Dial(socket, at, context.Tls, deadline, context.Now);
+            HelloAnswer answer = LaneHandshake.Ask(wire, context.Gate.Hello(id, LaneKind.Bulk), deadline, context.Now);
             HelloAnswer outcome = context.Gate.Answered(id, answer);
             if (outcome.Verdict != HelloVerdict.Accepted) throw new WireException(outcome.Verdict == HelloVerdict.Forming ? "it is not formed yet" : outcome.Reason);
-            return new BulkConnection(socket, id, settings.BulkSilenceLimit);
+            return new BulkConnection(wire, id, settings.BulkSilenceLimit);
         }
         catch
         {
+            wire?.Dispose();
             socket.Dispose();
             throw;
         }

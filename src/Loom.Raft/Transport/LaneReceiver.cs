@@ -6,22 +6,23 @@ using Loom.Raft.Proposals;
 namespace Loom.Raft.Transport;
 
 /// <summary>The receiving half of a lane: reads frames of an accepted connection on its own thread until it ends, is silent too long, or says something wrong.</summary>
-internal sealed class LaneReceiver(Socket socket, Peer peer, LaneKind lane, MemberId self, LaneSettings settings)
+internal sealed class LaneReceiver(LaneWire wire, Peer peer, LaneKind lane, MemberId self, LaneSettings settings)
 {
     private readonly byte[] buffer = new byte[2 * (Frame.HeaderSize + Frame.MaxBody)];
     private byte[]? assembly;
     private int assembled;
     private FrameKind assemblyKind;
 
-    /// <exception cref="IOException">The peer speaks wrongly.</exception>
+    /// <exception cref="WireException">The peer speaks wrongly.</exception>
+    /// <exception cref="IOException">TLS broke.</exception>
     /// <exception cref="SocketException">Broken, or silent for longer than the limit.</exception>
     public void Run()
     {
-        socket.ReceiveTimeout = (int)(settings.SilenceLimitOf(lane) / 1_000_000);
+        wire.Socket.ReceiveTimeout = (int)(settings.SilenceLimitOf(lane) / 1_000_000);
         int filled = 0;
         while (true)
         {
-            int read = socket.Receive(buffer.AsSpan(filled));
+            int read = wire.Receive(buffer.AsSpan(filled));
             if (read == 0) return;
             filled += read;
             int used = 0;

@@ -163,7 +163,7 @@ internal sealed class Peer : IDisposable
         PeerConnections seen = Look();
         try
         {
-            PeerDial.Connect(Target.Urls, context.Settings.HandshakeLimit, static _ => { }).Dispose();
+            PeerDial.Connect(Target.Urls, context.Settings.HandshakeLimit, static _ => { }).Socket.Dispose();
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
         {

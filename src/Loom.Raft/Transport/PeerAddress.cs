@@ -4,17 +4,16 @@ using System.Net.Sockets;
 
 namespace Loom.Raft.Transport;
 
-/// <summary>A peer URL: <c>http://host:port</c>. Names are resolved at every dial, so that a member may move (N5).</summary>
-internal readonly record struct PeerAddress(string Host, int Port)
+/// <summary>A peer URL: <c>http://host:port</c>, or <c>https://host:port</c> for TLS. Names are resolved at every dial, so that a member may move (N5).</summary>
+internal readonly record struct PeerAddress(string Host, int Port, bool IsSecure = false)
 {
     public static PeerAddress Parse(string url)
     {
         if (!Uri.TryCreate(url, UriKind.Absolute, out Uri? uri)) throw Cannot(url, "it is not a URL; write http://host:port");
-        if (uri.Scheme == "https") throw Cannot(url, "TLS between members is not available yet; use http:// on a network you trust");
-        if (uri.Scheme != "http") throw Cannot(url, $"the scheme {uri.Scheme} is not known; write http://host:port");
+        if (uri.Scheme is not ("http" or "https")) throw Cannot(url, $"the scheme {uri.Scheme} is not known; write http://host:port");
         if (uri.AbsolutePath is not ("" or "/")) throw Cannot(url, "a peer URL has no path");
-        if (uri.IsDefaultPort && !url.EndsWith(":80", StringComparison.Ordinal) && !url.EndsWith(":80/", StringComparison.Ordinal)) throw Cannot(url, "the port is missing; write http://host:port");
-        return new PeerAddress(uri.IdnHost.Trim('[', ']'), uri.Port);
+        if (uri.IsDefaultPort && !url.TrimEnd('/').EndsWith(string.Create(CultureInfo.InvariantCulture, $":{uri.Port}"), StringComparison.Ordinal)) throw Cannot(url, "the port is missing; write http://host:port");
+        return new PeerAddress(uri.IdnHost.Trim('[', ']'), uri.Port, uri.Scheme == "https");
     }
 
     /// <summary>Addresses to dial, in the resolver's order.</summary>
@@ -53,7 +52,7 @@ internal readonly record struct PeerAddress(string Host, int Port)
         }
     }
 
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"http://{(Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(IsSecure ? "https" : "http")}://{(Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host)}:{Port}");
 
     private static RaftException Cannot(string url, string why) => new(RaftErrorCode.CannotOpen, $"the peer URL '{url}' cannot be used: {why}");
 }

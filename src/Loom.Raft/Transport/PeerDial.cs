@@ -8,12 +8,13 @@ internal static class PeerDial
 {
     /// <summary>Tries its URLs, resolved anew, one after the other: the first connection that works. "Refused" is thrown only if every address refuses: a name that also stands for an address nobody listens at is no death (E2).</summary>
     /// <exception cref="SocketException">No address could be reached.</exception>
-    public static Socket Connect(IReadOnlyList<string> urls, long limit, Action<Socket> adopt)
+    public static (Socket Socket, PeerAddress At) Connect(IReadOnlyList<string> urls, long limit, Action<Socket> adopt)
     {
         SocketException? failure = null;
         foreach (string url in urls)
         {
-            foreach (IPEndPoint endPoint in PeerAddress.Parse(url).Resolve())
+            var address = PeerAddress.Parse(url);
+            foreach (IPEndPoint endPoint in address.Resolve())
             {
                 var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
                 {
@@ -25,7 +26,7 @@ internal static class PeerDial
                 {
                     adopt(socket);
                     socket.Connect(endPoint);
-                    return socket;
+                    return (socket, address);
                 }
                 catch (SocketException e)
                 {

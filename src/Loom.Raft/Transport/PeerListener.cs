@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using Loom.Raft.Consensus;
 using Loom.Raft.Threads;
@@ -12,6 +13,7 @@ namespace Loom.Raft.Transport;
 internal sealed class PeerListener : IDisposable
 {
     private readonly Socket listener;
+    private readonly TlsFiles? tls;
     private readonly MemberId self;
     private readonly TransportContext context;
     private readonly Func<MemberId, Peer?> find;
@@ -26,6 +28,8 @@ internal sealed class PeerListener : IDisposable
         this.self = self;
         this.context = context;
         this.find = find;
+        tls = !address.IsSecure ? null : context.Tls ?? throw new RaftException(
+            RaftErrorCode.CannotOpen, $"{address} asks for TLS, and this member has no certificate for members: give it one (--peer-cert-file and --peer-key-file, or PeerTls), or write http://.");
         listener = address.Listen(backlog: 128);
         thread = context.NewThread("loom accept", Accept);
     }
@@ -75,25 +79,37 @@ internal sealed class PeerListener : IDisposable
     private void Serve(LinkedListNode<Socket> node)
     {
         Socket socket = node.Value;
+        LaneWire? wire = null;
         try
         {
-            if (Admit(socket, node) is not (Peer peer, LaneKind lane)) return;
-            if (lane == LaneKind.Bulk) ServeBulk(socket, peer);
-            else Receive(socket, peer, lane);
+            if (Admit(socket, node, ref wire) is not (Peer peer, LaneKind lane)) return;
+            if (lane == LaneKind.Bulk) ServeBulk(wire!, peer);
+            else Receive(wire!, peer, lane);
         }
         finally
         {
             Forget(node);
             socket.Dispose();
+            wire?.Dispose();
         }
     }
 
     /// <summary>The handshake. Null: refused, or nobody we know. Whatever a stranger's bytes lead to here is the end of his connection and of nothing else.</summary>
-    private (Peer, LaneKind)? Admit(Socket socket, LinkedListNode<Socket> node)
+    private (Peer, LaneKind)? Admit(Socket socket, LinkedListNode<Socket> node, ref LaneWire? wire)
     {
+        IPAddress? caller = null;
         try
         {
-            return Greet(socket, node);
+            caller = (socket.RemoteEndPoint as IPEndPoint)?.Address;
+            socket.NoDelay = true;
+            socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
+            long deadline = context.Now() + context.Settings.HandshakeLimit;
+            wire = PeerTls.Accept(socket, tls, deadline, context.Now);
+            return Greet(wire, node, deadline);
+        }
+        catch (PeerTlsException e)
+        {
+            Complain($"a caller at {caller}: {e.Message}");
         }
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
         {
@@ -106,11 +122,16 @@ internal sealed class PeerListener : IDisposable
         return null;
     }
 
-    private (Peer, LaneKind)? Greet(Socket socket, LinkedListNode<Socket> node)
+    private (Peer, LaneKind)? Greet(LaneWire wire, LinkedListNode<Socket> node, long deadline)
     {
-        socket.NoDelay = true;
-        socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
-        PeerHello hello = LaneHandshake.Receive(socket, context.Now() + context.Settings.HandshakeLimit, context.Now);
+        PeerHello hello = LaneHandshake.Receive(wire, deadline, context.Now);
+        // Before the gate learns anything of what the hello claims.
+        if (PeerTls.Disagreement(wire, hello.Name, find(hello.From)?.Target.Urls ?? hello.PeerUrls) is { } trouble)
+        {
+            LaneHandshake.Answer(wire, new HelloAnswer(HelloVerdict.WrongMember, trouble, context.Gate.Hello(hello.From, hello.Lane)));
+            Complain($"{hello.Name} ({hello.From}): {trouble}");
+            return null;
+        }
         bool news = false;
         HelloAnswer answer = hello.Lane is LaneKind.Control or LaneKind.Forward or LaneKind.Bulk
             ? context.Gate.Judge(hello, out news)
@@ -120,7 +141,7 @@ internal sealed class PeerListener : IDisposable
         {
             answer = answer with { Verdict = HelloVerdict.Unavailable, Reason = "this member is closing or does not know the caller yet" };
         }
-        LaneHandshake.Answer(socket, answer);
+        LaneHandshake.Answer(wire, answer);
         if (news) peer?.DialNow();
         if (answer.Verdict == HelloVerdict.Forming) return null;
         if (answer.Verdict != HelloVerdict.Accepted)
@@ -132,18 +153,19 @@ internal sealed class PeerListener : IDisposable
         return (peer!, hello.Lane);
     }
 
-    private void Receive(Socket socket, Peer peer, LaneKind lane)
+    private void Receive(LaneWire wire, Peer peer, LaneKind lane)
     {
+        Socket socket = wire.Socket;
         peer.AttachIncoming(lane, socket);
         try
         {
-            new LaneReceiver(socket, peer, lane, self, context.Settings).Run();
+            new LaneReceiver(wire, peer, lane, self, context.Settings).Run();
         }
         catch (WireException e)
         {
             context.Log.LogError("Member {Peer} sent what no member sends ({Error}); its connection was closed", peer.Target.Name, e.Message);
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
         {
             context.Log.LogDebug("The {Lane} lane from {Peer} ended: {Error}", lane, peer.Target.Name, e.Message);
         }
@@ -154,12 +176,13 @@ internal sealed class PeerListener : IDisposable
     }
 
     /// <summary>This thread is the transfer's for as long as it takes (N1): the owner reads the state and sends on it.</summary>
-    private void ServeBulk(Socket socket, Peer peer)
+    private void ServeBulk(LaneWire wire, Peer peer)
     {
+        Socket socket = wire.Socket;
         peer.AttachBulk(socket);
         try
         {
-            using var connection = new BulkConnection(socket, peer.Target.Id, context.Settings.BulkSilenceLimit);
+            using var connection = new BulkConnection(wire, peer.Target.Id, context.Settings.BulkSilenceLimit);
             context.Events.Serve(connection);
         }
         finally

@@ -72,6 +72,9 @@ internal sealed class PeerTransport : IDisposable
 
     public bool IsUp(MemberId peer, LaneKind lane) => Find(peer)?.IsUp(lane) ?? false;
 
+    /// <summary>Why a peer is not connected, as last seen; empty: it is, or nothing is known yet.</summary>
+    public string TroubleOf(MemberId id) => Find(id)?.Lane(LaneKind.Control).Trouble ?? "";
+
     /// <summary>Connected, round trip in ms (NaN: unknown), suspicion.</summary>
     public (bool Connected, double Rtt, double Suspicion) StatusOf(MemberId id) =>
         Find(id) is { } peer ? (peer.IsUp(LaneKind.Control), peer.Health.RttMilliseconds, peer.Health.Suspicion(context.Now())) : (false, double.NaN, 0);

@@ -26,7 +26,7 @@ internal sealed class SendingLane : IDisposable
     private volatile bool stopping;
     private volatile bool connected;
     private volatile bool dialNow;
-    private string lastComplaint = "";
+    private volatile string lastComplaint = "";
     private readonly SeededRandom jitter;
 
     public SendingLane(Peer peer, LaneKind kind, TransportContext context, ulong seed)
@@ -40,6 +40,9 @@ internal sealed class SendingLane : IDisposable
     }
 
     public bool Connected => connected;
+
+    /// <summary>Why there is no connection, as last seen; empty: there is one, or nothing is known yet.</summary>
+    public string Trouble => connected ? "" : lastComplaint;
 
     /// <summary>The connection, while there is one: not the one that is being dialled.</summary>
     public Socket? Current => connected ? Volatile.Read(ref socket) : null;
@@ -101,14 +104,16 @@ internal sealed class SendingLane : IDisposable
         while (!stopping)
         {
             long upSince = 0;
+            LaneWire? wire = null;
             PeerConnections seen = peer.Look();
             try
             {
-                Socket dialled = Dial();
+                wire = Dial();
                 upSince = context.Now();
                 connected = wasUp = true;
                 peer.OnSendingChanged(kind);
-                Pump(dialled);
+                lastComplaint = "";
+                Pump(wire);
             }
             catch (SocketException e) when (upSince == 0)
             {
@@ -125,6 +130,7 @@ internal sealed class SendingLane : IDisposable
             finally
             {
                 Hang();
+                wire?.Dispose();
             }
             // A refusal shows after connecting, so only a connection that lasted resets the back-off; one that lasted and broke is dialled again at once (E2).
             failures = upSince != 0 && context.Now() - upSince > 1_000_000_000 ? 0 : failures + 1;
@@ -132,19 +138,46 @@ internal sealed class SendingLane : IDisposable
         }
     }
 
-    private Socket Dial()
+    private LaneWire Dial()
     {
         dialNow = false;
-        Socket dialled = PeerDial.Connect(peer.Target.Urls, context.Settings.HandshakeLimit, Adopt);
-        HelloAnswer answer = LaneHandshake.Ask(dialled, context.Gate.Hello(peer.Target.Id, kind), context.Now() + context.Settings.HandshakeLimit, context.Now);
+        (Socket dialled, PeerAddress at) = PeerDial.Connect(peer.Target.Urls, context.Settings.HandshakeLimit, Adopt);
+        long deadline = context.Now() + context.Settings.HandshakeLimit;
+        LaneWire wire = PeerTls.Dial(dialled, at, context.Tls, deadline, context.Now);
+        try
+        {
+            return Greet(wire, deadline);
+        }
+        catch
+        {
+            wire.Dispose();
+            throw;
+        }
+    }
+
+    private LaneWire Greet(LaneWire wire, long deadline)
+    {
+        HelloAnswer answer = Ask(wire, deadline);
         HelloAnswer outcome = context.Gate.Answered(peer.Target.Id, answer);
         // Who is forming is not in trouble: what it waits for is told by formation itself.
         if (outcome.Verdict == HelloVerdict.Forming) throw new WireException(lastComplaint);
         if (outcome.Verdict != HelloVerdict.Accepted) throw new WireException(outcome.Reason);
-        lastComplaint = "";
-        dialled.SendTimeout = (int)(context.Settings.SilenceLimitOf(kind) / 1_000_000);
+        wire.Socket.SendTimeout = (int)(context.Settings.SilenceLimitOf(kind) / 1_000_000);
         queue.Clear();
-        return dialled;
+        return wire;
+    }
+
+    /// <summary>With TLS 1.3 who refuses our certificate says so only behind our half of the handshake, or just hangs up.</summary>
+    private HelloAnswer Ask(LaneWire wire, long deadline)
+    {
+        try
+        {
+            return LaneHandshake.Ask(wire, context.Gate.Hello(peer.Target.Id, kind), deadline, context.Now);
+        }
+        catch (Exception e) when (wire.IsSecure && e is IOException or SocketException)
+        {
+            throw new PeerTlsException($"it ended the connection behind the TLS handshake ({e.Message}); if it refuses this member's certificate, its log says why");
+        }
     }
 
     /// <summary>Makes the socket known before it blocks, so that <see cref="Dispose"/> can end the wait.</summary>
@@ -154,7 +187,7 @@ internal sealed class SendingLane : IDisposable
         ObjectDisposedException.ThrowIf(stopping, this);
     }
 
-    private void Pump(Socket dialled)
+    private void Pump(LaneWire wire)
     {
         long nextPing = context.Now();
         while (!stopping)
@@ -169,16 +202,16 @@ internal sealed class SendingLane : IDisposable
                 nextPing = now + context.Settings.PingIntervalOf(kind);
             }
             // A chunked message leaves nothing in the output, but what waits behind it was announced by a signal that is already spent.
-            bool took = WriteWaiting(dialled, urgentOnly: false);
-            if (output.Length > 0) LaneHandshake.SendAll(dialled, output.Written);
+            bool took = WriteWaiting(wire, urgentOnly: false);
+            if (output.Length > 0) wire.Send(output.Written);
             if (took || output.Length > 0) continue;
             _ = signal.Wait(nextPing - now);
-            if (dialled.SafeHandle.IsClosed || !ReferenceEquals(Volatile.Read(ref socket), dialled)) throw new WireException("closed");
+            if (wire.Socket.SafeHandle.IsClosed || !ReferenceEquals(Volatile.Read(ref socket), wire.Socket)) throw new WireException("closed");
         }
     }
 
     /// <summary>Collects whole frames up to one write's worth; a message too long for a frame is sent in chunks from here.</summary>
-    private bool WriteWaiting(Socket dialled, bool urgentOnly)
+    private bool WriteWaiting(LaneWire wire, bool urgentOnly)
     {
         bool took = false;
         while (output.Length < Frame.MaxBody && queue.Dequeue(urgentOnly) is { } message)
@@ -195,14 +228,14 @@ internal sealed class SendingLane : IDisposable
             }
             scratch.Clear();
             Encode(scratch, message);
-            SendChunks(dialled, frameKind);
+            SendChunks(wire, frameKind);
             return true;
         }
 
         return took;
     }
 
-    private void SendChunks(Socket dialled, FrameKind inner)
+    private void SendChunks(LaneWire wire, FrameKind inner)
     {
         ReadOnlySpan<byte> rest = scratch.Written;
         if (rest.Length > context.Settings.MaxMessageBytes)
@@ -214,10 +247,10 @@ internal sealed class SendingLane : IDisposable
         for (bool first = true; rest.Length > 0; first = false)
         {
             Frame.AppendChunk(output, ref rest, inner, first);
-            LaneHandshake.SendAll(dialled, output.Written);
+            wire.Send(output.Written);
             output.Clear();
             // Between two chunks heartbeats, votes and answers pass (P5). They are small, so this cannot recurse.
-            if (rest.Length > 0) _ = WriteWaiting(dialled, urgentOnly: true);
+            if (rest.Length > 0) _ = WriteWaiting(wire, urgentOnly: true);
         }
     }
 

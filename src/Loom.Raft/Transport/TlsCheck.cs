@@ -17,18 +17,18 @@ internal sealed class TlsCheck
         && (options.ClientCertificateRequired || options.TrustedCaFile is not null || options.AllowedCommonNames.Count > 0 || options.AllowedHostNames.Count > 0);
 
     /// <summary>Of a caller: asked for and trusted. Its host names say nothing here; whose they must be is the port's business.</summary>
-    public bool Caller(TlsOptions options, X509Certificate2? certificate, SslPolicyErrors errors) =>
-        !AsksForCertificate(options) || Judge(options, certificate, errors & ~SslPolicyErrors.RemoteCertificateNameMismatch, "", "it shows no certificate, and this port asks for one");
+    public bool Caller(TlsOptions options, X509Certificate2Collection? authorities, X509Certificate2? certificate, SslPolicyErrors errors) =>
+        !AsksForCertificate(options) || Judge(options, authorities, certificate, errors & ~SslPolicyErrors.RemoteCertificateNameMismatch, "", "it shows no certificate, and this port asks for one");
 
     /// <summary>Of whom we dialled: trusted, and good for the name that was dialled.</summary>
-    public bool Dialled(TlsOptions options, string host, X509Certificate2? certificate, SslPolicyErrors errors) =>
-        options.TrustAnyCertificate || Judge(options, certificate, errors, host, "it shows no certificate");
+    public bool Dialled(TlsOptions options, X509Certificate2Collection? authorities, string host, X509Certificate2? certificate, SslPolicyErrors errors) =>
+        options.TrustAnyCertificate || Judge(options, authorities, certificate, errors, host, "it shows no certificate");
 
-    private bool Judge(TlsOptions options, X509Certificate2? certificate, SslPolicyErrors errors, string host, string missing)
+    private bool Judge(TlsOptions options, X509Certificate2Collection? authorities, X509Certificate2? certificate, SslPolicyErrors errors, string host, string missing)
     {
         Refusal = certificate is null || errors.HasFlag(SslPolicyErrors.RemoteCertificateNotAvailable) ? missing
             : errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch) ? $"its certificate ({certificate.Subject}) is not good for the host {host}: give it a certificate whose subject alternative names hold that"
-            : errors != SslPolicyErrors.None ? $"its certificate ({certificate.Subject}, issued by {certificate.Issuer}, valid until {certificate.NotAfter.ToUniversalTime():u}) is not trusted: {Chain(options, certificate)}"
+            : errors != SslPolicyErrors.None ? $"its certificate ({certificate.Subject}, issued by {certificate.Issuer}, valid until {certificate.NotAfter.ToUniversalTime():u}) is not trusted: {Chain(options, authorities, certificate)}"
             : Names(options, certificate);
         if (Refusal is null) Certificate = certificate;
         return Refusal is null;
@@ -49,18 +49,11 @@ internal sealed class TlsCheck
         .Where(part => !part.HasMultipleElements && part.GetSingleElementType().Value == "2.5.4.3").Select(part => part.GetSingleElementValue()).FirstOrDefault();
 
     /// <summary>The chain's own words. SslStream's chain is not ours to keep, and this is no hot path.</summary>
-    private static string Chain(TlsOptions options, X509Certificate2 certificate)
+    private static string Chain(TlsOptions options, X509Certificate2Collection? authorities, X509Certificate2 certificate)
     {
         using var chain = new X509Chain();
-        try
-        {
-            chain.ChainPolicy = TlsFiles.ChainPolicy(options.TrustedCaFile is { } path ? TlsMaterial.Certificates(path, TlsFiles.Text(path)) : null);
-            if (chain.Build(certificate)) return "it was not made for this end of a connection (extended key usage)";
-        }
-        catch (TlsFileException e)
-        {
-            return e.Message;
-        }
+        chain.ChainPolicy = TlsFiles.ChainPolicy(authorities);
+        if (chain.Build(certificate)) return "it was not made for this end of a connection (extended key usage)";
         string where = options.TrustedCaFile is null ? "the machine's CAs" : $"the CA in {options.TrustedCaFile}";
         return chain.ChainStatus.Any(s => s.Status is X509ChainStatusFlags.UntrustedRoot or X509ChainStatusFlags.PartialChain)
             ? $"it does not come from {where}"

@@ -78,11 +78,11 @@ internal sealed class TlsFiles
             ClientCertificateRequired = TlsCheck.AsksForCertificate(Options),
             EnabledSslProtocols = Options.Protocols,
             CipherSuitesPolicy = Suites(),
-            CertificateChainPolicy = ChainPolicy(material),
+            CertificateChainPolicy = ChainPolicy(material.Authorities),
             // A resumed session would stand on the certificates and the CA of the day it began.
             AllowTlsResume = !TlsCheck.AsksForCertificate(Options),
             AllowRenegotiation = false,
-            RemoteCertificateValidationCallback = (_, certificate, _, errors) => check.Caller(Options, certificate as X509Certificate2, errors),
+            RemoteCertificateValidationCallback = (_, certificate, _, errors) => check.Caller(Options, material.Authorities, certificate as X509Certificate2, errors),
         };
     }
 
@@ -96,10 +96,10 @@ internal sealed class TlsFiles
             ClientCertificateContext = material.Certificate,
             EnabledSslProtocols = Options.Protocols,
             CipherSuitesPolicy = Suites(),
-            CertificateChainPolicy = ChainPolicy(material),
+            CertificateChainPolicy = ChainPolicy(material.Authorities),
             AllowTlsResume = false,
             AllowRenegotiation = false,
-            RemoteCertificateValidationCallback = (_, certificate, _, errors) => check.Dialled(Options, host, certificate as X509Certificate2, errors),
+            RemoteCertificateValidationCallback = (_, certificate, _, errors) => check.Dialled(Options, material.Authorities, host, certificate as X509Certificate2, errors),
         };
     }
 
@@ -112,8 +112,6 @@ internal sealed class TlsFiles
         policy.CustomTrustStore.AddRange(authorities);
         return policy;
     }
-
-    private static X509ChainPolicy ChainPolicy(TlsMaterial material) => ChainPolicy(material.Authorities);
 
     private CipherSuitesPolicy? Suites()
     {

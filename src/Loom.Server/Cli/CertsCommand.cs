@@ -50,7 +50,7 @@ internal static class CertsCommand
     private static void WriteUse(TextWriter output, string path)
     {
         string At(string file) => Path.Combine(path, file);
-        string cluster = string.Join(',', DevelopmentCertificates.Members.Select((m, i) => $"{m.Name}@{m.Datacenter}={Url(i, 2380).Replace("https", "http", StringComparison.Ordinal)}"));
+        string cluster = string.Join(',', DevelopmentCertificates.Members.Select((m, i) => $"{m.Name}@{m.Datacenter}={Url(i, 2380)}"));
         output.WriteLine($"Certificates for development are in {path}. Each member needs its own directory and the two CA certificates; keep ca.key and peer-ca.key away from servers.");
         output.WriteLine();
         for (int i = 0; i < DevelopmentCertificates.Members.Count; i++)
@@ -58,7 +58,8 @@ internal static class CertsCommand
             (string name, _) = DevelopmentCertificates.Members[i];
             output.WriteLine($"loom serve --name {name} --data-dir {name} --initial-cluster {cluster} \\");
             output.WriteLine($"  --listen-client-urls {Url(i, 2379)} \\");
-            output.WriteLine($"  --cert-file {At($"{name}/server.crt")} --key-file {At($"{name}/server.key")} --client-cert-auth --trusted-ca-file {At(DevelopmentCertificates.ClientCa)}");
+            output.WriteLine($"  --cert-file {At($"{name}/server.crt")} --key-file {At($"{name}/server.key")} --client-cert-auth --trusted-ca-file {At(DevelopmentCertificates.ClientCa)} \\");
+            output.WriteLine($"  --peer-cert-file {At($"{name}/peer.crt")} --peer-key-file {At($"{name}/peer.key")} --peer-client-cert-auth --peer-trusted-ca-file {At(DevelopmentCertificates.PeerCa)}");
             output.WriteLine();
         }
 

@@ -63,7 +63,7 @@ internal sealed class ClientTls
         RemoteCertificateValidationCallback = (_, shown, _, errors) =>
         {
             var check = new TlsCheck();
-            return check.Dialled(options, host, shown as X509Certificate2, errors) ? true : throw new AuthenticationException(check.Refusal);
+            return check.Dialled(options, authorities, host, shown as X509Certificate2, errors) ? true : throw new AuthenticationException(check.Refusal);
         },
     };
 }

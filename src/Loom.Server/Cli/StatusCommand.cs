@@ -106,6 +106,14 @@ internal static class StatusCommand
             session.Data.Line($"{row.Member.Name} failed: {row.Own!.Failure}");
         }
 
+        foreach (Row row in rows)
+        {
+            foreach (ClusterMember unreached in row.Own?.Members.Where(m => m.Trouble.Length > 0) ?? [])
+            {
+                session.Data.Line($"{row.Member.Name} has no connection with {unreached.Name}: {unreached.Trouble}");
+            }
+        }
+
         foreach (string line in SpaceLines.Of(newest, [.. rows.Select(r => r.Own).OfType<ClusterStatusResponse>()], withSizes: session.Data.Mode == OutputMode.Table))
         {
             session.Data.Line(line);
@@ -166,6 +174,17 @@ internal static class StatusCommand
             if (leaderView?.Members.FirstOrDefault(m => m.Id == row.Member.Id) is { RttMilliseconds: > 0 } seen)
             {
                 json.WriteNumber("rtt_milliseconds", Math.Round(seen.RttMilliseconds, 3));
+            }
+
+            if (row.Own is not null)
+            {
+                json.WriteStartObject("no_connection_with");
+                foreach (ClusterMember unreached in row.Own.Members.Where(m => m.Trouble.Length > 0))
+                {
+                    json.WriteString(unreached.Name, unreached.Trouble);
+                }
+
+                json.WriteEndObject();
             }
 
             json.WriteStartArray("client_urls");

@@ -97,7 +97,7 @@ internal static class InitialClusterText
 internal static class PeerUrl
 {
     /// <summary>The URL in the form host and port that all members write alike.</summary>
-    public static string Check(string setting, string text, bool withTls = false)
+    public static string Check(string setting, string text)
     {
         if (text.StartsWith("unix", StringComparison.OrdinalIgnoreCase))
         {
@@ -106,20 +106,15 @@ internal static class PeerUrl
 
         if (!Uri.TryCreate(text, UriKind.Absolute, out Uri? uri) || uri.Scheme is not ("http" or "https") || uri.AbsolutePath != "/" || uri.Query.Length > 0 || !HasPort(text))
         {
-            throw new ConfigurationException($"{setting} has '{text}', which is not http://host:port", withTls ? "write http://host:port or https://host:port" : "write http://host:port");
-        }
-
-        if (uri.Scheme == "https" && !withTls)
-        {
-            throw new ConfigurationException($"{setting} has {text}, but members speak cleartext only", "write http://, and use a private network or a TLS proxy");
+            throw new ConfigurationException($"{setting} has '{text}', which is not http://host:port", "write http://host:port or https://host:port");
         }
 
         return $"{uri.Scheme}://{uri.Authority}{(uri.IsDefaultPort ? $":{uri.Port}" : "")}";
     }
 
     /// <summary>URLs separated by commas, checked.</summary>
-    public static IReadOnlyList<string> CheckAll(string setting, string text, bool withTls = false) =>
-        [.. text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(url => Check(setting, url, withTls)).Distinct(StringComparer.Ordinal)];
+    public static IReadOnlyList<string> CheckAll(string setting, string text) =>
+        [.. text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(url => Check(setting, url)).Distinct(StringComparer.Ordinal)];
 
     private static bool HasPort(string text)
     {

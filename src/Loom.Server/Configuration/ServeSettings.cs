@@ -69,6 +69,12 @@ internal sealed record ServeSettings
     /// <summary>The pair of <see cref="ClientTls"/> is made where there is none.</summary>
     public bool ClientAutoTls { get; init; }
 
+    /// <summary>TLS between members; null: they speak cleartext.</summary>
+    public TlsOptions? PeerTls { get; init; }
+
+    /// <summary>The pair of <see cref="PeerTls"/> is made where there is none.</summary>
+    public bool PeerAutoTls { get; init; }
+
     public int SelfSignedYears { get; init; } = 1;
 
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
@@ -92,7 +98,7 @@ internal sealed record ServeSettings
         IReadOnlyList<InitialMember> cluster = InitialClusterText.Parse(sources.Text("initial-cluster"));
         string name = sources.Text("name");
         InitialMember? self = Self(cluster, name, sources);
-        IReadOnlyList<string> listen = PeerUrl.CheckAll("--listen-client-urls", sources.Text("listen-client-urls"), withTls: true);
+        IReadOnlyList<string> listen = PeerUrl.CheckAll("--listen-client-urls", sources.Text("listen-client-urls"));
         CheckListen("--listen-client-urls", listen);
         IReadOnlyList<string> listenPeers = PeerUrl.CheckAll("--listen-peer-urls", sources.Text("listen-peer-urls"));
         CheckListen("--listen-peer-urls", listenPeers);
@@ -101,6 +107,7 @@ internal sealed record ServeSettings
         CheckTimings(heartbeat, election);
         (TimeSpan compactionPeriod, long compactionRevisions) = AutoCompactionText.Parse(sources);
         var clientTls = new TlsSettings(sources, "", "client");
+        var peerTls = new TlsSettings(sources, "peer-", "peer");
         return new ServeSettings
         {
             Name = name,
@@ -137,6 +144,8 @@ internal sealed record ServeSettings
             KeepAliveTimeout = sources.Duration("grpc-keepalive-timeout", plainIsMilliseconds: false),
             ClientTls = clientTls.Of(listen, sources.Text("data-dir")),
             ClientAutoTls = clientTls.IsAuto,
+            PeerTls = peerTls.OfMembers(listenPeers.Count > 0 ? listenPeers : self?.PeerUrls ?? [], [.. cluster.SelectMany(m => m.PeerUrls)], sources.Text("data-dir")),
+            PeerAutoTls = peerTls.IsAuto,
             SelfSignedYears = sources.Integer("self-signed-cert-validity", 1, 100),
             LogLevel = Level(sources),
             ExitWithInput = SettingSources.ParseBoolean(sources.Text("exit-with-stdin")) == true,
@@ -208,7 +217,7 @@ internal sealed record ServeSettings
 
     /// <summary>A wildcard address means nothing to a client, so the machine's name stands in for it.</summary>
     private static IReadOnlyList<string> Advertised(SettingSources sources, IReadOnlyList<string> listen) => sources.IsGiven("advertise-client-urls")
-        ? PeerUrl.CheckAll("--advertise-client-urls", sources.Text("advertise-client-urls"), withTls: true)
+        ? PeerUrl.CheckAll("--advertise-client-urls", sources.Text("advertise-client-urls"))
         : [.. listen.Select(url => new Uri(url) is { Host: "0.0.0.0" or "[::]" } wild ? $"{wild.Scheme}://{Dns.GetHostName()}:{wild.Port}" : url).Distinct(StringComparer.Ordinal)];
 
     private static void CheckTimings(TimeSpan heartbeat, TimeSpan election)

@@ -7,7 +7,6 @@ namespace Loom.Server.Configuration;
 /// <summary>Every setting that <c>loom serve</c> knows: ours, and all flags of etcd 3.4 and 3.5.</summary>
 internal static class SettingTable
 {
-    private const string NoTls = "members speak cleartext in this version: leave it out, and connect them by a private network";
     private const string NoRevocation = "lists of revoked certificates are not looked at: renew the CA without the certificate instead";
     private const string NoDiscovery = "list the members in --initial-cluster instead";
 
@@ -45,7 +44,14 @@ internal static class SettingTable
         new("trusted-ca-file", Text, Works, "", "CA of the clients' certificates, PEM; naming it asks for one"),
         new("client-cert-allowed-hostname", Text, Works, "", "host name that a client's certificate must be good for"),
         new("auto-tls", SettingKind.Boolean, Works, "false", "make a certificate that signed itself, in the data directory"),
-        new("self-signed-cert-validity", Integer, Works, "1", "years for which certificates of --auto-tls are good"),
+        new("peer-cert-file", Text, Works, "", "certificate for https peer URLs, PEM, good for both ends of a connection and for the host of this member's peer URL"),
+        new("peer-key-file", Text, Works, "", "its private key, PEM without a passphrase"),
+        new("peer-client-cert-auth", SettingKind.Boolean, Works, "false", "members must show a certificate when they dial this one"),
+        new("peer-trusted-ca-file", Text, Works, "", "CA of the members' certificates, PEM; naming it asks for one"),
+        new("peer-cert-allowed-cn", Text, Works, "", "common name that a member's certificate must have"),
+        new("peer-cert-allowed-hostname", Text, Works, "", "host name that a member's certificate must be good for"),
+        new("peer-auto-tls", SettingKind.Boolean, Works, "false", "make a certificate that signed itself: members are encrypted, but not checked"),
+        new("self-signed-cert-validity", Integer, Works, "1", "years for which certificates of --auto-tls and --peer-auto-tls are good"),
         new(TlsSettings.MinimumVersion, Text, Works, "TLS1.2", "TLS1.2 or TLS1.3"),
         new(TlsSettings.MaximumVersion, Text, Works, "", "TLS1.2 or TLS1.3 (default: the highest)"),
         new(TlsSettings.Suites, Text, Works, "", "suites of TLS 1.2 that may be used, with commas (default: the system's)"),
@@ -84,9 +90,8 @@ internal static class SettingTable
 
         // etcd's, where ignoring would break a promise
         .. Refuse("name the CA in --trusted-ca-file", "ca-file"),
-        .. Refuse(NoRevocation, "client-crl-file"),
-        .. Refuse(NoTls, "peer-cert-file", "peer-key-file", "peer-ca-file", "peer-client-cert-auth", "peer-trusted-ca-file", "peer-cert-allowed-cn",
-            "peer-cert-allowed-hostname", "peer-auto-tls", "peer-crl-file"),
+        .. Refuse("name the CA in --peer-trusted-ca-file", "peer-ca-file"),
+        .. Refuse(NoRevocation, "client-crl-file", "peer-crl-file"),
         .. Refuse(NoDiscovery, "discovery", "discovery-srv", "discovery-srv-name"),
         .. Refuse("put the client URL into --listen-client-urls: both protocols share one port here", "listen-client-http-urls"),
         .. Refuse("recovery from a lost majority is not in this version; start the lost members instead", "force-new-cluster"),
@@ -106,7 +111,7 @@ internal static class SettingTable
     /// <summary>etcd's switches: as flags they take no value of their own ("--debug", "--debug=false"), so the parser must know them.</summary>
     private static string[] Switches =>
     [
-        "initial-election-tick-advance", "strict-reconfig-check", "pre-vote", "enable-v2", "peer-client-cert-auth", "peer-auto-tls",
+        "initial-election-tick-advance", "strict-reconfig-check", "pre-vote", "enable-v2",
         "socket-reuse-port", "socket-reuse-address", "enable-grpc-gateway", "enable-pprof", "debug", "enable-log-rotation", "unsafe-no-fsync", "force-new-cluster",
         "memory-mlock", "compact-hash-check-enabled", "experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled",
         "experimental-enable-lease-checkpoint", "experimental-enable-lease-checkpoint-persist", "experimental-peer-skip-client-san-verification",

@@ -17,52 +17,71 @@ internal sealed class TlsSettings(SettingSources sources, string prefix, string 
     private const string Tls12 = "TLS1.2";
     private const string Tls13 = "TLS1.3";
 
-    /// <summary>Null: no URL is https.</summary>
+    /// <summary>Of clients. Null: no URL is https.</summary>
     /// <param name="listening">What is listened at, checked.</param>
     /// <param name="dataDirectory">Where pairs of --auto-tls lie.</param>
     public TlsOptions? Of(IReadOnlyList<string> listening, string dataDirectory)
     {
-        string certificate = sources.Text(Name("cert-file"));
-        string key = sources.Text(Name("key-file"));
-        RequireBoth(certificate, key);
-        string[] secure = [.. listening.Where(IsSecure)];
-        bool given = certificate.Length > 0;
-        bool auto = IsAuto;
-        if (sources.IsOn(Name("auto-tls")) && given)
-        {
-            sources.Warn($"--{Name("auto-tls")} is ignored, since --{Name("cert-file")} and --{Name("key-file")} are given");
-        }
+        CheckPair();
+        WarnOfCleartext(listening);
+        return Required(listening) ? Options(dataDirectory) : null;
+    }
 
-        WarnOfCleartext([.. listening.Except(secure)], given);
-        if (secure.Length == 0)
-        {
-            return null;
-        }
-
-        if (!given && !auto)
-        {
-            throw new ConfigurationException(
-                $"--{Name("cert-file")} and --{Name("key-file")} must be given for {secure[0]}, which is https", $"name the two files, or write http://; for a try: --{Name("auto-tls")}, or loom certs dev");
-        }
-
-        TlsOptions options = auto ? AutoCertificates.Paths(dataDirectory, port) : new TlsOptions { CertificateFile = certificate, KeyFile = key };
-        options.TrustedCaFile = sources.IsGiven(Name("trusted-ca-file")) ? sources.Text(Name("trusted-ca-file")) : null;
-        options.ClientCertificateRequired = sources.IsOn(Name("client-cert-auth"));
-        options.AllowedHostNames = Words(Name("cert-allowed-hostname"));
-        options.Protocols = Protocols();
-        options.CipherSuites = CipherSuites(options.Protocols);
-        return options;
+    /// <summary>
+    /// Of members, who listen and dial. A certificate that is given counts even where no URL here is https: a used directory knows the members better than the flags (N5).
+    /// </summary>
+    /// <param name="listening">What is listened at, checked.</param>
+    /// <param name="members">Where all members are reached.</param>
+    /// <param name="dataDirectory">Where pairs of --peer-auto-tls lie.</param>
+    public TlsOptions? OfMembers(IReadOnlyList<string> listening, IReadOnlyList<string> members, string dataDirectory)
+    {
+        CheckPair();
+        WarnOfCleartext(listening);
+        return Required([.. listening, .. members]) || IsGiven || IsAuto ? Options(dataDirectory) : null;
     }
 
     /// <summary>Whether the pair is to be made where there is none.</summary>
     public bool IsAuto => sources.IsOn(Name("auto-tls")) && !sources.IsGiven(Name("cert-file"));
 
+    private bool IsGiven => sources.IsGiven(Name("cert-file"));
+
     private static bool IsSecure(string url) => url.StartsWith("https:", StringComparison.Ordinal);
 
     private string Name(string name) => name == "cert-allowed-hostname" && prefix.Length == 0 ? "client-cert-allowed-hostname" : prefix + name;
 
-    private void RequireBoth(string certificate, string key)
+    /// <summary>Whether one of the URLs needs a certificate; there must be one then.</summary>
+    private bool Required(IReadOnlyList<string> urls) => urls.FirstOrDefault(IsSecure) is { } secure && (IsGiven || IsAuto
+        ? true
+        : throw new ConfigurationException(
+            $"--{Name("cert-file")} and --{Name("key-file")} must be given for {secure}, which is https", $"name the two files, or write http://; for a try: --{Name("auto-tls")}, or loom certs dev"));
+
+    private TlsOptions Options(string dataDirectory)
     {
+        TlsOptions options = IsAuto
+            ? AutoCertificates.Paths(dataDirectory, port)
+            : new TlsOptions { CertificateFile = sources.Text(Name("cert-file")), KeyFile = sources.Text(Name("key-file")) };
+        options.TrustedCaFile = sources.IsGiven(Name("trusted-ca-file")) ? sources.Text(Name("trusted-ca-file")) : null;
+        options.ClientCertificateRequired = sources.IsOn(Name("client-cert-auth"));
+        options.AllowedHostNames = Words(Name("cert-allowed-hostname"));
+        options.AllowedCommonNames = prefix.Length > 0 ? Words(Name("cert-allowed-cn")) : [];
+        options.Protocols = Protocols();
+        options.CipherSuites = CipherSuites(options.Protocols);
+
+        // Members that signed themselves cannot check each other; etcd's do not, either.
+        options.TrustAnyCertificate = prefix.Length > 0 && IsAuto && options.TrustedCaFile is null;
+        return options.AllowedHostNames.Count == 0 || options.AllowedCommonNames.Count == 0 ? options : throw new ConfigurationException(
+            $"--{Name("cert-allowed-cn")} and --{Name("cert-allowed-hostname")} are both given", "give one of them");
+    }
+
+    private void CheckPair()
+    {
+        string certificate = sources.Text(Name("cert-file"));
+        string key = sources.Text(Name("key-file"));
+        if (sources.IsOn(Name("auto-tls")) && certificate.Length > 0)
+        {
+            sources.Warn($"--{Name("auto-tls")} is ignored, since --{Name("cert-file")} and --{Name("key-file")} are given");
+        }
+
         if (certificate.Length > 0 == key.Length > 0)
         {
             return;
@@ -72,11 +91,11 @@ internal sealed class TlsSettings(SettingSources sources, string prefix, string 
         throw new ConfigurationException($"--{Name(present)} is given without --{Name(missing)}{sources.Origin(Name(present))}", "name both: the certificate and its private key");
     }
 
-    private void WarnOfCleartext(string[] open, bool given)
+    private void WarnOfCleartext(IReadOnlyList<string> listening)
     {
-        foreach (string url in open)
+        foreach (string url in listening.Where(url => !IsSecure(url)))
         {
-            if (given)
+            if (IsGiven)
             {
                 sources.Warn($"{url} is http, so --{Name("cert-file")} and --{Name("key-file")} are not used for it");
             }

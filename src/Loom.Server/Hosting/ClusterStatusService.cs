@@ -67,6 +67,7 @@ internal sealed class ClusterStatusService(ILoomStore store, NodeAddresses addre
             MatchIndex = peer?.Match ?? 0,
             RttMilliseconds = peer is { Connected: true } known && double.IsFinite(known.RttMilliseconds) ? known.RttMilliseconds : 0,
             Suspicion = peer?.Suspicion ?? 0,
+            Trouble = peer?.Trouble ?? "",
         };
         described.PeerUrls.AddRange(member.PeerUrls);
         described.ClientUrls.AddRange(self ? addresses.Client(member.ClientUrls) : member.ClientUrls);

@@ -26,6 +26,23 @@ internal static class NodeCertificates
         return new TlsPort(Open(options, log, say), log);
     }
 
+    /// <summary>Of members: made where they are to be, looked at once; the store opens them itself.</summary>
+    /// <exception cref="ConfigurationException">A file cannot be used.</exception>
+    public static void CheckPeers(ServeSettings settings, ILoggerFactory loggers, Action<string> say)
+    {
+        if (settings.PeerTls is not { } options)
+        {
+            return;
+        }
+
+        if (settings.PeerAutoTls)
+        {
+            AutoCertificates.Ensure(options, settings.InitialCluster.FirstOrDefault(m => m.Name == settings.Name)?.PeerUrls ?? settings.ListenPeerUrls, settings.SelfSignedYears);
+        }
+
+        _ = Open(options, loggers.CreateLogger("Loom.Server.Tls"), say);
+    }
+
     private static TlsFiles Open(TlsOptions options, ILogger log, Action<string> say)
     {
         try

@@ -112,6 +112,7 @@ internal sealed class NodeHost
         RefuseToFormWhatExists();
         NodeServer.RequireFreePorts(settings);
         TlsPort? tls = NodeCertificates.OpenClients(settings, loggers, Say);
+        NodeCertificates.CheckPeers(settings, loggers, Say);
         ILoomStore store = await open(settings, loggers, stopping.Token).ConfigureAwait(false);
         NodeServer? server = null;
         try

@@ -18,6 +18,7 @@ internal static class StoreOpening
         JoinOnly = settings.ExistingCluster,
         ClusterToken = settings.ClusterToken,
         ListenPeerUrls = settings.ListenPeerUrls,
+        PeerTls = settings.PeerTls,
         AdvertiseClientUrls = settings.AdvertiseClientUrls,
         HeartbeatInterval = settings.HeartbeatInterval,
         ElectionTimeout = settings.ElectionTimeout,

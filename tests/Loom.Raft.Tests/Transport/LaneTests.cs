@@ -136,7 +136,7 @@ public sealed class LaneTests
         {
             PeerHello hello = new OpenGate(East).Hello(West, LaneKind.Control) with { Name = OpenGate.Poison };
             Assert.That(
-                () => LaneHandshake.Ask(stranger, hello, MonotonicClock.Nanoseconds + 3_000_000_000, () => MonotonicClock.Nanoseconds),
+                () => LaneHandshake.Ask(LaneWire.Cleartext(stranger), hello, MonotonicClock.Nanoseconds + 3_000_000_000, () => MonotonicClock.Nanoseconds),
                 Throws.InstanceOf<WireException>().With.Message.Contains("closed during the handshake"));
         }
         pair.East.Send(Heartbeat(6));
@@ -175,11 +175,11 @@ public sealed class LaneTests
         if (!isFirst) Write(writer, FrameKind.ChunkNext, []);
         _ = sending.Send(writer.Written);
         sending.Shutdown(SocketShutdown.Send);
-        Assert.That(() => new LaneReceiver(receiving, peer, LaneKind.Control, West, new LaneSettings()).Run(), Throws.InstanceOf<WireException>().With.Message.Contains("empty chunk"));
+        Assert.That(() => new LaneReceiver(LaneWire.Cleartext(receiving), peer, LaneKind.Control, West, new LaneSettings()).Run(), Throws.InstanceOf<WireException>().With.Message.Contains("empty chunk"));
         Assert.That(events.HeardCount, Is.EqualTo(isFirst ? 0 : 1));
     }
 
-    [TestCase("https://a:1", "TLS")]
+    [TestCase("ftp://a:1", "the scheme ftp is not known")]
     [TestCase("a:1", "http://host:port")]
     [TestCase("http://a", "port is missing")]
     [TestCase("http://a:1/x", "no path")]

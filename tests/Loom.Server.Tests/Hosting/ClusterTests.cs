@@ -142,22 +142,4 @@ internal sealed class ClusterTests
             await Task.Delay(50);
         }
     }
-
-    /// <summary>Text that nodes write while the test reads it: a synchronized writer locks itself.</summary>
-    private sealed class SharedText
-    {
-        private readonly StringWriter text = new();
-
-        public SharedText() => Writer = TextWriter.Synchronized(text);
-
-        public TextWriter Writer { get; }
-
-        public string Read()
-        {
-            lock (Writer)
-            {
-                return text.ToString();
-            }
-        }
-    }
 }
