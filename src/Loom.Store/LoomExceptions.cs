@@ -104,6 +104,9 @@ public enum LoomErrorCode
 
     /// <summary>A claim has gone before its turn came: its lease ended, or its key was deleted. Nothing is held.</summary>
     ClaimLost = 1071,
+
+    /// <summary>A key or value under the prefix of a configuration is no text.</summary>
+    InvalidConfiguration = 1072,
 }
 
 /// <summary>A call of the store failed. The message says: code, cause, outcome, fix, in that order.</summary>

@@ -1,7 +1,13 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using Loom.Store.Collections;
+using Loom.Store.Hosting;
 using Loom.Testing;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using NUnit.Framework;
 using static Loom.Store.Conditions;
 
@@ -57,6 +63,70 @@ internal sealed class EmbeddingSampleTests
         RequireOnPage("election");
     }
 
+    [Test]
+    public async Task Work_that_one_process_does_at_a_time_configuration_and_health()
+    {
+        string directory = Path.Combine(Path.GetTempPath(), "loom-sample-" + Guid.NewGuid().ToString("N"));
+        CancellationToken ct = CancellationToken.None;
+        try
+        {
+            HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(null);
+
+            // sample: leader-service
+            builder.Services.AddLoom(options => options.DataDirectory = directory)
+                .AddLeaderService<Cleanup>("jobs/cleanup", options => options.PreferredDatacenter = "east");
+            // end
+
+            using IHost host = builder.Build();
+            await host.StartAsync(ct);
+            var store = host.Services.GetRequiredService<ILoomStore>();
+            DateTime until = DateTime.UtcNow.AddSeconds(20);
+            while (store.Get("jobs/cleanup/last"u8.ToArray()) is null && DateTime.UtcNow < until)
+            {
+                await Task.Delay(10, ct);
+            }
+
+            Assert.That(store.Get("jobs/cleanup/last"u8.ToArray()), Is.Not.Null);
+
+            // sample: health
+            HealthReport ready = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(check => check.Tags.Contains("ready"), ct);
+            // end
+
+            Assert.That((ready.Status, ready.Entries.Count), Is.EqualTo((HealthStatus.Healthy, 1)));
+            await host.StopAsync(ct);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+
+        RequireOnPage("leader-service");
+        RequireOnPage("leader-service-class");
+        RequireOnPage("health");
+    }
+
+    [Test]
+    public async Task Configuration_that_follows_the_store()
+    {
+        await using LoomStore store = ImmediateNode.OpenStore();
+        await store.PutAsync("config/Logging/Level"u8.ToArray(), "Warning"u8.ToArray());
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(null);
+        const string directory = "not opened";
+
+        // sample: configuration
+        // A store that is open:
+        IConfigurationRoot configuration = new ConfigurationBuilder().AddLoom(store, "config/").Build();
+        string? level = configuration["Logging:Level"];                  // the key config/Logging/Level
+
+        // A store that the host opens: the keys are there before hosted services start.
+        builder.Services.AddLoom(options => options.DataDirectory = directory)
+            .AddConfiguration(builder.Configuration, "config/", options => options.OnFault = fault => Console.Error.WriteLine(fault.Message));
+        // end
+
+        Assert.That(level, Is.EqualTo("Warning"));
+        RequireOnPage("configuration");
+    }
+
     /// <summary>What stands between the marks of this file stands on the page, but for indentation and a line that names usings.</summary>
     private static void RequireOnPage(string sample, [CallerFilePath] string file = "")
     {
@@ -67,4 +137,19 @@ internal sealed class EmbeddingSampleTests
     }
 
     private static string[] Lines(string text) => [.. text.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0 && !line.StartsWith("// using ", StringComparison.Ordinal))];
+
+    // sample: leader-service-class
+    public sealed class Cleanup(ILogger<Cleanup> log) : ILeaderService
+    {
+        public async Task RunAsync(LoomHold lead, CancellationToken cancellationToken)
+        {
+            while (true)
+            {
+                await lead.Store.PutAsync("jobs/cleanup/last"u8.ToArray(), Encoding.UTF8.GetBytes(lead.Token.ToString()), cancellationToken: cancellationToken);
+                log.LogInformation("cleaned up under {Token}", lead.Token);
+                await Task.Delay(TimeSpan.FromMinutes(1), cancellationToken);
+            }
+        }
+    }
+    // end
 }

@@ -23,8 +23,32 @@ internal sealed class LoomHealthCheck(HostedStore store, LoomHealthQuestion ques
     /// <summary>Entries that a replica may be behind and still be ready.</summary>
     public const long ReadyLag = 1000;
 
-    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
-        Task.FromResult(Check(store.TryStatus, question));
+    private static readonly byte[] AnyKey = [0];
+
+    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+    {
+        HealthCheckResult result = Check(store.TryStatus, question);
+        if (question == LoomHealthQuestion.Ready && result.Status == HealthStatus.Healthy && Refusal() is { } refusal)
+        {
+            result = HealthCheckResult.Unhealthy(refusal, null, result.Data);
+        }
+
+        return Task.FromResult(result);
+    }
+
+    /// <summary>A member that waits for another one's state, or whose own was found to differ, knows its leader well and serves nothing.</summary>
+    private string? Refusal()
+    {
+        try
+        {
+            _ = store.Get(AnyKey);
+            return null;
+        }
+        catch (LoomException exception)
+        {
+            return exception.Message;
+        }
+    }
 
     internal static HealthCheckResult Check(LoomStatus? status, LoomHealthQuestion question)
     {

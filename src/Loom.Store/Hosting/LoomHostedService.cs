@@ -4,10 +4,16 @@ using Microsoft.Extensions.Options;
 namespace Loom.Store.Hosting;
 
 /// <summary>Opens the store before any other service of the host starts, and closes it after all have stopped (handing leadership over).</summary>
-internal sealed class LoomHostedService(HostedStore store, IOptions<LoomOptions> options) : IHostedLifecycleService
+internal sealed class LoomHostedService(HostedStore store, IOptions<LoomOptions> options, IEnumerable<StoreConfigurationSource> configurations) : IHostedLifecycleService
 {
-    public async Task StartingAsync(CancellationToken cancellationToken) =>
+    public async Task StartingAsync(CancellationToken cancellationToken)
+    {
         store.Opened(await LoomStore.OpenAsync(options.Value, cancellationToken).ConfigureAwait(false));
+        foreach (StoreConfigurationSource configuration in configurations)
+        {
+            configuration.Attach(store);
+        }
+    }
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 

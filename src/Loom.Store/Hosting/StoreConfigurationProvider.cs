@@ -1,0 +1,181 @@
+using Loom.Store.Model;
+using Microsoft.Extensions.Configuration;
+
+namespace Loom.Store.Hosting;
+
+/// <summary>Configuration from keys of the store: read from the local replica, followed by a watch. Its data is replaced whole with each change, so nobody sees half of a transaction.</summary>
+internal sealed class StoreConfigurationProvider : ConfigurationProvider, IDisposable
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+
+    private readonly LoomConfigurationOptions options;
+    private readonly ConfigurationPairs pairs;
+    private readonly KeyRange range;
+    private readonly Lock gate = new();
+    private readonly CancellationTokenSource stop = new();
+    private ILoomStore? store;
+    private Task? following;
+
+    /// <param name="options">Whose keys.</param>
+    /// <param name="store">Null: it comes later.</param>
+    public StoreConfigurationProvider(LoomConfigurationOptions options, ILoomStore? store)
+    {
+        this.options = options;
+        this.store = store;
+        pairs = new ConfigurationPairs(options);
+        range = KeyRange.Prefix(options.Prefix);
+    }
+
+    public void Attach(ILoomStore opened)
+    {
+        store = opened;
+        Load();
+        OnReload();
+    }
+
+    /// <summary>Synchronous, as configuration is: a read of this process's own replica.</summary>
+    public override void Load()
+    {
+        if (store is not { } known)
+        {
+            return;
+        }
+
+        Revision at = default;
+        try
+        {
+            at = ReadAll(known, isLoad: true);
+        }
+        catch (LoomException exception) when (options.Optional && exception.Code != LoomErrorCode.InvalidConfiguration)
+        {
+            Tell(exception);
+        }
+
+        lock (gate)
+        {
+            following ??= FollowAsync(known, at, stop.Token);
+        }
+    }
+
+    /// <summary>Follows no more; what was read stays.</summary>
+    public void Dispose() => stop.Cancel();
+
+    /// <summary>Takes over what comes after a revision; 0: nothing could be read yet.</summary>
+    private async Task FollowAsync(ILoomStore known, Revision from, CancellationToken stopped)
+    {
+        try
+        {
+            while (true)
+            {
+                if (from.Number == 0 && !TryReadAgain(known, ref from))
+                {
+                    await Task.Delay(Pause, stopped).ConfigureAwait(false);
+                    continue;
+                }
+
+                LoomException end = await WatchAsync(known, from, stopped).ConfigureAwait(false);
+                Tell(end);
+                if (end.Code == LoomErrorCode.Stopped)
+                {
+                    // The store was closed, by whoever closes this process down: what was read stays.
+                    return;
+                }
+
+                from = default;
+                await Task.Delay(Pause, stopped).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private async Task<LoomException> WatchAsync(ILoomStore known, Revision from, CancellationToken stopped)
+    {
+        try
+        {
+            await foreach (WatchBatch batch in known.WatchAsync(range, from.Next, stopped).ConfigureAwait(false))
+            {
+                Take(batch.Events);
+            }
+
+            return Faults.Closed();
+        }
+        catch (LoomException end)
+        {
+            return end;
+        }
+    }
+
+    private bool TryReadAgain(ILoomStore known, ref Revision from)
+    {
+        try
+        {
+            from = ReadAll(known, isLoad: false);
+            OnReload();
+            return true;
+        }
+        catch (LoomException exception)
+        {
+            Tell(exception);
+            return false;
+        }
+    }
+
+    private Revision ReadAll(ILoomStore known, bool isLoad)
+    {
+        RangeResult read = known.Range(new RangeQuery(range));
+        lock (gate)
+        {
+            LoomException? fault = pairs.Replace(read.Pairs);
+            if (isLoad && fault is not null)
+            {
+                throw fault;
+            }
+
+            Data = pairs.ToData();
+            if (fault is not null)
+            {
+                Tell(fault);
+            }
+        }
+
+        return read.Revision;
+    }
+
+    private void Take(IReadOnlyList<WatchEvent> events)
+    {
+        if (events.Count == 0)
+        {
+            return;
+        }
+
+        lock (gate)
+        {
+            foreach (WatchEvent change in events)
+            {
+                if (pairs.Take(change) is { } fault)
+                {
+                    Tell(fault);
+                }
+            }
+
+            Data = pairs.ToData();
+        }
+
+        OnReload();
+    }
+
+    private void Tell(LoomException fault)
+    {
+        try
+        {
+            options.OnFault?.Invoke(fault);
+        }
+#pragma warning disable CA1031 // Said so on the option: following goes on.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+        }
+    }
+}
