@@ -53,6 +53,14 @@ internal static class Faults
         LoomErrorCode.Overloaded,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} leases wait for their renewal on this replica already. Nothing was applied. Try again after a moment, or on another replica."));
 
+    public static LoomException TooManyPasswords(int limit) => new(
+        LoomErrorCode.Overloaded,
+        string.Create(CultureInfo.InvariantCulture, $"LOOM1008: {limit} passwords wait to be looked at on this member already. Nothing was applied. Try again after a moment, or on another member; and keep tokens, which cost nothing."));
+
+    public static LoomException LongPassword(int limit) => new(
+        LoomErrorCode.InvalidRequest,
+        string.Create(CultureInfo.InvariantCulture, $"LOOM1001: the password is longer than {limit} bytes, of which bcrypt would not look at the rest. Nothing was applied. Choose a shorter one."));
+
     public static LoomException QuotaReached(long bytes, long quota) => new(
         LoomErrorCode.NoSpace,
         string.Create(CultureInfo.InvariantCulture, $"LOOM1023: the state is {bytes} bytes, and the quota is {quota}. Outcome of this write: not applied. Delete keys and compact the history, or raise the quota on every member; puts then work again by themselves."));

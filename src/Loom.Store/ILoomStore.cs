@@ -105,8 +105,11 @@ public interface ILoomStore : IAsyncDisposable
     /// <summary>Leases: grant, renew, revoke, look. A key that is put with one is deleted when it ends.</summary>
     LoomLeases Leases { get; }
 
+    /// <summary>Users, roles and tokens.</summary>
+    LoomAuth Auth { get; }
+
     /// <summary>
-    /// The same store as a caller may use it: every call on the view is made, and judged, as this identity. It costs next to nothing and owns nothing: disposing of it does nothing. Make one per call or
+    /// The same store as a caller may use it: every call on the view is made, and judged, as this identity (but for <see cref="Status"/>, which whoever serves it to a caller judges by <see cref="LoomAuth.RequireUserAsync"/>). It costs next to nothing and owns nothing: disposing of it does nothing. Make one per call or
     /// keep it, as you like.
     /// </summary>
     ILoomStore As(LoomIdentity identity);

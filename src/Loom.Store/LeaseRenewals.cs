@@ -2,12 +2,14 @@ using Loom.Raft;
 using Loom.Store.Commands;
 using Loom.Store.Machine;
 using Loom.Store.Model;
+using Loom.Store.Reads;
 
 namespace Loom.Store;
 
 /// <summary>
 /// Renewals on their way to the log, many in one entry: while <see cref="MaxUnderWay"/> entries are under way, what is asked for gathers, and goes together when one of them is applied.
-/// So a single renewal waits for nothing, and ten thousand a second take a few hundred entries. A lease that waits already is not asked for twice.
+/// So a single renewal waits for nothing, and ten thousand a second take a few hundred entries. A lease that waits already is not asked for twice. An entry is one caller's, who must be allowed to;
+/// callers take turns.
 /// Bounded: so many leases, then a new one is refused.
 /// </summary>
 /// <param name="propose">Proposes a command.</param>
@@ -22,23 +24,32 @@ internal sealed class LeaseRenewals(Func<Command, CancellationToken, ValueTask<P
     private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(1);
 
     private readonly Lock gate = new();
-    private SortedDictionary<long, TaskCompletionSource<LeaseRenewal>> waiting = [];
+    private readonly List<Queue> turns = [];
+    private int waiting;
     private int underWay;
 
-    public Task<LeaseRenewal> RenewAsync(long id, CancellationToken cancellationToken)
+    /// <exception cref="LoomException">PermissionDenied, and AuthRevisionOld, which asks for another try.</exception>
+    public Task<LeaseRenewal> RenewAsync(Caller? caller, long id, CancellationToken cancellationToken)
     {
         Task<LeaseRenewal> answer;
         bool starts = false;
         lock (gate)
         {
-            if (!waiting.TryGetValue(id, out TaskCompletionSource<LeaseRenewal>? source))
+            Queue? queue = turns.Find(one => one.Caller == caller);
+            if (queue is null || !queue.Leases.TryGetValue(id, out TaskCompletionSource<LeaseRenewal>? source))
             {
-                if (waiting.Count >= maxWaiting)
+                if (waiting >= maxWaiting)
                 {
                     throw Faults.TooManyRenewals(maxWaiting);
                 }
 
-                waiting.Add(id, source = new TaskCompletionSource<LeaseRenewal>(TaskCreationOptions.RunContinuationsAsynchronously));
+                if (queue is null)
+                {
+                    turns.Add(queue = new Queue(caller, []));
+                }
+
+                queue.Leases.Add(id, source = new TaskCompletionSource<LeaseRenewal>(TaskCreationOptions.RunContinuationsAsynchronously));
+                waiting++;
             }
 
             answer = source.Task;
@@ -60,15 +71,16 @@ internal sealed class LeaseRenewals(Func<Command, CancellationToken, ValueTask<P
     /// <summary>Sends what waits until nothing does. Never throws: whoever waits gets the error.</summary>
     private async Task SendAsync()
     {
-        while (Take() is { } batch)
+        while (Take() is { } taken)
         {
+            (Caller? caller, SortedDictionary<long, TaskCompletionSource<LeaseRenewal>> batch) = taken;
             long[] ids = [.. batch.Keys];
             try
             {
-                RenewResult result = await ProposeAsync(new LeaseRenewCommand(ids)).ConfigureAwait(false);
+                RenewResult result = await ProposeAsync(new LeaseRenewCommand(ids) { Caller = caller }).ConfigureAwait(false);
                 for (int i = 0; i < ids.Length; i++)
                 {
-                    batch[ids[i]].SetResult(new LeaseRenewal(result.Revision, ids[i], TimeSpan.FromSeconds(result.Seconds[i])));
+                    Answer(batch[ids[i]], result.Revision, ids[i], result.Seconds[i]);
                 }
             }
 #pragma warning disable CA1031 // Whatever it is, it is the callers': nobody else awaits this.
@@ -92,35 +104,51 @@ internal sealed class LeaseRenewals(Func<Command, CancellationToken, ValueTask<P
         }
     }
 
-    /// <summary>The next batch, the lowest ids first; null: nothing waits, and this sender ends.</summary>
-    private SortedDictionary<long, TaskCompletionSource<LeaseRenewal>>? Take()
+    private static void Answer(TaskCompletionSource<LeaseRenewal> source, Revision revision, long id, long seconds)
+    {
+        if (seconds != RenewResult.Denied)
+        {
+            source.SetResult(new LeaseRenewal(revision, id, TimeSpan.FromSeconds(seconds)));
+            return;
+        }
+
+        source.SetException(Refusals.ToException(LoomErrorCode.PermissionDenied));
+        _ = source.Task.Exception;
+    }
+
+    /// <summary>The next batch: of the caller whose turn it is, the lowest ids first; null: nothing waits, and this sender ends.</summary>
+    private Queue? Take()
     {
         lock (gate)
         {
-            if (waiting.Count == 0)
+            if (turns.Count == 0)
             {
                 underWay--;
                 return null;
             }
 
-            if (waiting.Count <= CommandLimits.MaxLeases)
+            Queue queue = turns[0];
+            turns.RemoveAt(0);
+            if (queue.Leases.Count <= CommandLimits.MaxLeases)
             {
-                (SortedDictionary<long, TaskCompletionSource<LeaseRenewal>> all, waiting) = (waiting, []);
-                return all;
+                waiting -= queue.Leases.Count;
+                return queue;
             }
 
             SortedDictionary<long, TaskCompletionSource<LeaseRenewal>> batch = [];
-            foreach ((long id, TaskCompletionSource<LeaseRenewal> source) in waiting.Take(CommandLimits.MaxLeases))
+            foreach ((long id, TaskCompletionSource<LeaseRenewal> source) in queue.Leases.Take(CommandLimits.MaxLeases))
             {
                 batch.Add(id, source);
             }
 
             foreach (long id in batch.Keys)
             {
-                waiting.Remove(id);
+                queue.Leases.Remove(id);
             }
 
-            return batch;
+            waiting -= batch.Count;
+            turns.Add(queue);
+            return queue with { Leases = batch };
         }
     }
 
@@ -142,4 +170,6 @@ internal sealed class LeaseRenewals(Func<Command, CancellationToken, ValueTask<P
             }
         }
     }
+
+    private sealed record Queue(Caller? Caller, SortedDictionary<long, TaskCompletionSource<LeaseRenewal>> Leases);
 }

@@ -93,6 +93,66 @@ public enum LoomErrorCode
     /// <summary>There are as many leases as there may be. Nothing was applied.</summary>
     TooManyLeases = 1032,
 
+    /// <summary>Authentication is enabled, and the caller did not show who he is. Nothing was applied.</summary>
+    AuthenticationRequired = 1050,
+
+    /// <summary>The name of a user is empty.</summary>
+    UserNameEmpty = 1051,
+
+    /// <summary>The name of a role is empty.</summary>
+    RoleNameEmpty = 1052,
+
+    /// <summary>No such user, or another password.</summary>
+    AuthenticationFailed = 1053,
+
+    /// <summary>A permission was to be granted, and none was given.</summary>
+    PermissionNotGiven = 1054,
+
+    /// <summary>It would lock root out, or a permission's range is empty. Nothing was applied.</summary>
+    InvalidAuthManagement = 1055,
+
+    /// <summary>Users or roles changed again and again while the call was under way. Nothing was applied.</summary>
+    AuthRevisionOld = 1056,
+
+    /// <summary>Enabling needs a user named root. Nothing was applied.</summary>
+    RootUserMissing = 1057,
+
+    /// <summary>Enabling needs the user root to have the role root. Nothing was applied.</summary>
+    RootRoleMissing = 1058,
+
+    /// <summary>A user of this name exists. Nothing was applied.</summary>
+    UserExists = 1059,
+
+    /// <summary>There is no user of this name. Nothing was applied.</summary>
+    UserNotFound = 1060,
+
+    /// <summary>A role of this name exists. Nothing was applied.</summary>
+    RoleExists = 1061,
+
+    /// <summary>There is no role of this name. Nothing was applied.</summary>
+    RoleNotFound = 1062,
+
+    /// <summary>The user does not have this role. Nothing was applied.</summary>
+    RoleNotGranted = 1063,
+
+    /// <summary>The role does not have a permission on this range. Nothing was applied.</summary>
+    PermissionNotGranted = 1064,
+
+    /// <summary>Authentication is not enabled, so there are no tokens.</summary>
+    AuthNotEnabled = 1065,
+
+    /// <summary>The caller may not do this. Nothing was applied.</summary>
+    PermissionDenied = 1066,
+
+    /// <summary>The token is none, or none any more. Authenticate again. Nothing was applied.</summary>
+    InvalidToken = 1067,
+
+    /// <summary>A password was given for a user that was made without one.</summary>
+    NoPasswordUser = 1068,
+
+    /// <summary>There are as many users, roles or permissions as there may be. Nothing was applied.</summary>
+    TooMuchAuth = 1069,
+
     /// <summary>The state was taken up again from a backup: revisions that another epoch named are not of this history. A watch ends so.</summary>
     NewEpoch = 1040,
 

@@ -1,3 +1,7 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+
 namespace Loom.Store;
 
 /// <summary>
@@ -11,6 +15,12 @@ public sealed class LoomIdentity
     {
         User = user;
         Token = token;
+        int dot = token?.LastIndexOf('.') ?? -1;
+        if (dot > 0 && long.TryParse(token.AsSpan(dot + 1), NumberStyles.None, CultureInfo.InvariantCulture, out long index))
+        {
+            TokenIndex = index;
+            TokenDigest = DigestOf(token![..dot]);
+        }
     }
 
     /// <summary>A caller of whom nothing is known. With authentication enabled nothing is permitted to it.</summary>
@@ -21,6 +31,12 @@ public sealed class LoomIdentity
 
     /// <summary>The token that the caller showed; else null.</summary>
     internal string? Token { get; }
+
+    /// <summary>The log's index that the token names; 0: it is no token.</summary>
+    internal long TokenIndex { get; }
+
+    /// <summary>What members know of the token.</summary>
+    internal ReadOnlyMemory<byte> TokenDigest { get; }
 
     /// <summary>Whoever was given this token. It is looked at in each call: one that has ended, or never was, has no rights.</summary>
     public static LoomIdentity OfToken(string token)
@@ -35,4 +51,8 @@ public sealed class LoomIdentity
         ArgumentException.ThrowIfNullOrEmpty(name);
         return new(name, null);
     }
+
+    /// <summary>What the log and the members' tables hold of a token: who reads them cannot use it.</summary>
+    /// <param name="secret">The part before the dot.</param>
+    internal static byte[] DigestOf(string secret) => SHA256.HashData(Encoding.UTF8.GetBytes(secret));
 }

@@ -1,8 +1,11 @@
 using System.Security.Cryptography;
 using Loom.Raft;
 using Loom.Store.Applying;
+using Loom.Store.Auth;
+using Loom.Store.Callers;
 using Loom.Store.Commands;
 using Loom.Store.Leases;
+using Loom.Store.Machine;
 using Loom.Store.Model;
 
 namespace Loom.Store;
@@ -19,29 +22,27 @@ namespace Loom.Store;
 public sealed class LoomLeases
 {
     private readonly LoomStateMachine machine;
-    private readonly Func<Command, CancellationToken, ValueTask<ProposalResult>> propose;
-    private readonly Func<CancellationToken, ValueTask<Revision>> barrier;
+    private readonly CallerAccess access;
     private readonly Func<long> clusterTime;
     private readonly LeaseRenewals renewals;
     private readonly long leastSeconds;
 
     /// <param name="machine">The state.</param>
     /// <param name="electionTimeout">A lease lives at least one and a half of it, as etcd's.</param>
-    /// <param name="propose">Checks and proposes a command.</param>
-    /// <param name="barrier">Waits until everything that was committed before is applied here.</param>
+    /// <param name="access">On whose behalf.</param>
+    /// <param name="renewals">Renewals of everybody, on their way to the log.</param>
     /// <param name="clusterTime">As well as this member can tell it.</param>
     internal LoomLeases(
         LoomStateMachine machine,
         TimeSpan electionTimeout,
-        Func<Command, CancellationToken, ValueTask<ProposalResult>> propose,
-        Func<CancellationToken, ValueTask<Revision>> barrier,
+        CallerAccess access,
+        LeaseRenewals renewals,
         Func<long> clusterTime)
     {
         this.machine = machine;
-        this.propose = propose;
-        this.barrier = barrier;
+        this.access = access;
+        this.renewals = renewals;
         this.clusterTime = clusterTime;
-        renewals = new LeaseRenewals(propose);
         leastSeconds = (long)Math.Ceiling(1.5 * electionTimeout.TotalSeconds);
     }
 
@@ -60,7 +61,7 @@ public sealed class LoomLeases
             long chosen = id != 0 ? id : Math.Max(1, BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) & long.MaxValue);
             try
             {
-                ProposalResult answer = await propose(new LeaseGrantCommand(chosen, seconds), cancellationToken).ConfigureAwait(false);
+                ProposalResult answer = await access.ProposeAsync(new LeaseGrantCommand(chosen, seconds), cancellationToken).ConfigureAwait(false);
                 return new LeaseGrant(new Revision(answer.Outcome.Revision), chosen, TimeSpan.FromSeconds(seconds));
             }
             catch (LoomException exception) when (exception.Code == LoomErrorCode.LeaseExists && id == 0)
@@ -73,33 +74,58 @@ public sealed class LoomLeases
     /// <summary>Ends a lease now and deletes its keys, all at one revision, in key order. Returns the revision then; without keys none is added.</summary>
     /// <exception cref="LoomException">LeaseNotFound.</exception>
     public async ValueTask<Revision> RevokeAsync(long id, CancellationToken cancellationToken = default) =>
-        new((await propose(new LeaseRevokeCommand(id), cancellationToken).ConfigureAwait(false)).Outcome.Revision);
+        new((await access.ProposeAsync(new LeaseRevokeCommand(id), cancellationToken).ConfigureAwait(false)).Outcome.Revision);
 
     /// <summary>
     /// Renews a lease: it has its whole time to live again from the moment at which the log took the renewal in. One that is due and has not ended yet is renewed as well. What many callers of this member ask for
     /// at a time goes into the log together. A lease that is not there is an answer, not an error: <see cref="LeaseRenewal.Lives"/> is false then, and its keys are gone.
     /// </summary>
-    public ValueTask<LeaseRenewal> KeepAliveAsync(long id, CancellationToken cancellationToken = default) =>
-        new(renewals.RenewAsync(id, cancellationToken));
+    public ValueTask<LeaseRenewal> KeepAliveAsync(long id, CancellationToken cancellationToken = default) => access.Trusts
+        ? new(renewals.RenewAsync(null, id, cancellationToken))
+        : access.CallAsync(caller => new ValueTask<LeaseRenewal>(renewals.RenewAsync(caller, id, cancellationToken)), cancellationToken);
 
     /// <summary>A lease as it is, linearizable: what was granted, renewed, revoked or put before the call is in it.</summary>
     public async ValueTask<LeaseState> TimeToLiveAsync(long id, bool keys = false, CancellationToken cancellationToken = default)
     {
-        await barrier(cancellationToken).ConfigureAwait(false);
+        await access.WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
         _ = machine.Serving;
         long now = clusterTime();
-        return machine.ReadLeases((leases, revision) => leases.TryFind(id, out LeaseTerm term)
-            ? new LeaseState(
-                new Revision(revision), id, true, TimeSpan.FromSeconds(term.RemainingSeconds(now)), TimeSpan.FromSeconds(term.GrantedSeconds), keys ? [.. leases.KeysOf(id)] : [])
-            : new LeaseState(new Revision(revision), id, false, default, default, []));
+        return machine.ReadLeases((leases, revision) =>
+        {
+            access.Require(machine.Serving.Auth.State, (auth, user) => keys ? CheckKeys(leases.KeysOf(id), auth, user) : 0);
+            return leases.TryFind(id, out LeaseTerm term)
+                ? new LeaseState(
+                    new Revision(revision), id, true, TimeSpan.FromSeconds(term.RemainingSeconds(now)), TimeSpan.FromSeconds(term.GrantedSeconds), keys ? [.. leases.KeysOf(id)] : [])
+                : new LeaseState(new Revision(revision), id, false, default, default, []);
+        });
     }
 
     /// <summary>All leases, linearizable, the one due next first.</summary>
     public async ValueTask<LeaseList> ListAsync(CancellationToken cancellationToken = default)
     {
-        await barrier(cancellationToken).ConfigureAwait(false);
+        await access.WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
         _ = machine.Serving;
-        (LeaseTerms terms, long revision) = machine.ReadLeases(static (leases, revision) => (leases.Terms(), revision));
+        (LeaseTerms terms, long revision) = machine.ReadLeases((leases, revision) =>
+        {
+            LeaseTerms all = leases.Terms();
+            access.Require(machine.Serving.Auth.State, (auth, user) => user.IsRoot ? 0 : CheckKeys(all.All.SelectMany(term => leases.KeysOf(term.Id)), auth, user));
+            return (all, revision);
+        });
         return new LeaseList(new Revision(revision), [.. terms.All.Select(term => term.Id)]);
+    }
+
+    /// <summary>Leases tell of the keys that are attached to them: who asks must be allowed to read all of those.</summary>
+    private static LoomErrorCode CheckKeys(IEnumerable<ReadOnlyMemory<byte>> keys, AuthState auth, AuthUser user)
+    {
+        foreach (ReadOnlyMemory<byte> key in keys)
+        {
+            LoomErrorCode refusal = Authorisation.CheckRead(auth, user, KeyRange.Single(key));
+            if (refusal != 0)
+            {
+                return refusal;
+            }
+        }
+
+        return 0;
     }
 }

@@ -109,6 +109,12 @@ public sealed class LoomOptions
     /// </summary>
     public TimeSpan WatchProgressInterval { get; set; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>How long a token lives after it was used last on a member, as etcd's <c>--auth-token-ttl</c>. Default 300 s; at least 1 s, at most a year.</summary>
+    public TimeSpan AuthTokenTimeToLive { get; set; } = TimeSpan.FromSeconds(300);
+
+    /// <summary>Cost of hashing a password, as etcd's <c>--bcrypt-cost</c>: each more doubles the time it takes. Default 10, about 50 ms; 4 to 31.</summary>
+    public int PasswordCost { get; set; } = 10;
+
     /// <summary>For tests: frames received from a datacenter are held, in order per peer, for this time. Default empty.</summary>
     public IReadOnlyDictionary<string, TimeSpan> TestPeerDelays { get; set; } = new SortedDictionary<string, TimeSpan>(StringComparer.Ordinal);
 
@@ -178,6 +184,16 @@ public sealed class LoomOptions
         if (WatchProgressInterval < TimeSpan.FromMilliseconds(100) || WatchProgressInterval > TimeSpan.FromDays(365))
         {
             faults.Add($"WatchProgressInterval is {WatchProgressInterval.TotalMilliseconds} ms: use at least 100 ms, and at most a year.");
+        }
+
+        if (AuthTokenTimeToLive < TimeSpan.FromSeconds(1) || AuthTokenTimeToLive > TimeSpan.FromDays(365))
+        {
+            faults.Add($"AuthTokenTimeToLive is {AuthTokenTimeToLive.TotalSeconds} s: use at least 1 s, and at most a year.");
+        }
+
+        if (PasswordCost is < 4 or > 31)
+        {
+            faults.Add($"PasswordCost is {PasswordCost}: use 4 to 31; 10 is the default.");
         }
 
         if (AutoCompactionPeriod != TimeSpan.Zero && AutoCompactionPeriod < TimeSpan.FromSeconds(1))

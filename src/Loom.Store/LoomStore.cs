@@ -1,11 +1,12 @@
-using System.Runtime.CompilerServices;
 using Loom.Raft;
 using Loom.Raft.Consensus;
 using Loom.Store.Applying;
+using Loom.Store.Callers;
 using Loom.Store.Commands;
 using Loom.Store.Duties;
 using Loom.Store.Machine;
 using Loom.Store.Model;
+using Loom.Store.Passwords;
 using Loom.Store.Reads;
 using Loom.Store.Watch;
 using Microsoft.Extensions.Logging;
@@ -15,14 +16,16 @@ namespace Loom.Store;
 
 /// <summary>
 /// A replica of the store inside this process. <c>OpenAsync</c> returns it ready; disposing hands leadership over, drains and closes within five seconds.
-/// It only wires: commands become proposals here, answers of the machine become results, faults of the node become exceptions with a fix in the message.
+/// It only wires: what a call does is <see cref="CallerStore"/>'s, who may make it <see cref="CallerAccess"/>'s; here faults of the node become exceptions with a fix in the message.
 /// </summary>
 public sealed class LoomStore : ILoomStore
 {
     private readonly IRaftNode node;
     private readonly LoomStateMachine machine;
-    private readonly LocalReads reads;
-    private readonly HashQueue hashes;
+    private readonly CallServices calls;
+    private readonly CallerStore own;
+    private readonly LeaseRenewals renewals;
+    private readonly PasswordHashes passwords;
     private readonly LoomOptions options;
     private readonly SemaphoreSlim compactionBegan = new(0, 1);
     private readonly CancellationTokenSource closing = new();
@@ -41,14 +44,19 @@ public sealed class LoomStore : ILoomStore
         this.node = node;
         this.machine = machine;
         this.options = options;
-        reads = new LocalReads(machine);
-        hashes = new HashQueue(reads);
+        time ??= TimeProvider.System;
+        Reads = new LocalReads(machine);
+        Hashes = new HashQueue(Reads);
+        passwords = new PasswordHashes(options.PasswordCost);
         machine.CompactionBegan = SignalCompaction;
         compacting = CompactAsync(closing.Token);
         ILogger log = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger("Loom.Store");
-        duties = new StoreDuties(node, machine, options, ProposeCheckedAsync, freeDiskBytes, time ?? TimeProvider.System, log);
-        Leases = new LoomLeases(machine, options.ElectionTimeout, ProposeAsync, ReadBarrierAsync, () => duties.ClusterTime);
-        watches = new WatchDispatcher(machine.Watches, () => node.Status.Failure, options.WatchProgressInterval, time ?? TimeProvider.System, log);
+        duties = new StoreDuties(node, machine, options, ProposeCheckedAsync, freeDiskBytes, time, log);
+        renewals = new LeaseRenewals(ProposeAsync);
+        calls = new CallServices(
+            machine, Check, ProposeAsync, WaitAsync, () => node.Status.AppliedIndex, () => (long)time.GetElapsedTime(0).TotalMilliseconds, (long)options.AuthTokenTimeToLive.TotalMilliseconds);
+        own = new CallerStore(this, new CallerAccess(null, calls));
+        watches = new WatchDispatcher(machine.Watches, () => node.Status.Failure, options.WatchProgressInterval, time, log);
     }
 
 #if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
@@ -62,15 +70,16 @@ public sealed class LoomStore : ILoomStore
 #endif
 
     /// <inheritdoc/>
-    public LoomLeases Leases { get; }
+    public LoomLeases Leases => own.Leases;
+
+    /// <inheritdoc/>
+    public LoomAuth Auth => own.Auth;
 
     /// <inheritdoc/>
     public ILoomStore As(LoomIdentity identity)
     {
         ArgumentNullException.ThrowIfNull(identity);
-
-        // Authentication cannot be enabled yet, so every identity may do everything.
-        return this;
+        return new CallerStore(this, new CallerAccess(identity, calls));
     }
 
     /// <inheritdoc/>
@@ -102,186 +111,65 @@ public sealed class LoomStore : ILoomStore
     }
 
     /// <inheritdoc/>
-    public async ValueTask<Revision> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long lease = 0, CancellationToken cancellationToken = default) =>
-        (await PutAsync(new PutOperation(key, value) { Lease = lease }, cancellationToken).ConfigureAwait(false)).Revision;
+    public ValueTask<Revision> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long lease = 0, CancellationToken cancellationToken = default) => own.PutAsync(key, value, lease, cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<PutResult> PutAsync(PutOperation put, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(put);
-        ProposalResult answer = await ProposeAsync(new PutCommand(put), cancellationToken).ConfigureAwait(false);
-        return answer.Result as PutResult ?? new PutResult(new Revision(answer.Outcome.Revision), null, Deduplicated: true);
-    }
+    public ValueTask<PutResult> PutAsync(PutOperation put, CancellationToken cancellationToken = default) => own.PutAsync(put, cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<DeleteResult> DeleteAsync(DeleteOperation delete, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(delete);
-        ProposalResult answer = await ProposeAsync(new DeleteCommand(delete), cancellationToken).ConfigureAwait(false);
-        return answer.Result as DeleteResult ?? new DeleteResult(new Revision(answer.Outcome.Revision), answer.Outcome.Extra, [], Deduplicated: true);
-    }
+    public ValueTask<DeleteResult> DeleteAsync(DeleteOperation delete, CancellationToken cancellationToken = default) => own.DeleteAsync(delete, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<DeleteResult> DeleteAsync(KeyRange range, CancellationToken cancellationToken = default) =>
-        DeleteAsync(new DeleteOperation(range), cancellationToken);
+    public ValueTask<DeleteResult> DeleteAsync(KeyRange range, CancellationToken cancellationToken = default) => own.DeleteAsync(range, cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<TransactionResult> TransactAsync(Transaction transaction, ReadConsistency? readOnlyConsistency = null, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(transaction);
-        if (transaction.IsReadOnly)
-        {
-            ThrowIf(RequestChecks.Check(transaction));
-            await WaitAsync(readOnlyConsistency ?? ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
-            LoomErrorCode refusal = reads.Transact(transaction, out TransactionResult? result);
-            return refusal == 0 ? result! : throw Refusals.ToException(refusal);
-        }
-
-        ProposalResult answer = await ProposeAsync(new TransactionCommand(transaction), cancellationToken).ConfigureAwait(false);
-        return answer.Result as TransactionResult
-            ?? new TransactionResult(new Revision(answer.Outcome.Revision), answer.Outcome.Branch == 1, [], Deduplicated: true);
-    }
+    public ValueTask<TransactionResult> TransactAsync(Transaction transaction, ReadConsistency? readOnlyConsistency = null, CancellationToken cancellationToken = default) =>
+        own.TransactAsync(transaction, readOnlyConsistency, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<TransactionResult> TransactAsync(Action<TransactionBuilder> build, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(build);
-        var builder = new TransactionBuilder();
-        build(builder);
-        return TransactAsync(builder.Build(), null, cancellationToken);
-    }
+    public ValueTask<TransactionResult> TransactAsync(Action<TransactionBuilder> build, CancellationToken cancellationToken = default) => own.TransactAsync(build, cancellationToken);
 
     /// <inheritdoc/>
-    public KeyValue? Get(ReadOnlyMemory<byte> key)
-    {
-        ThrowIfClosed();
-        if (key.IsEmpty || key.Length > CommandLimits.MaxKeyBytes)
-        {
-            ThrowIf(RequestChecks.Check(new RangeQuery(KeyRange.Single(key))));
-        }
-
-        return reads.Get(key);
-    }
+    public KeyValue? Get(ReadOnlyMemory<byte> key) => own.Get(key);
 
     /// <inheritdoc/>
-    public async ValueTask<KeyValue?> GetAsync(ReadOnlyMemory<byte> key, ReadConsistency consistency, CancellationToken cancellationToken = default)
-    {
-        await WaitAsync(consistency, cancellationToken).ConfigureAwait(false);
-        return Get(key);
-    }
+    public ValueTask<KeyValue?> GetAsync(ReadOnlyMemory<byte> key, ReadConsistency consistency, CancellationToken cancellationToken = default) => own.GetAsync(key, consistency, cancellationToken);
 
     /// <inheritdoc/>
-    public RangeResult Range(RangeQuery query)
-    {
-        ArgumentNullException.ThrowIfNull(query);
-        ThrowIfClosed();
-        ThrowIf(RequestChecks.Check(query));
-        LoomErrorCode refusal = reads.Range(query, out RangeResult? result);
-        return refusal == 0 ? result! : throw Refusals.ToException(refusal);
-    }
+    public RangeResult Range(RangeQuery query) => own.Range(query);
 
     /// <inheritdoc/>
-    public async ValueTask<RangeResult> RangeAsync(RangeQuery query, ReadConsistency consistency, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(query);
-        ThrowIf(RequestChecks.Check(query));
-        await WaitAsync(consistency, cancellationToken).ConfigureAwait(false);
-        return Range(query);
-    }
+    public ValueTask<RangeResult> RangeAsync(RangeQuery query, ReadConsistency consistency, CancellationToken cancellationToken = default) => own.RangeAsync(query, consistency, cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<Revision> CompactAsync(Revision revision, bool physical = false, CancellationToken cancellationToken = default)
-    {
-        ProposalResult answer = await ProposeAsync(new CompactCommand(revision.Number), cancellationToken).ConfigureAwait(false);
-        if (physical)
-        {
-            // The pump below trims as well; the steps exclude each other by the machine's lock. A snapshot that is being read holds both up.
-            while (machine.TrimmedRevision < revision.Number)
-            {
-                ThrowIfClosed();
-                cancellationToken.ThrowIfCancellationRequested();
-                await (machine.TrimStep(TrimBudget) ? Task.CompletedTask : Task.Delay(TrimPause, cancellationToken)).ConfigureAwait(false);
-                await Task.Yield();
-            }
-        }
-
-        return new Revision(answer.Outcome.Revision);
-    }
+    public ValueTask<Revision> CompactAsync(Revision revision, bool physical = false, CancellationToken cancellationToken = default) => own.CompactAsync(revision, physical, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default)
-    {
-        ThrowIfClosed();
-        return new ValueTask<HashResult>(hashes.RunAsync(revision.Number, cancellationToken));
-    }
+    public ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default) => own.HashAsync(revision, cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default)
-    {
-        ThrowIfClosed();
-        try
-        {
-            await node.TransferLeadershipAsync(new MemberId(target), cancellationToken).ConfigureAwait(false);
-        }
-        catch (RaftException exception)
-        {
-            throw Faults.Translate(exception, isWrite: false, cancellationToken);
-        }
-    }
+    public ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default) => own.TransferLeadershipAsync(target, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<AlarmResult> RaiseAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) =>
-        AlarmAsync(new AlarmCommand(Raises: true, new Alarm(kind, member)), cancellationToken);
+    public ValueTask<AlarmResult> RaiseAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) => own.RaiseAlarmAsync(kind, member, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) =>
-        AlarmAsync(new AlarmCommand(Raises: false, new Alarm(kind, member)), cancellationToken);
+    public ValueTask<AlarmResult> DisarmAlarmAsync(AlarmKind kind, ulong member, CancellationToken cancellationToken = default) => own.DisarmAlarmAsync(kind, member, cancellationToken);
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<WatchBatch> WatchAsync(KeyRange range, Revision from = default, CancellationToken cancellationToken = default) =>
-        WatchAsync(new WatchQuery(range) { From = from }, cancellationToken);
+    public IAsyncEnumerable<WatchBatch> WatchAsync(KeyRange range, Revision from = default, CancellationToken cancellationToken = default) => own.WatchAsync(range, from, cancellationToken);
 
     /// <inheritdoc/>
-    public IAsyncEnumerable<WatchBatch> WatchAsync(WatchQuery query, CancellationToken cancellationToken = default)
-    {
-        ThrowIfClosed();
-        WatchChecks.Check(query);
-
-        // What comes after the call belongs to it, whenever its reader begins to read.
-        long now = machine.Serving.Revision;
-        return ReadAsync(query.From.Number > 0 ? query : query with { From = new Revision(now + 1) }, cancellationToken);
-    }
+    public IAsyncEnumerable<WatchBatch> WatchAsync(WatchQuery query, CancellationToken cancellationToken = default) => own.WatchAsync(query, cancellationToken);
 
     /// <inheritdoc/>
-    public LoomWatchStream OpenWatches()
-    {
-        ThrowIfClosed();
-        return new LoomWatchStream(machine.Watches, () => _ = machine.Serving);
-    }
+    public LoomWatchStream OpenWatches() => own.OpenWatches();
 
     /// <inheritdoc/>
-    public async ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default)
-    {
-        await WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
-        return new Revision(machine.Revision);
-    }
+    public ValueTask<Revision> ReadBarrierAsync(CancellationToken cancellationToken = default) => own.ReadBarrierAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default)
-    {
-        ThrowIfClosed();
-
-        // A state that was found to differ is no backup (S5), nor is one that is still to come (S4).
-        _ = machine.Serving;
-        try
-        {
-            return new LoomBackupStream(await node.CaptureSnapshotAsync(cancellationToken).ConfigureAwait(false));
-        }
-        catch (RaftException exception)
-        {
-            throw Faults.Translate(exception, isWrite: false, cancellationToken);
-        }
-    }
+    public ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default) => own.OpenBackupAsync(cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -297,7 +185,7 @@ public sealed class LoomStore : ILoomStore
         await duties.DisposeAsync().ConfigureAwait(false);
 
         // Before the records go that it reads. They go when the node closes the machine, and only if its applier has ended by then: nothing is freed here.
-        await hashes.DisposeAsync().ConfigureAwait(false);
+        await Hashes.DisposeAsync().ConfigureAwait(false);
         await node.DisposeAsync().ConfigureAwait(false);
         machine.Waiters.Close();
         closing.Dispose();
@@ -305,31 +193,55 @@ public sealed class LoomStore : ILoomStore
     }
 
     private const int TrimBudget = 1024;
-    private static readonly TimeSpan TrimPause = TimeSpan.FromMilliseconds(20);
 
-    private async IAsyncEnumerable<WatchBatch> ReadAsync(WatchQuery query, [EnumeratorCancellation] CancellationToken cancellationToken)
+    internal LoomStateMachine Machine => machine;
+
+    internal LocalReads Reads { get; }
+
+    internal HashQueue Hashes { get; }
+
+    internal LoomLeases LeasesOf(CallerAccess access) => new(machine, options.ElectionTimeout, access, renewals, () => duties.ClusterTime);
+
+    internal LoomAuth AuthOf(CallerAccess access) => new(machine, access, passwords);
+
+    internal async ValueTask HandOverAsync(ulong target, CancellationToken cancellationToken)
     {
-        await using LoomWatchStream stream = OpenWatches();
-        stream.Add(0, query);
-        while (await stream.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+        try
         {
-            if (stream.TryRead(out WatchMessage? message))
-            {
-                yield return message!.Batch ?? throw message.End!;
-            }
+            await node.TransferLeadershipAsync(new MemberId(target), cancellationToken).ConfigureAwait(false);
+        }
+        catch (RaftException exception)
+        {
+            throw Faults.Translate(exception, isWrite: false, cancellationToken);
         }
     }
 
-    private async ValueTask<AlarmResult> AlarmAsync(AlarmCommand command, CancellationToken cancellationToken)
+    internal async ValueTask<LoomBackupStream> CaptureAsync(CancellationToken cancellationToken)
     {
-        ProposalResult answer = await ProposeAsync(command, cancellationToken).ConfigureAwait(false);
-        return answer.Result as AlarmResult ?? new AlarmResult(new Revision(answer.Outcome.Revision), answer.Outcome.Extra == 0 ? null : command.Alarm);
+        // A state that was found to differ is no backup (S5), nor is one that is still to come (S4).
+        _ = machine.Serving;
+        try
+        {
+            return new LoomBackupStream(await node.CaptureSnapshotAsync(cancellationToken).ConfigureAwait(false));
+        }
+        catch (RaftException exception)
+        {
+            throw Faults.Translate(exception, isWrite: false, cancellationToken);
+        }
     }
 
-    private async ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
+    private void Check(Command command)
     {
         ThrowIfClosed();
-        ThrowIf(RequestChecks.Check(command));
+        if (RequestChecks.Check(command) is { } fault)
+        {
+            throw Refusals.ToException(fault);
+        }
+    }
+
+    /// <summary>Proposes a command that was checked and permitted, if there is space and no alarm stops it.</summary>
+    private async ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
+    {
         if (SpaceCost.Of(command) is > 0 and long cost)
         {
             await RequireSpaceAsync(cost).ConfigureAwait(false);
@@ -468,15 +380,7 @@ public sealed class LoomStore : ILoomStore
         }
     }
 
-    private static void ThrowIf(Fault? fault)
-    {
-        if (fault is { } found)
-        {
-            throw Refusals.ToException(found);
-        }
-    }
-
-    private void ThrowIfClosed()
+    internal void ThrowIfClosed()
     {
         if (Volatile.Read(ref disposed) != 0)
         {

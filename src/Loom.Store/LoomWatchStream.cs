@@ -1,3 +1,4 @@
+using Loom.Store.Callers;
 using Loom.Store.Model;
 using Loom.Store.Watch;
 
@@ -25,6 +26,7 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
 
     private readonly WatchHub hub;
     private readonly Action requireService;
+    private readonly CallerWatches? caller;
     private readonly Lock gate = new();
     private readonly SortedDictionary<long, Watcher> watchers = [];
     private readonly Queue<Watcher> ready = new();
@@ -39,10 +41,11 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
     private PublishedRevision? lastHeld;
     private bool disposed;
 
-    internal LoomWatchStream(WatchHub hub, Action requireService)
+    internal LoomWatchStream(WatchHub hub, Action requireService, CallerWatches? caller = null)
     {
         this.hub = hub;
         this.requireService = requireService;
+        this.caller = caller;
     }
 
     /// <summary>How many watches it has.</summary>
@@ -62,11 +65,12 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
     /// A revision that is compacted is no error here: the watch ends at once, with that reason.
     /// </summary>
     /// <exception cref="ArgumentException">The id is in use.</exception>
-    /// <exception cref="LoomException">The query can never work, or this member serves none.</exception>
+    /// <exception cref="LoomException">The query can never work, or this member serves none, or the caller may not read there.</exception>
     public Revision Add(long id, WatchQuery query)
     {
         WatchChecks.Check(query);
         requireService();
+        caller?.RequireBegin(query.Range);
         var watcher = new Watcher(query, this) { Id = id };
         lock (gate)
         {
@@ -94,6 +98,14 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
 
             throw;
         }
+    }
+
+    /// <summary>Refuses, as <see cref="Add"/> does, a caller who may not read there.</summary>
+    /// <exception cref="LoomException">AuthenticationRequired, InvalidToken, PermissionDenied.</exception>
+    public void RequirePermission(KeyRange range)
+    {
+        requireService();
+        caller?.RequireBegin(range);
     }
 
     /// <summary>Whether a watch of this id is open.</summary>
@@ -301,6 +313,12 @@ public sealed class LoomWatchStream : IAsyncDisposable, IWatcherOwner
     private bool Advance(Watcher watcher)
     {
         WatchRead read = hub.Read(watcher);
+        if (read.Batch is not null && caller?.Refusal(watcher.Query.Range) is { } refusal)
+        {
+            hub.Remove(watcher);
+            read = new(null, refusal, true);
+        }
+
         if (read.Batch is not null || read.End is not null)
         {
             Offer(watcher, new(watcher.Id, read.Batch, read.End));

@@ -99,8 +99,8 @@ internal sealed class LoomLeasesTests
             await gate.Task;
             return new ProposalResult(1, default, new RenewResult(new Revision(9), [.. ids.Select(id => id * 10)]), false);
         });
-        Task<LeaseRenewal> first = renewals.RenewAsync(5, default);
-        Task<LeaseRenewal>[] rest = [.. Enumerable.Range(1, 1500).Concat(Enumerable.Range(1, 1500)).Select(id => renewals.RenewAsync(id, default))];
+        Task<LeaseRenewal> first = renewals.RenewAsync(null, 5, default);
+        Task<LeaseRenewal>[] rest = [.. Enumerable.Range(1, 1500).Concat(Enumerable.Range(1, 1500)).Select(id => renewals.RenewAsync(null, id, default))];
         Assert.That(sent.Select(ids => ids[0]), Is.EqualTo(new long[] { 5 }), "the first one waits for nothing");
         for (int entry = 0; entry < 3; entry++)
         {
@@ -125,8 +125,8 @@ internal sealed class LoomLeasesTests
                 throw new LoomException(LoomErrorCode.NoQuorum, "LOOM1007: none");
             },
             Most);
-        List<Task<LeaseRenewal>> waiting = [.. Enumerable.Range(1, Most + LeaseRenewals.MaxUnderWay).Select(id => renewals.RenewAsync(id, default))];
-        Assert.That(async () => await renewals.RenewAsync(int.MaxValue, default), Refused(LoomErrorCode.Overloaded));
+        List<Task<LeaseRenewal>> waiting = [.. Enumerable.Range(1, Most + LeaseRenewals.MaxUnderWay).Select(id => renewals.RenewAsync(null, id, default))];
+        Assert.That(async () => await renewals.RenewAsync(null, int.MaxValue, default), Refused(LoomErrorCode.Overloaded));
         gate.SetResult();
         Assert.That(async () => await Task.WhenAll(waiting), Refused(LoomErrorCode.NoQuorum));
         Assert.That(waiting.All(task => task.IsFaulted));
@@ -139,7 +139,7 @@ internal sealed class LoomLeasesTests
         int calls = 0;
         var renewals = new LeaseRenewals((_, _) => ValueTask.FromResult(
             ++calls < 3 ? new ProposalResult(1, default, null, true) : new ProposalResult(1, new Outcome(0, 0, 7, 1), new RenewResult(new Revision(7), [60]), false)));
-        Assert.That(await renewals.RenewAsync(1, default), Is.EqualTo(new LeaseRenewal(new Revision(7), 1, TimeSpan.FromSeconds(60))));
+        Assert.That(await renewals.RenewAsync(null, 1, default), Is.EqualTo(new LeaseRenewal(new Revision(7), 1, TimeSpan.FromSeconds(60))));
         await using LoomStore store = ImmediateNode.OpenStore(out ImmediateNode node);
         node.Deduplicates = true;
         Assert.That(async () => await store.Leases.KeepAliveAsync(1), Throws.TypeOf<OutcomeUnknownException>());

@@ -46,6 +46,7 @@ internal static class ErrorCatalogue
         new("LOOM1070", "fence lost", "A write under a lock or election was refused in apply: the claim of its holder had ended (its lease did, or its key was deleted), and somebody else may hold the name by now. Nothing was applied.", "stop that work and acquire again; if it happens often, lengthen the time to live"),
         new("LOOM1071", "claim lost", "A claim to a lock or election has gone before its turn came: its lease ended, or its key was deleted. Nothing is held.", "claim again, with a lease that is renewed in time"),
         new("LOOM1072", "invalid configuration", "A key or value under the prefix that an application reads its configuration from is no UTF-8 text.", "put text there, or keep binary values under another prefix"),
+        .. AuthErrors.All,
     ];
 
     public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));

@@ -86,6 +86,11 @@ internal sealed record ServeSettings
     /// <summary>When a quiet watch is told of progress.</summary>
     public TimeSpan WatchProgressInterval { get; init; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>How long a token lives after its last use.</summary>
+    public TimeSpan AuthTokenTimeToLive { get; init; } = TimeSpan.FromSeconds(300);
+
+    public int PasswordCost { get; init; } = 10;
+
     public bool ExitWithInput { get; init; }
 
     public IReadOnlyList<string> Warnings { get; init; } = [];
@@ -147,6 +152,8 @@ internal sealed record ServeSettings
             PeerTls = peerTls.OfMembers(listenPeers.Count > 0 ? listenPeers : self?.PeerUrls ?? [], [.. cluster.SelectMany(m => m.PeerUrls)], sources.Text("data-dir")),
             PeerAutoTls = peerTls.IsAuto,
             SelfSignedYears = sources.Integer("self-signed-cert-validity", 1, 100),
+            AuthTokenTimeToLive = TokenTimeToLive(sources),
+            PasswordCost = sources.Integer("bcrypt-cost", 4, 31),
             LogLevel = Level(sources),
             ExitWithInput = SettingSources.ParseBoolean(sources.Text("exit-with-stdin")) == true,
             Warnings = sources.Warnings,
@@ -162,6 +169,14 @@ internal sealed record ServeSettings
         string name = sources.IsGiven(Old) ? Old : "watch-progress-notify-interval";
         TimeSpan interval = sources.Duration(name, plainIsMilliseconds: false);
         return interval >= TimeSpan.FromMilliseconds(100) && interval <= TimeSpan.FromDays(365) ? interval : throw sources.Bad(name, sources.Text(name), "a duration of at least 100ms, such as 10m");
+    }
+
+    private static TimeSpan TokenTimeToLive(SettingSources sources)
+    {
+        string kind = sources.Text("auth-token");
+        return kind == "simple"
+            ? TimeSpan.FromSeconds(sources.Integer("auth-token-ttl", 1, 365 * 24 * 3600))
+            : throw new ConfigurationException($"--auth-token is '{kind}'{sources.Origin("auth-token")}, and this version makes simple tokens only", "leave it out, or write --auth-token simple");
     }
 
     private static InitialMember? Self(IReadOnlyList<InitialMember> cluster, string name, SettingSources sources)

@@ -34,6 +34,9 @@ internal static class SettingTable
         new("enable-grpc-gateway", SettingKind.Boolean, Works, "true", "serve the API as JSON too, under /v3/"),
         new("cors", Text, Works, "*", "origins whose pages may call, comma-separated; *: all"),
         new("host-whitelist", Text, Works, "*", "host names that HTTP requests without TLS may name, comma-separated; *: all"),
+        new("auth-token", Text, Works, "simple", "kind of the tokens that callers get for their password: simple"),
+        new("auth-token-ttl", Integer, Works, "300", "seconds after its last use in which a token ends"),
+        new("bcrypt-cost", Integer, Works, "10", "cost of hashing a password, 4 to 31; each more doubles the time"),
         new("log-level", Text, Works, "info", "debug, info, warn or error"),
         new("config-file", Text, Works, "", "JSON file with settings, keyed by flag name; flags and variables win over it"),
 
@@ -73,7 +76,7 @@ internal static class SettingTable
             "backend-bbolt-freelist-type", "grpc-keepalive-min-time", "socket-reuse-port", "socket-reuse-address", "raft-read-timeout", "raft-write-timeout",
             "strict-reconfig-check", "pre-vote", "enable-v2",
             "v2-deprecation", "discovery-fallback", "discovery-proxy",
-            "auth-token", "bcrypt-cost", "auth-token-ttl", "enable-pprof", "metrics", "listen-metrics-urls", "logger", "log-outputs", "log-package-levels", "debug",
+            "enable-pprof", "metrics", "listen-metrics-urls", "logger", "log-outputs", "log-package-levels", "debug",
             "enable-log-rotation", "log-rotation-config-json", "log-format", "proxy", "proxy-failure-wait", "proxy-refresh-interval", "proxy-dial-timeout",
             "proxy-write-timeout", "proxy-read-timeout", "unsafe-no-fsync", "warning-unary-request-duration", "max-learners", "snapshot-catchup-entries",
             "compact-hash-check-enabled", "compact-hash-check-time", "corrupt-check-time", "compaction-batch-limit", "compaction-sleep-interval",

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Loom.Server.Etcd.Translation;
 using Loom.Store;
 using Microsoft.Extensions.Primitives;
 
@@ -17,6 +18,38 @@ internal sealed class Callers(ILoomStore store)
     public ILoomStore For(ServerCallContext context) => For(context.GetHttpContext());
 
     public ILoomStore For(HttpContext context) => TokenOf(context.Request.Headers) is { } token ? store.As(LoomIdentity.OfToken(token)) : anonymous;
+
+    /// <summary>For what any user may see and the store does not judge.</summary>
+    /// <exception cref="RpcException">Nobody knows who calls.</exception>
+    public async ValueTask<ILoomStore> RequireUserAsync(ServerCallContext context)
+    {
+        ILoomStore caller = For(context);
+        try
+        {
+            await caller.Auth.RequireUserAsync(CancellationToken.None).ConfigureAwait(false);
+            return caller;
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
+
+    /// <summary>For what only root may do and the store does not judge before something else is answered.</summary>
+    /// <exception cref="RpcException">It is somebody else who calls.</exception>
+    public async ValueTask<ILoomStore> RequireRootAsync(ServerCallContext context)
+    {
+        ILoomStore caller = For(context);
+        try
+        {
+            await caller.Auth.RequireRootAsync(CancellationToken.None).ConfigureAwait(false);
+            return caller;
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.From(exception);
+        }
+    }
 
     /// <summary>Null: there is none. An empty one is one, and a wrong one.</summary>
     internal static string? TokenOf(IHeaderDictionary headers)

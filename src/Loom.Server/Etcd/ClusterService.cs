@@ -12,7 +12,7 @@ internal sealed class ClusterService(Callers callers, HeaderSource headers, Node
 {
     public override async Task<Wire.MemberListResponse> MemberList(Wire.MemberListRequest request, ServerCallContext context)
     {
-        ILoomStore store = callers.For(context);
+        ILoomStore store = await callers.RequireUserAsync(context).ConfigureAwait(false);
         try
         {
             if (request.Linearizable)

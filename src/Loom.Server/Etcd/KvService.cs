@@ -20,9 +20,8 @@ internal sealed class KvService(Callers callers, HeaderSource headers, EtcdLimit
         RangeQuery query = RequestTranslation.Range(request);
         try
         {
-            RangeResult result = request.Serializable
-                ? store.Range(query)
-                : await store.RangeAsync(query, ReadConsistency.Linearizable, CancellationToken.None).ConfigureAwait(false);
+            ReadConsistency consistency = request.Serializable ? ReadConsistency.Local : ReadConsistency.Linearizable;
+            RangeResult result = await store.RangeAsync(query, consistency, CancellationToken.None).ConfigureAwait(false);
             var response = new Wire.RangeResponse { Header = headers.At(result.Revision) };
             ResponseTranslation.Fill(response, result);
             return response;

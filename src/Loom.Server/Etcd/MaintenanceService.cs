@@ -15,10 +15,9 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
     private const int SnapshotBlobBytes = 32 * 1024;
 
     /// <summary>Local, like etcd's: a member without a quorum answers it too, and says so among the errors.</summary>
-    public override Task<Wire.StatusResponse> Status(Wire.StatusRequest request, ServerCallContext context)
+    public override async Task<Wire.StatusResponse> Status(Wire.StatusRequest request, ServerCallContext context)
     {
-        ILoomStore store = callers.For(context);
-        LoomStatus status = store.Status;
+        LoomStatus status = (await callers.RequireUserAsync(context).ConfigureAwait(false)).Status;
         var response = new Wire.StatusResponse
         {
             Header = headers.At(status.Revision),
@@ -44,7 +43,7 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
         // Go's text of the message, as etcd puts it there.
         response.Errors.Add(AlarmTranslation.All(status.Alarms).Select(alarm => string.Create(CultureInfo.InvariantCulture, $"memberID:{alarm.MemberID} alarm:{AlarmTranslation.Name(alarm.Alarm)} ")));
 
-        return Task.FromResult(response);
+        return response;
     }
 
     public override async Task<Wire.HashKVResponse> HashKV(Wire.HashKVRequest request, ServerCallContext context)
@@ -57,7 +56,7 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
         }
         catch (LoomException exception)
         {
-            throw EtcdError.From(exception);
+            throw EtcdError.FromUnmapped(exception);
         }
     }
 
@@ -138,7 +137,7 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
         }
         catch (LoomException exception)
         {
-            throw EtcdError.From(exception);
+            throw EtcdError.FromUnmapped(exception);
         }
     }
 
@@ -160,7 +159,7 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
     /// <summary>Only the leader hands over, as etcd's; its answer has no header.</summary>
     public override async Task<Wire.MoveLeaderResponse> MoveLeader(Wire.MoveLeaderRequest request, ServerCallContext context)
     {
-        ILoomStore store = callers.For(context);
+        ILoomStore store = await callers.RequireRootAsync(context).ConfigureAwait(false);
         LoomStatus status = store.Status;
         if (status.Raft.Leader != status.Raft.MemberId)
         {

@@ -13,9 +13,23 @@ internal sealed class WatchService(ILoomStore store, Callers callers, HeaderSour
         bool needsLeader = headers.RequireLeaderIfAsked(context);
         return streams.RunAsync(context, async ending =>
         {
-            await using LoomWatchStream watches = callers.For(context).OpenWatches();
+            ILoomStore caller = callers.For(context);
+            await SettleAsync(caller, ending.Token).ConfigureAwait(false);
+            await using LoomWatchStream watches = caller.OpenWatches();
             using var session = new WatchSession(store, watches, headers, limits, responseStream, context.GetHttpContext().Response.BodyWriter);
             await session.RunAsync(requestStream, needsLeader, ending).ConfigureAwait(false);
         });
+    }
+
+    /// <summary>A token that another member gave just now is known here before the first watch is judged. One that is wrong is told each watch, as in etcd, and does not end the stream.</summary>
+    private static async Task SettleAsync(ILoomStore caller, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await caller.Auth.RequireUserAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (LoomException)
+        {
+        }
     }
 }

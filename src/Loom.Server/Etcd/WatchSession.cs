@@ -127,6 +127,16 @@ internal sealed class WatchSession(
 
     private Task CreateAsync(Wire.WatchCreateRequest request, CancellationToken ending)
     {
+        try
+        {
+            // Before anything else is said of the request, and before it takes an id.
+            watches.RequirePermission(WatchTranslation.Query(request).Range);
+        }
+        catch (LoomException fault) when (EtcdError.DenialOf(fault) is { } reason)
+        {
+            return RefuseAsync(reason, ending);
+        }
+
         if (request.StartRevision < 0)
         {
             return RefuseAsync(EtcdError.Compacted, ending);
@@ -157,9 +167,9 @@ internal sealed class WatchSession(
         {
             revision = watches.Add(id, WatchTranslation.Query(request));
         }
-        catch (LoomException fault) when (fault.Code == LoomErrorCode.InvalidRequest)
+        catch (LoomException fault) when (fault.Code == LoomErrorCode.InvalidRequest || EtcdError.DenialOf(fault) is not null)
         {
-            return RefuseAsync(fault.Message, ending);
+            return RefuseAsync(EtcdError.DenialOf(fault) ?? fault.Message, ending);
         }
 
         if (request.Fragment)
@@ -188,6 +198,14 @@ internal sealed class WatchSession(
             }
 
             await WriteAsync(new() { Header = headers.WithoutRevision(), WatchId = id, Canceled = true, CompactRevision = compacted.CompactRevision }, ending).ConfigureAwait(false);
+            return;
+        }
+
+        if (message.End is { } denied && EtcdError.DenialOf(denied) is { } reason)
+        {
+            // A permission was taken away meanwhile.
+            fragmented.Remove(id);
+            await WriteAsync(new() { Header = headers.At(store.Status.Revision), WatchId = id, Canceled = true, CancelReason = reason }, ending).ConfigureAwait(false);
             return;
         }
 

@@ -3,15 +3,17 @@ using Google.Protobuf;
 using Grpc.Core;
 using Loom.Raft;
 using Loom.Raft.Membership;
+using Loom.Server.Etcd;
 using Loom.Server.Hosting.Protos;
 using Loom.Store;
 
 namespace Loom.Server.Hosting;
 
 /// <summary>loom.v1.Cluster: what <c>loom status</c> shows and etcd's API has no field for. Local; needs no quorum.</summary>
-internal sealed class ClusterStatusService(ILoomStore store, NodeAddresses addresses) : Cluster.ClusterBase
+internal sealed class ClusterStatusService(Callers callers, NodeAddresses addresses) : Cluster.ClusterBase
 {
-    public override Task<ClusterStatusResponse> Status(ClusterStatusRequest request, ServerCallContext context) => Task.FromResult(Describe(store.Status, addresses));
+    public override async Task<ClusterStatusResponse> Status(ClusterStatusRequest request, ServerCallContext context) =>
+        Describe((await callers.RequireUserAsync(context).ConfigureAwait(false)).Status, addresses);
 
     internal static ClusterStatusResponse Describe(LoomStatus status, NodeAddresses addresses)
     {

@@ -69,6 +69,7 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton<ElectionService>();
         builder.Services.AddSingleton<MaintenanceService>();
         builder.Services.AddSingleton<ClusterService>();
+        builder.Services.AddSingleton<AuthService>();
         builder.Services.AddSingleton<ClusterStatusService>();
         builder.Services.AddSingleton<GrpcHealthService>();
         builder.Services.AddGrpc(options =>
@@ -88,6 +89,7 @@ internal sealed class NodeServer : IAsyncDisposable
         application.MapGrpcService<ElectionService>();
         application.MapGrpcService<MaintenanceService>();
         application.MapGrpcService<ClusterService>();
+        application.MapGrpcService<AuthService>();
         application.MapGrpcService<ClusterStatusService>();
         application.MapGrpcService<GrpcHealthService>();
         application.MapGrpcReflectionService();

@@ -29,6 +29,8 @@ internal static class StoreOpening
         AutoCompactionPeriod = settings.AutoCompactionPeriod,
         AutoCompactionRevisions = settings.AutoCompactionRevisions,
         WatchProgressInterval = settings.WatchProgressInterval,
+        AuthTokenTimeToLive = settings.AuthTokenTimeToLive,
+        PasswordCost = settings.PasswordCost,
         RequestTimeout = settings.RequestTimeout,
         MaxRequestBytes = settings.Limits.MaxEncodedBytes,
         TestPeerDelays = settings.TestPeerDelays,

@@ -34,6 +34,11 @@ internal sealed class BatchHash
             hash.Append(table);
         }
 
+        if (batch.Auth is { } auth)
+        {
+            hash.Append(auth.Encode());
+        }
+
         if (batch.Leases.Length > 0)
         {
             Span<byte> lease = stackalloc byte[25];

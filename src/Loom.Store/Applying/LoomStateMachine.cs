@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Store.Alarms;
+using Loom.Store.Auth;
 using Loom.Store.Commands;
 using Loom.Store.Leases;
 using Loom.Store.Machine;
@@ -36,6 +37,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     private long appliedRevision = 1;
     private long appliedCompact = -1;
     private AlarmTable appliedAlarms = AlarmTable.Empty;
+    private PublishedAuth appliedAuth = new(AuthState.Initial, 1);
     private LeaseTable leases = new();
     private int publishedLeases;
     private long publishedNextExpiry = long.MaxValue;
@@ -96,8 +98,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>The alarms that are active, as published. Any thread.</summary>
     public AlarmTable Alarms => Current.Alarms;
 
+    /// <summary>The tokens that this member knows.</summary>
+    public AuthTokens Tokens { get; } = new();
+
     /// <summary>What a checkpoint or snapshot must hold beside the records. Between two batches, on the applier's thread.</summary>
-    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms, leases.Terms(), epoch);
+    public MachineState State => new(appliedRevision, appliedCompact, appliedAlarms, leases.Terms(), appliedAuth.State, epoch);
 
     /// <summary>Reads the leases as they are applied and published, under the applier's lock: any thread, and not for long. The delegate must not keep the table.</summary>
     public T ReadLeases<T>(Func<LeaseTable, long, T> read)
@@ -300,7 +305,8 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
     /// <summary>Takes a whole state. It is as S2 says: there is nothing to trim.</summary>
     private void Hold(InstalledState state, bool isAwaited = false)
     {
-        (appliedRevision, appliedCompact, appliedAlarms, _, epoch) = state.Header.State;
+        (appliedRevision, appliedCompact, appliedAlarms, _, AuthState auth, epoch) = state.Header.State;
+        appliedAuth = new PublishedAuth(auth, appliedRevision);
         content = state.Content;
         leases = state.Leases;
         staged = new StagedView(state.Index, state.Records.WriterReads, leases);
@@ -347,7 +353,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             throw new InvalidOperationException($"Entry {entry.Index} has kind {entry.Kind}: it is none of the store's.");
         }
 
-        staged.Begin(appliedRevision, appliedCompact, appliedAlarms, entry.ClusterTime, entry.Term);
+        staged.Begin(appliedRevision, appliedCompact, appliedAlarms, appliedAuth.State, entry.ClusterTime, entry.Term, entry.Index);
         Decision decision = Decide(entry);
         hash.Begin();
         Install(entry.Index);
@@ -415,6 +421,15 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         }
 
         appliedAlarms = batch.Alarms ?? appliedAlarms;
+        if (batch.Auth is { } auth)
+        {
+            appliedAuth = new PublishedAuth(auth, appliedRevision);
+        }
+
+        if (batch.Token is { } given)
+        {
+            Tokens.Add(given.Digest, given.Token);
+        }
     }
 
     private void Install(in Change change, in RecordMark mark)
@@ -438,7 +453,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
         if (!Raft.Diagnostics.Mutations.On("R3-torn-publish"))
 #endif
         current.Index.Publish();
-        current.Publish(appliedRevision, appliedAlarms, content.Sums);
+        current.Publish(appliedRevision, appliedAlarms, appliedAuth, content.Sums);
         PublishLeases();
         if (appliedCompact != current.CompactRevision)
         {

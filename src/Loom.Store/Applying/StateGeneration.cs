@@ -1,4 +1,5 @@
 using Loom.Store.Alarms;
+using Loom.Store.Auth;
 using Loom.Store.Mvcc;
 
 namespace Loom.Store.Applying;
@@ -12,6 +13,7 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
     private long publishedRevision = state.Revision;
     private long publishedCompact = state.CompactRevision;
     private AlarmTable publishedAlarms = state.Alarms;
+    private PublishedAuth publishedAuth = new(state.Auth, state.Revision);
     private long recordsHeld = content.Records;
     private long bytesHeld = content.Bytes;
     private volatile bool condemned;
@@ -29,6 +31,9 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
 
     /// <summary>The alarms that are active.</summary>
     public AlarmTable Alarms => Volatile.Read(ref publishedAlarms);
+
+    /// <summary>Users and roles, and from which revision on they are what they are.</summary>
+    public PublishedAuth Auth => Volatile.Read(ref publishedAuth);
 
     /// <summary>
     /// What readers see now, at a revision that was not compacted when it was complete. A compaction that is published between the two reads may stand above the revision;
@@ -64,8 +69,10 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
     public void Condemn() => condemned = true;
 
     /// <summary>The writer, after the index was published.</summary>
-    public void Publish(long revision, AlarmTable alarms, in ContentSums sums)
+    public void Publish(long revision, AlarmTable alarms, PublishedAuth auth, in ContentSums sums)
     {
+        // Before the revision: who sees what was written after a permission was taken away must not find it still there (LocalReads has no lock).
+        Volatile.Write(ref publishedAuth, auth);
         Volatile.Write(ref publishedRevision, revision);
         Volatile.Write(ref publishedAlarms, alarms);
         Volatile.Write(ref recordsHeld, sums.Records);
@@ -75,6 +82,11 @@ internal sealed class StateGeneration(IKeyIndex index, IRecordStore records, Mac
     /// <summary>The writer, after the revision and before the first key is trimmed: a reader that misses something asks for this afterwards (Reads/LocalReads).</summary>
     public void PublishCompaction(long to) => Volatile.Write(ref publishedCompact, to);
 }
+
+/// <summary>Users and roles as they are published.</summary>
+/// <param name="State">They.</param>
+/// <param name="Since">The revision at which they became so: a read by them must not be of an older state, in which what they permit now may not have been.</param>
+internal sealed record PublishedAuth(AuthState State, long Since);
 
 /// <summary>Bytes of all records, and of those that are still needed.</summary>
 internal readonly record struct StoreSizes(long TotalBytes, long InUseBytes);

@@ -14,13 +14,27 @@ internal enum CommandKind : byte
     LeaseRenew = 7,
     LeaseExpire = 8,
 
+    // 9 is kept for leases.
     Alarm = 10,
 
-    // 9 is kept for leases, 11 to 19 for users and roles.
+    AuthSwitch = 11,
+    UserAdd = 12,
+    UserDelete = 13,
+    UserPassword = 14,
+    UserRole = 15,
+    Role = 16,
+    RolePermission = 17,
+    Authenticate = 18,
+
+    // 19 is kept for users and roles.
 }
 
 /// <summary>One write, as the log carries it.</summary>
-internal abstract record Command;
+internal abstract record Command
+{
+    /// <summary>On whose behalf; null: the cluster's own, or the embedding process's, which has every right.</summary>
+    public Caller? Caller { get; init; }
+}
 
 internal sealed record PutCommand(PutOperation Put) : Command;
 
@@ -63,6 +77,9 @@ internal static class CommandLimits
 {
     /// <summary>etcd's --max-txn-ops: the largest of the three lists of a transaction; nested ones share the rest.</summary>
     public const int MaxOperations = 128;
+
+    /// <summary>No name of a user or role is decoded beyond this; the rule's own limit (<see cref="Auth.AuthLimits.MaxNameBytes"/>) is lower.</summary>
+    public const int MaxNameBytes = 4096;
 
     /// <summary>Leases that one entry renews or ends at most.</summary>
     public const int MaxLeases = 1024;

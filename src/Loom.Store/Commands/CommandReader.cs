@@ -22,12 +22,12 @@ internal static class CommandReader
             var reader = new MessagePackReader(payload);
             Expect(ref reader, 3, "command");
             int format = reader.ReadInt32();
-            if (format != CommandWriter.Format)
+            Command command = format switch
             {
-                throw new CommandFormatException($"Command format {format}; this version knows {CommandWriter.Format}.", isUnknownVersion: true);
-            }
-
-            Command command = ReadBody(ref reader, payload);
+                CommandWriter.Format => ReadBody(ref reader, reader.ReadInt32(), payload),
+                CommandWriter.FormatWithCaller => ReadOfCaller(ref reader, payload),
+                _ => throw new CommandFormatException($"Command format {format}; this version knows {CommandWriter.Format} and {CommandWriter.FormatWithCaller}.", isUnknownVersion: true),
+            };
             return reader.End ? command : throw new CommandFormatException("Bytes follow the command.");
         }
         catch (Exception exception) when (exception is not (CommandFormatException or OutOfMemoryException))
@@ -36,9 +36,17 @@ internal static class CommandReader
         }
     }
 
-    private static Command ReadBody(ref MessagePackReader reader, ReadOnlyMemory<byte> payload)
+    private static Command ReadOfCaller(ref MessagePackReader reader, ReadOnlyMemory<byte> payload)
     {
         int kind = reader.ReadInt32();
+        Expect(ref reader, 3, "command with its caller");
+        string user = AuthCommandCodec.ReadName(ref reader);
+        long revision = reader.ReadInt64();
+        return ReadBody(ref reader, kind, payload) with { Caller = user.Length == 0 && revision == 0 ? Caller.Anonymous : new Caller(user, revision) };
+    }
+
+    private static Command ReadBody(ref MessagePackReader reader, int kind, ReadOnlyMemory<byte> payload)
+    {
         switch (kind)
         {
             case (int)CommandKind.Put:
@@ -64,7 +72,7 @@ internal static class CommandReader
             case (int)CommandKind.Alarm:
                 return ReadAlarm(ref reader);
             default:
-                throw new CommandFormatException($"Command kind {kind} of {payload.Length} bytes is not known to this version.", isUnknownVersion: true);
+                return AuthCommandCodec.Read(ref reader, kind) ?? throw new CommandFormatException($"Command kind {kind} of {payload.Length} bytes is not known to this version.", isUnknownVersion: true);
         }
     }
 
@@ -174,20 +182,20 @@ internal static class CommandReader
         };
     }
 
-    private static KeyRange ReadRange(ref MessagePackReader reader)
+    internal static KeyRange ReadRange(ref MessagePackReader reader)
     {
         ReadOnlyMemory<byte> start = ReadBytes(ref reader);
         return new KeyRange(start, ReadBytes(ref reader));
     }
 
     /// <summary>A slice of the payload: a sequence over one memory has one segment.</summary>
-    private static ReadOnlyMemory<byte> ReadBytes(ref MessagePackReader reader)
+    internal static ReadOnlyMemory<byte> ReadBytes(ref MessagePackReader reader)
     {
         ReadOnlySequence<byte> bytes = reader.ReadBytes() ?? throw new CommandFormatException("Nil where bytes belong.");
         return bytes.First;
     }
 
-    private static int ReadFlags(ref MessagePackReader reader, int known)
+    internal static int ReadFlags(ref MessagePackReader reader, int known)
     {
         int flags = reader.ReadInt32();
         return (flags & ~known) == 0 ? flags : throw new CommandFormatException($"Flags {flags} are not known to this version.", isUnknownVersion: true);
@@ -199,7 +207,7 @@ internal static class CommandReader
         return count <= limit ? count : throw new CommandFormatException($"{count} elements in a list of at most {limit}.");
     }
 
-    private static void Expect(ref MessagePackReader reader, int fields, string what)
+    internal static void Expect(ref MessagePackReader reader, int fields, string what)
     {
         int count = reader.ReadArrayHeader();
         if (count != fields)

@@ -7,7 +7,8 @@ namespace Loom.Store.Commands;
 /// <summary>
 /// Command → bytes, MessagePack by hand (no reflection, one form per command):
 /// <code>
-/// payload     = [ format:1, kind, body ]
+/// payload     = [ format:1, kind, body ]                         the cluster's own, or the embedding process's
+///             | [ format:2, kind, [ user, auth revision, body ] ]   a caller's
 /// put         = [ flags, key, value, lease ]                     flags: 1 previous pair, 2 ignore value, 4 ignore lease
 /// delete      = [ flags, start, end ]                            flags: 1 previous pairs
 /// transaction = [ [compare…], [operation…], [operation…] ]       operation = [ tag, body ]; tag: 1 put, 2 delete, 3 range, 4 transaction
@@ -20,71 +21,90 @@ namespace Loom.Store.Commands;
 /// expire      = [ term, [ lease… ] ]                             ascending
 /// alarm       = [ flags, kind, member ]                          flags: 1 raises, 2 automatic
 /// </code>
-/// Integers take their shortest form, bytes the bin type; the same command has the same bytes on every runtime.
+/// The bodies for users and roles are <see cref="AuthCommandCodec"/>'s. Integers take their shortest form, bytes the bin type; the same command has the same bytes on every runtime.
 /// </summary>
 internal static class CommandWriter
 {
     public const int Format = 1;
+    public const int FormatWithCaller = 2;
 
     public static byte[] Encode(Command command)
     {
         var buffer = new ArrayBufferWriter<byte>(EstimateBytes(command));
         var writer = new MessagePackWriter(buffer);
         writer.WriteArrayHeader(3);
-        writer.Write(Format);
+        writer.Write(command.Caller is null ? Format : FormatWithCaller);
+        writer.Write((byte)KindOf(command));
+        if (command.Caller is { } caller)
+        {
+            writer.WriteArrayHeader(3);
+            AuthCommandCodec.WriteName(ref writer, caller.User);
+            writer.Write(caller.AuthRevision);
+        }
+
+        WriteBody(ref writer, command);
+        writer.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private static CommandKind KindOf(Command command) => command switch
+    {
+        PutCommand => CommandKind.Put,
+        DeleteCommand => CommandKind.Delete,
+        TransactionCommand => CommandKind.Transaction,
+        CompactCommand => CommandKind.Compact,
+        LeaseGrantCommand => CommandKind.LeaseGrant,
+        LeaseRevokeCommand => CommandKind.LeaseRevoke,
+        LeaseRenewCommand => CommandKind.LeaseRenew,
+        LeaseExpireCommand => CommandKind.LeaseExpire,
+        AlarmCommand => CommandKind.Alarm,
+        _ => AuthCommandCodec.KindOf(command),
+    };
+
+    private static void WriteBody(ref MessagePackWriter writer, Command command)
+    {
         switch (command)
         {
             case PutCommand put:
-                writer.Write((byte)CommandKind.Put);
                 Write(ref writer, put.Put);
                 break;
             case DeleteCommand delete:
-                writer.Write((byte)CommandKind.Delete);
                 Write(ref writer, delete.Delete);
                 break;
             case TransactionCommand transaction:
-                writer.Write((byte)CommandKind.Transaction);
                 Write(ref writer, transaction.Transaction);
                 break;
             case CompactCommand compact:
-                writer.Write((byte)CommandKind.Compact);
                 writer.WriteArrayHeader(1);
                 writer.Write(compact.Revision);
                 break;
             case LeaseGrantCommand grant:
-                writer.Write((byte)CommandKind.LeaseGrant);
                 writer.WriteArrayHeader(2);
                 writer.Write(grant.Id);
                 writer.Write(grant.Seconds);
                 break;
             case LeaseRevokeCommand revoke:
-                writer.Write((byte)CommandKind.LeaseRevoke);
                 writer.WriteArrayHeader(1);
                 writer.Write(revoke.Id);
                 break;
             case LeaseRenewCommand renew:
-                writer.Write((byte)CommandKind.LeaseRenew);
                 Write(ref writer, renew.Ids);
                 break;
             case LeaseExpireCommand expire:
-                writer.Write((byte)CommandKind.LeaseExpire);
                 writer.WriteArrayHeader(2);
                 writer.Write(expire.Term);
                 Write(ref writer, expire.Ids);
                 break;
             case AlarmCommand alarm:
-                writer.Write((byte)CommandKind.Alarm);
                 writer.WriteArrayHeader(3);
                 writer.Write((alarm.Raises ? 1 : 0) | (alarm.Alarm.IsAutomatic ? 2 : 0));
                 writer.Write((byte)alarm.Alarm.Kind);
                 writer.Write(alarm.Alarm.Member);
                 break;
             default:
-                throw new ArgumentOutOfRangeException(nameof(command));
+                AuthCommandCodec.Write(ref writer, command);
+                break;
         }
-
-        writer.Flush();
-        return buffer.WrittenSpan.ToArray();
     }
 
     private static int EstimateBytes(Command command) => command switch

@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 namespace Loom.Store.Duties;
 
 /// <summary>
-/// What a replica does by time and not because somebody called: looks at space, compacts, and ends leases. The decisions are <see cref="SpaceDuty"/>'s, <see cref="AutoCompaction"/>'s and <see cref="LeaseDuty"/>'s; this gives them
+/// What a replica does by time and not because somebody called: looks at space, compacts, ends leases, and forgets tokens that nobody uses. The decisions are <see cref="SpaceDuty"/>'s, <see cref="AutoCompaction"/>'s and <see cref="LeaseDuty"/>'s; this gives them
 /// a clock and a disk, four times a second, and proposes what they ask for: one proposal of each at a time, so that a cluster without a quorum is not flooded.
 /// It is at the edge, beside the facade: nothing below it knows of timers or tasks (T2).
 /// </summary>
@@ -17,6 +17,7 @@ internal sealed class StoreDuties : IAsyncDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
     private const long RetryMilliseconds = 1000;
+    private const long TokenSweepMilliseconds = 5000;
 
     private readonly IRaftNode node;
     private readonly LoomStateMachine machine;
@@ -27,6 +28,7 @@ internal sealed class StoreDuties : IAsyncDisposable
     private readonly SpaceDuty space;
     private readonly AutoCompaction compaction;
     private readonly LeaseExpiry leases;
+    private readonly long tokenMilliseconds;
     private readonly Lock gate = new();
     private readonly CancellationTokenSource closing = new();
     private readonly Task looking;
@@ -35,6 +37,7 @@ internal sealed class StoreDuties : IAsyncDisposable
     private Task raising = Task.CompletedTask;
     private Task accusing = Task.CompletedTask;
     private long accuseAt;
+    private long sweepAt;
     private long spaceRetryAt;
     private volatile string? refusal;
     private long free = -1;
@@ -56,6 +59,7 @@ internal sealed class StoreDuties : IAsyncDisposable
         this.time = time;
         this.log = log;
         QuotaBytes = options.EffectiveQuotaBytes;
+        tokenMilliseconds = (long)options.AuthTokenTimeToLive.TotalMilliseconds;
         space = new SpaceDuty(QuotaBytes, freeBytes is null ? 0 : options.MinFreeDiskBytes);
         compaction = new AutoCompaction(options.AutoCompactionPeriod, options.AutoCompactionRevisions);
         leases = new LeaseExpiry(machine, options.HeartbeatInterval, propose, log);
@@ -135,6 +139,12 @@ internal sealed class StoreDuties : IAsyncDisposable
     private void Look(CancellationToken stop)
     {
         long now = Now;
+        if (now >= sweepAt)
+        {
+            sweepAt = now + TokenSweepMilliseconds;
+            machine.Tokens.Sweep(now, tokenMilliseconds);
+        }
+
         RaftNodeStatus raft = node.Status;
         if (raft.Failure is not null || raft.ClusterId == 0)
         {

@@ -14,6 +14,8 @@ internal sealed class HostedStore : ILoomStore
 
     public LoomLeases Leases => Store.Leases;
 
+    public LoomAuth Auth => Store.Auth;
+
     public ILoomStore As(LoomIdentity identity) => Store.As(identity);
 
     /// <summary>Status, or null while the store is not open.</summary>

@@ -8,8 +8,8 @@ namespace Loom.Store.Machine;
 
 /// <summary>
 /// Alarms: raising one that is active and disarming one that is not change nothing, so that both may be repeated. And what an active alarm stops, by the table alone (T4, S6):
-/// NOSPACE what may make the state larger, CORRUPT every write. Alarms themselves always pass, or nobody could disarm them; so does the renewal of leases, or all of them
-/// would be due when it is disarmed.
+/// NOSPACE what may make the state larger, CORRUPT every write. Alarms themselves always pass, or nobody could disarm them; so do users and their tokens, or nobody could show that he may;
+/// and so does the renewal of leases, or all of them would be due when it is disarmed.
 /// </summary>
 internal static class AlarmRule
 {
@@ -36,7 +36,7 @@ internal static class AlarmRule
 
     /// <summary>Why a command is refused while these alarms are active, or 0.</summary>
     public static LoomErrorCode Stops(AlarmTable alarms, Command command) =>
-        command is AlarmCommand or LeaseRenewCommand ? 0
+        command is AlarmCommand or AuthCommand or AuthenticateCommand or LeaseRenewCommand ? 0
         : alarms.Has(AlarmKind.Corrupt) ? LoomErrorCode.CorruptAlarm
         : alarms.Has(AlarmKind.NoSpace) && SpaceCost.Of(command) > 0 ? LoomErrorCode.NoSpace
         : 0;

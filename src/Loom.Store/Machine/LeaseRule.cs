@@ -38,14 +38,19 @@ internal static class LeaseRule
         return new Decision(new Outcome(0, 0, state.Revision, 1), wantsResult ? new Revision(state.Revision) : null);
     }
 
-    /// <summary>Those that are there get their whole time again, also when they are due; the answer says 0 for those that are not.</summary>
-    public static Decision Renew(IReadOnlyList<long> ids, StagedView state, bool wantsResult)
+    /// <summary>Those that are there get their whole time again, also when they are due; the answer says 0 for those that are not, and less for those that the caller may not renew.</summary>
+    public static Decision Renew(LeaseRenewCommand command, StagedView state, bool wantsResult)
     {
+        IReadOnlyList<long> ids = command.Ids;
         long renewed = 0;
         long[]? seconds = wantsResult ? new long[ids.Count] : null;
         for (int i = 0; i < ids.Count; i++)
         {
-            if (state.Leases.TryFind(ids[i], out LeaseTerm term))
+            if (!Authorisation.MayRenew(command, ids[i], state.Auth, state.Leases))
+            {
+                seconds?[i] = RenewResult.Denied;
+            }
+            else if (state.Leases.TryFind(ids[i], out LeaseTerm term))
             {
                 renewed++;
                 state.Batch.SetLease(LeaseTerm.From(term.Id, term.GrantedSeconds, state.ClusterTime));
@@ -98,5 +103,8 @@ internal static class LeaseRule
 
 /// <summary>Answer to a renewal.</summary>
 /// <param name="Revision">The current revision: renewals add none.</param>
-/// <param name="Seconds">Per lease asked for the time that it has now, in seconds; 0: there is no such lease.</param>
-internal sealed record RenewResult(Revision Revision, long[] Seconds);
+/// <param name="Seconds">Per lease asked for the time that it has now, in seconds; 0: there is no such lease; <see cref="Denied"/>.</param>
+internal sealed record RenewResult(Revision Revision, long[] Seconds)
+{
+    public const long Denied = -1;
+}

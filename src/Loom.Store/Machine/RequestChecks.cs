@@ -27,6 +27,7 @@ internal static class RequestChecks
         PutCommand put => Check(put.Put),
         DeleteCommand delete => Check(delete.Delete),
         TransactionCommand transaction => Check(transaction.Transaction),
+        AuthCommand or AuthenticateCommand => AuthChecks.Check(command),
         AlarmCommand { Alarm.Kind: < AlarmKind.NoSpace or > AlarmKind.LowDisk } => UnknownAlarm,
         _ => null,
     };

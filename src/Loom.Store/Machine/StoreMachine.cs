@@ -12,7 +12,8 @@ internal static class StoreMachine
     public static Decision Decide(Command command, StagedView state, bool wantsResult)
     {
         // Proposers checked the same before; here it protects the state from a proposer that did not (another version, another client).
-        LoomErrorCode refusal = RequestChecks.Check(command) is { } fault ? fault.Code : AlarmRule.Stops(state.Alarms, command);
+        LoomErrorCode refusal = RequestChecks.Check(command) is { } fault ? fault.Code : Authorisation.Check(command, state.Auth, state.Leases);
+        refusal = refusal != 0 ? refusal : AlarmRule.Stops(state.Alarms, command);
         Decision decision = refusal != 0
             ? Decision.Refuse(refusal, state.Batch.BeginRevision)
             : command switch
@@ -23,9 +24,11 @@ internal static class StoreMachine
                 CompactCommand compact => CompactRule.Decide(compact.Revision, state, wantsResult),
                 LeaseGrantCommand grant => LeaseRule.Grant(grant, state, wantsResult),
                 LeaseRevokeCommand revoke => LeaseRule.Revoke(revoke.Id, state, wantsResult),
-                LeaseRenewCommand renew => LeaseRule.Renew(renew.Ids, state, wantsResult),
+                LeaseRenewCommand renew => LeaseRule.Renew(renew, state, wantsResult),
                 LeaseExpireCommand expire => LeaseRule.Expire(expire, state, wantsResult),
                 AlarmCommand alarm => AlarmRule.Decide(alarm, state, wantsResult),
+                AuthCommand auth => AuthRule.Decide(auth, state, wantsResult),
+                AuthenticateCommand login => AuthRule.Authenticate(login, state, wantsResult),
                 _ => throw new ArgumentOutOfRangeException(nameof(command)),
             };
         if (decision.Outcome.Code != 0)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Loom.Store.Alarms;
+using Loom.Store.Auth;
 using Loom.Store.Leases;
 using Loom.Store.Model;
 
@@ -25,17 +26,25 @@ internal sealed class StagedView(IKeyIndex index, IRecordReads records, LeaseTab
 
     public LeaseTable Leases => leases;
 
+    /// <summary>Users and roles when the entry comes.</summary>
+    public AuthState Auth { get; private set; } = AuthState.Initial;
+
     /// <summary>Cluster time of the entry (T5).</summary>
     public long ClusterTime { get; private set; }
 
     /// <summary>Term of the entry: of the leader that took it into the log.</summary>
     public long Term { get; private set; }
 
-    public void Begin(long revision, long compactRevision, AlarmTable alarms, long clusterTime, long term)
+    /// <summary>Index of the entry.</summary>
+    public long EntryIndex { get; private set; }
+
+    public void Begin(long revision, long compactRevision, AlarmTable alarms, AuthState auth, long clusterTime, long term, long index)
     {
         Batch.Begin(revision);
         CompactRevision = compactRevision;
         Alarms = alarms;
+        Auth = auth;
+        EntryIndex = index;
         ClusterTime = clusterTime;
         Term = term;
     }

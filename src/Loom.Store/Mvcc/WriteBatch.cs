@@ -1,4 +1,5 @@
 using Loom.Store.Alarms;
+using Loom.Store.Auth;
 using Loom.Store.Leases;
 using Loom.Store.Model;
 
@@ -37,6 +38,12 @@ internal sealed class WriteBatch
     /// <summary>The alarms from now on, or null when they stay as they are.</summary>
     public AlarmTable? Alarms { get; private set; }
 
+    /// <summary>Users and roles from now on, or null when they stay as they are.</summary>
+    public AuthState? Auth { get; private set; }
+
+    /// <summary>A token that is given, by the digest of its text; null: none. It is no part of the state: each member keeps its own.</summary>
+    public (ReadOnlyMemory<byte> Digest, KnownToken Token)? Token { get; private set; }
+
     /// <summary>Leases that are granted, renewed or ended. They add no revision.</summary>
     public ReadOnlySpan<LeaseChange> Leases => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(leases);
 
@@ -62,6 +69,8 @@ internal sealed class WriteBatch
         newest = null;
         CompactTo = null;
         Alarms = null;
+        Auth = null;
+        Token = null;
 
         // One huge delete must not pin its memory for ever.
         if (changes.Capacity > 65_536)
@@ -82,6 +91,10 @@ internal sealed class WriteBatch
     public void EndLease(in LeaseTerm term) => leases.Add(new LeaseChange(term, Ends: true));
 
     public void SetAlarms(AlarmTable alarms) => Alarms = alarms;
+
+    public void SetAuth(AuthState auth) => Auth = auth;
+
+    public void GiveToken(ReadOnlyMemory<byte> digest, KnownToken token) => Token = (digest, token);
 
     /// <summary>Newest staged change of a key.</summary>
     public bool TryFind(ReadOnlyMemory<byte> key, out Change change)

@@ -66,7 +66,6 @@ internal sealed class TranscriptTests
         var options = new CallOptions(deadline: DateTime.UtcNow.AddSeconds(10));
         RpcException[] exceptions =
         [
-            (await Assert.ThrowsAsync<RpcException>(async () => await new Auth.AuthClient(node.Channel).AuthEnableAsync(new AuthEnableRequest(), options)))!,
             (await Assert.ThrowsAsync<RpcException>(async () => await new Maintenance.MaintenanceClient(node.Channel).DowngradeAsync(new DowngradeRequest(), options)))!,
             (await Assert.ThrowsAsync<RpcException>(async () => await new Cluster.ClusterClient(node.Channel).MemberAddAsync(new MemberAddRequest(), options)))!,
         ];
