@@ -151,14 +151,13 @@ public sealed class LoomAuth
     public ValueTask<Revision> RevokePermissionAsync(string role, KeyRange range, CancellationToken cancellationToken = default) =>
         ChangeAsync(new RolePermissionCommand(Grants: false, Given(role), new Permission(PermissionKind.Read, range)), cancellationToken);
 
-    /// <summary>The permissions of a role, by range; of the role root one on everything, whatever it was given. Also for whoever has the role.</summary>
+    /// <summary>The permissions of a role, by range. (The role root permits everything without having any.) Also for whoever has the role.</summary>
     /// <exception cref="LoomException">RoleNotFound.</exception>
     public async ValueTask<AuthPermissions> GetRoleAsync(string name, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(name);
         (AuthState auth, Revision revision) = await ReadAsync((_, user) => user.IsRoot || user.HasRole(name), cancellationToken).ConfigureAwait(false);
-        AuthRole found = auth.FindRole(name) ?? throw Refusals.ToException(LoomErrorCode.RoleNotFound);
-        return new AuthPermissions(revision, name == AuthUser.Root ? [Everything] : found.Permissions);
+        return auth.FindRole(name) is { } found ? new AuthPermissions(revision, found.Permissions) : throw Refusals.ToException(LoomErrorCode.RoleNotFound);
     }
 
     /// <summary>All roles, by name.</summary>
@@ -183,9 +182,6 @@ public sealed class LoomAuth
         await access.WaitAsync(ReadConsistency.Local, cancellationToken).ConfigureAwait(false);
         access.RequireRoot();
     }
-
-    // As etcd writes it: no first key, no end.
-    private static readonly Permission Everything = new(PermissionKind.ReadWrite, new KeyRange(default, new byte[] { 0 }));
 
     private async ValueTask<Revision> ChangeAsync(AuthCommand command, CancellationToken cancellationToken) =>
         new((await access.ProposeAsync(command, cancellationToken).ConfigureAwait(false)).Outcome.Revision);

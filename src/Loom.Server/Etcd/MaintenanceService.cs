@@ -70,12 +70,23 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
         }
         catch (LoomException exception)
         {
-            throw EtcdError.From(exception);
+            throw EtcdError.FromUnmapped(exception);
         }
     }
 
     /// <summary>Nothing is to be done: space that compaction freed is given back as the node runs. etcd's answer has no header either.</summary>
-    public override Task<Wire.DefragmentResponse> Defragment(Wire.DefragmentRequest request, ServerCallContext context) => Task.FromResult(new Wire.DefragmentResponse());
+    public override async Task<Wire.DefragmentResponse> Defragment(Wire.DefragmentRequest request, ServerCallContext context)
+    {
+        try
+        {
+            await callers.For(context).Auth.RequireRootAsync(CancellationToken.None).ConfigureAwait(false);
+            return new Wire.DefragmentResponse();
+        }
+        catch (LoomException exception)
+        {
+            throw EtcdError.FromUnmapped(exception);
+        }
+    }
 
     public override Task<Wire.DowngradeResponse> Downgrade(Wire.DowngradeRequest request, ServerCallContext context) => throw new RpcException(new Status(
         StatusCode.Unimplemented, "loom: there is no older version that a cluster could be taken back to; backup and restore lead from one version to another"));

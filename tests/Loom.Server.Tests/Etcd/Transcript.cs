@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using Google.Protobuf;
 using Grpc.Core;
+using Grpc.Core.Interceptors;
 using Loom.Server.Etcd.Protos;
 using Locks = Loom.Server.Etcd.Protos.Locks;
 
@@ -16,20 +17,36 @@ internal static partial class Transcript
     public static async Task<string> RecordAsync(CallInvoker invoker, IEnumerable<(string Title, IMessage Request)> script)
     {
         var text = new StringBuilder();
+        string token = "";
+        CallInvoker asCaller = invoker.Intercept(metadata =>
+        {
+            if (token.Length > 0)
+            {
+                metadata.Add("token", token);
+            }
+
+            return metadata;
+        });
         foreach ((string title, IMessage request) in script)
         {
             text.Append("## ").Append(title).Append('\n');
-            text.Append(await AnswerAsync(invoker, request)).Append("\n\n");
+            text.Append(await AnswerAsync(asCaller, request, found => token = found)).Append("\n\n");
         }
 
         return text.ToString();
     }
 
-    private static async Task<string> AnswerAsync(CallInvoker invoker, IMessage request)
+    private static async Task<string> AnswerAsync(CallInvoker invoker, IMessage request, Action<string> show)
     {
         try
         {
-            return Mask(Json.Format(await CallAsync(invoker, request)));
+            IMessage answer = request as AuthenticateResponse ?? await CallAsync(invoker, request);
+            if (answer is AuthenticateResponse login)
+            {
+                show(login.Token);
+            }
+
+            return Mask(Json.Format(answer));
         }
         catch (RpcException exception)
         {
@@ -43,6 +60,7 @@ internal static partial class Transcript
         var kv = new KV.KVClient(invoker);
         var maintenance = new Maintenance.MaintenanceClient(invoker);
         var lease = new Lease.LeaseClient(invoker);
+        var auth = new Auth.AuthClient(invoker);
         return request switch
         {
             RangeRequest range => await kv.RangeAsync(range, options),
@@ -58,6 +76,11 @@ internal static partial class Transcript
             LeaseLeasesRequest list => await lease.LeaseLeasesAsync(list, options),
             LeaseKeepAliveRequest renewal => await RenewAsync(lease, renewal, options),
             AlarmRequest alarm => WithoutHeader(await maintenance.AlarmAsync(alarm, options)),
+            HashRequest hash => await maintenance.HashAsync(hash, options),
+            DefragmentRequest one => await maintenance.DefragmentAsync(one, options),
+            SnapshotRequest snapshot => await FirstAsync(maintenance.Snapshot(snapshot, options)),
+            MemberListRequest list => await new Cluster.ClusterClient(invoker).MemberListAsync(list, options),
+            AuthStatusRequest one => await auth.AuthStatusAsync(one, options),
             StatusRequest status => OnlyErrors(await maintenance.StatusAsync(status, options)),
             Locks.LockRequest one => await new Locks.Lock.LockClient(invoker).LockAsync(one, options),
             Locks.UnlockRequest one => await new Locks.Lock.LockClient(invoker).UnlockAsync(one, options),
@@ -65,8 +88,33 @@ internal static partial class Transcript
             ProclaimRequest one => await new Election.ElectionClient(invoker).ProclaimAsync(one, options),
             LeaderRequest one => await new Election.ElectionClient(invoker).LeaderAsync(one, options),
             ResignRequest one => await new Election.ElectionClient(invoker).ResignAsync(one, options),
+            AuthenticateRequest login => await auth.AuthenticateAsync(login, options),
+            AuthEnableRequest one => await auth.AuthEnableAsync(one, options),
+            AuthDisableRequest one => await auth.AuthDisableAsync(one, options),
+            AuthUserAddRequest one => await auth.UserAddAsync(one, options),
+            AuthUserGetRequest one => await auth.UserGetAsync(one, options),
+            AuthUserListRequest one => await auth.UserListAsync(one, options),
+            AuthUserDeleteRequest one => await auth.UserDeleteAsync(one, options),
+            AuthUserChangePasswordRequest one => await auth.UserChangePasswordAsync(one, options),
+            AuthUserGrantRoleRequest one => await auth.UserGrantRoleAsync(one, options),
+            AuthUserRevokeRoleRequest one => await auth.UserRevokeRoleAsync(one, options),
+            AuthRoleAddRequest one => await auth.RoleAddAsync(one, options),
+            AuthRoleGetRequest one => await auth.RoleGetAsync(one, options),
+            AuthRoleListRequest one => await auth.RoleListAsync(one, options),
+            AuthRoleDeleteRequest one => await auth.RoleDeleteAsync(one, options),
+            AuthRoleGrantPermissionRequest one => await auth.RoleGrantPermissionAsync(one, options),
+            AuthRoleRevokePermissionRequest one => await auth.RoleRevokePermissionAsync(one, options),
             _ => throw new ArgumentException($"no call takes {request.Descriptor.Name}"),
         };
+    }
+
+    private static async Task<SnapshotResponse> FirstAsync(AsyncServerStreamingCall<SnapshotResponse> call)
+    {
+        using (call)
+        {
+            await call.ResponseStream.MoveNext(CancellationToken.None);
+            return call.ResponseStream.Current;
+        }
     }
 
     /// <summary>One renewal on a stream of its own, which a half-close ends.</summary>
@@ -97,7 +145,10 @@ internal static partial class Transcript
     private static StatusResponse OnlyErrors(StatusResponse response) => new() { Errors = { response.Errors.Order(StringComparer.Ordinal) } };
 
     /// <summary>Ids and terms are each server's own. That they are there, and not zero, is kept.</summary>
-    private static string Mask(string json) => Ids().Replace(json, "\"$1\": *");
+    private static string Mask(string json) => Tokens().Replace(Ids().Replace(json, "\"$1\": *"), "\"token\": *");
+
+    [GeneratedRegex("\"token\": \"[a-zA-Z]{16}\\.[1-9][0-9]*\"")]
+    private static partial Regex Tokens();
 
     [GeneratedRegex("\"(cluster_id|member_id|raft_term)\": \"[1-9][0-9]*\"")]
     private static partial Regex Ids();

@@ -5,13 +5,13 @@ using Loom.Server.Tests.Hosting;
 namespace Loom.Server.Tests.Etcd;
 
 /// <summary>
-/// Goal: the node answers as etcd does, field by field. Method: the calls of <see cref="KvScript"/>, <see cref="AlarmScript"/>, <see cref="LeaseScript"/> and <see cref="RecipeScript"/> on a new, empty store; etcd's answers are
+/// Goal: the node answers as etcd does, field by field. Method: the calls of <see cref="KvScript"/>, <see cref="AlarmScript"/>, <see cref="LeaseScript"/>, <see cref="RecipeScript"/> and <see cref="AuthScript"/> on a new, empty store; etcd's answers are
 /// recorded in Transcripts/, and where etcd is installed the record itself is checked against it. LOOM_RECORD=DIRECTORY writes new records.
 /// </summary>
 [TestFixture]
 internal sealed class TranscriptTests
 {
-    private static readonly string[] Scripts = ["kv", "alarms", "leases", "recipes"];
+    private static readonly string[] Scripts = ["kv", "alarms", "leases", "recipes", "auth"];
 
     [TestCaseSource(nameof(Scripts))]
     public async Task The_node_answers_as_recorded_from_etcd(string script)
@@ -89,6 +89,7 @@ internal sealed class TranscriptTests
         "kv" => KvScript.Calls(),
         "alarms" => AlarmScript.Calls(),
         "recipes" => RecipeScript.Calls(),
+        "auth" => AuthScript.Calls(),
         _ => LeaseScript.Calls(),
     };
 

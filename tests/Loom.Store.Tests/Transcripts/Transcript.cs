@@ -3,6 +3,7 @@ using System.Text;
 using Loom.Raft.Consensus;
 using Loom.Raft.Replica;
 using Loom.Store.Applying;
+using Loom.Store.Auth;
 using Loom.Store.Commands;
 using Loom.Store.Machine;
 using Loom.Store.Model;
@@ -26,6 +27,7 @@ internal sealed class Transcript : IDisposable
 
     private long index;
     private long time;
+    private Func<Caller?> caller = () => null;
 
     public Transcript()
     {
@@ -69,6 +71,16 @@ internal sealed class Transcript : IDisposable
             "revoke" => Propose(new LeaseRevokeCommand(Number(words[1]))),
             "renew" => Propose(new LeaseRenewCommand([.. words[1..].Select(Number)])),
             "expire" => Propose(new LeaseExpireCommand(Term, [.. words[1..].Select(Number)])),
+            "auth" => Propose(new AuthSwitchCommand(words[1] == "enable")),
+            "user" when words[1] == "add" => Propose(new UserAddCommand(words[2], "hash"u8.ToArray(), words.Length < 4)),
+            "user" when words[1] == "del" => Propose(new UserDeleteCommand(words[2])),
+            "user" when words[1] == "password" => Propose(new UserPasswordCommand(words[2], "other"u8.ToArray())),
+            "user" => Propose(new UserRoleCommand(words[1] == "grant", words[2], words[3])),
+            "role" when words[1] is "add" or "del" => Propose(new RoleCommand(words[1] == "add", words[2])),
+            "role" => Propose(new RolePermissionCommand(words[1] == "grant", words[2], new Permission(Enum.Parse<PermissionKind>(words[3], ignoreCase: true), Range(words[4])))),
+            "token" => Propose(new AuthenticateCommand(words[1], new byte[32], words.Length > 2 ? Number(words[2]) : AuthNow.Revision)),
+            "users" => ShowUsers(),
+            "as" => Become(words),
             "wait" => Wait(Number(words[1])),
             "leases" => Leases(),
             "alarms" => machine.Alarms.All.Count == 0 ? "none" : string.Join('\n', machine.Alarms.All.Select(Show)),
@@ -84,7 +96,7 @@ internal sealed class Transcript : IDisposable
     private ApplyResult Apply(Command command)
     {
         var results = new ApplyResult[1];
-        machine.ApplyBatch([new CommittedEntry(++index, Term, time, EntryKind.Command, CommandWriter.Encode(command), true)], results);
+        machine.ApplyBatch([new CommittedEntry(++index, Term, time, EntryKind.Command, CommandWriter.Encode(command is AuthenticateCommand ? command : command with { Caller = caller() }), true)], results);
         return results[0];
     }
 
@@ -105,6 +117,24 @@ internal sealed class Transcript : IDisposable
 
         return result.Outcome.Code != 0 ? $"refused: {(LoomErrorCode)result.Outcome.Code}" : Show(result.Result!);
     }
+
+    private AuthState AuthNow => machine.Current.Auth.State;
+
+    /// <summary>as NAME [REVISION]: commands after it are a caller's, judged at the newest auth revision, or always at this one; nobody: without a name; trusted: the process's own.</summary>
+    private string Become(string[] words)
+    {
+        caller = words[1] switch
+        {
+            "trusted" => () => null,
+            "nobody" => () => Caller.Anonymous,
+            { } name => () => new Caller(name, words.Length > 2 ? Number(words[2]) : AuthNow.Revision),
+        };
+        return caller() is { } now ? string.Create(CultureInfo.InvariantCulture, $"{(now.IsAnonymous ? "nobody" : now.User)} at {now.AuthRevision}") : "trusted";
+    }
+
+    private string ShowUsers() => string.Join('\n', new[] { string.Create(CultureInfo.InvariantCulture, $"{(AuthNow.IsEnabled ? "enabled" : "disabled")} at {AuthNow.Revision}") }
+        .Concat(AuthNow.Users.Select(user => string.Create(CultureInfo.InvariantCulture, $"{user.Name} since {user.CredentialsRevision}: {string.Join(' ', user.Roles)}").TrimEnd()))
+        .Concat(AuthNow.Roles.Select(role => $"[{role.Name}]{string.Concat(role.Permissions.Select(one => $" {one.Kind} {Text(one.Range.Start.Span)}{(one.Range.IsSingle ? "" : ".." + Text(one.Range.End.Span))}"))}")));
 
     private static long Number(string word) => long.Parse(word, CultureInfo.InvariantCulture);
 
