@@ -47,6 +47,9 @@ public sealed class ImmediateNode : IRaftNode
     /// <summary>Who leads; a test may let it be somebody else, or nobody.</summary>
     public MemberId Leader { get; set; } = Self;
 
+    /// <summary>No leader was heard for three election timeouts; a test says so.</summary>
+    public bool NoQuorum { get; set; }
+
     /// <summary>How many proposals were applied.</summary>
     public long Proposals => Volatile.Read(ref index);
 
@@ -73,6 +76,7 @@ public sealed class ImmediateNode : IRaftNode
                     Role = closed ? "stopped" : Leader == Self ? "leader" : "follower",
                     Term = 2,
                     Leader = Leader,
+                    NoQuorum = NoQuorum,
                     LastIndex = index,
                     CommitIndex = index,
                     AppliedIndex = index,

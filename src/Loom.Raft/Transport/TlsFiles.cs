@@ -130,10 +130,12 @@ internal sealed class TlsFiles
             (string, string, string?) now = Read();
             if (now == read) return;
             (string certificate, string key, string? authorities) = now;
+            string before = current.Leaf.Thumbprint;
             current = TlsMaterial.Of(Options, certificate, key, authorities);
             read = now;
             complaints.Clear();
-            log.LogInformation("The certificate in {File} was renewed: {Subject}, valid until {Until:u}", Options.CertificateFile, current.Leaf.Subject, current.Leaf.NotAfter.ToUniversalTime());
+            if (current.Leaf.Thumbprint == before) log.LogInformation("The CA in {File} was renewed: {Count} certificates", Options.TrustedCaFile, current.Authorities?.Count ?? 0);
+            else log.LogInformation("The certificate in {File} was renewed: {Subject}, valid until {Until:u}", Options.CertificateFile, current.Leaf.Subject, current.Leaf.NotAfter.ToUniversalTime());
         }
         catch (TlsFileException e)
         {

@@ -12,6 +12,7 @@ internal sealed class ClusterService(Callers callers, HeaderSource headers, Node
 {
     public override async Task<Wire.MemberListResponse> MemberList(Wire.MemberListRequest request, ServerCallContext context)
     {
+        headers.RequireLeaderIfAsked(context);
         ILoomStore store = await callers.RequireUserAsync(context).ConfigureAwait(false);
         try
         {

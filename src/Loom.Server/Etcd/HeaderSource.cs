@@ -3,6 +3,7 @@ using Loom.Raft;
 using Loom.Server.Etcd.Translation;
 using Loom.Store;
 using Loom.Store.Model;
+using Microsoft.Extensions.Primitives;
 using Wire = Loom.Server.Etcd.Protos;
 
 namespace Loom.Server.Etcd;
@@ -16,13 +17,23 @@ internal sealed class HeaderSource(ILoomStore store)
     private const long MaxAgeMilliseconds = 10;
     private Cached? cached;
 
+    /// <summary>A leader is known, now: false as soon as an election begins.</summary>
     public bool HasLeader => Current().HasLeader;
 
-    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader. True: it was asked for.</summary>
-    public bool RequireLeaderIfAsked(ServerCallContext context)
+    /// <summary>No leader was heard for three election timeouts (N5).</summary>
+    public bool IsLeaderLost => Current().NoQuorum;
+
+    /// <summary>etcd's clients may send <c>hasleader: true</c>: better an error at once than an answer from a member that knows no leader.</summary>
+    public static bool AsksForLeader(ServerCallContext context) =>
+        context.GetHttpContext().Request.Headers.TryGetValue("hasleader", out StringValues values) && values.Count > 0 && values[0] == "true";
+
+    /// <exception cref="RpcException">Unavailable: it was asked for, and there is none.</exception>
+    public void RequireLeaderIfAsked(ServerCallContext context)
     {
-        bool asked = context.GetHttpContext().Request.Headers.ContainsKey("hasleader");
-        return !asked || HasLeader ? asked : throw EtcdError.Refused(LoomErrorCode.NoQuorum);
+        if (AsksForLeader(context) && !HasLeader)
+        {
+            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
+        }
     }
 
     public Wire.ResponseHeader At(Revision revision) => At(revision.Number);
@@ -45,10 +56,10 @@ internal sealed class HeaderSource(ILoomStore store)
         }
 
         RaftNodeStatus status = store.Status.Raft;
-        var fresh = new Cached(now, status.ClusterId, status.MemberId.Value, (ulong)status.Term, status.Leader.Value != 0 && !status.NoQuorum);
+        var fresh = new Cached(now, status.ClusterId, status.MemberId.Value, (ulong)status.Term, status.Leader.Value != 0 && !status.NoQuorum, status.NoQuorum);
         Volatile.Write(ref cached, fresh);
         return fresh;
     }
 
-    private sealed record Cached(long ReadAt, ulong ClusterId, ulong MemberId, ulong Term, bool HasLeader);
+    private sealed record Cached(long ReadAt, ulong ClusterId, ulong MemberId, ulong Term, bool HasLeader, bool NoQuorum);
 }

@@ -10,14 +10,14 @@ internal sealed class WatchService(ILoomStore store, Callers callers, HeaderSour
 {
     public override Task Watch(IAsyncStreamReader<Wire.WatchRequest> requestStream, IServerStreamWriter<Wire.WatchResponse> responseStream, ServerCallContext context)
     {
-        bool needsLeader = headers.RequireLeaderIfAsked(context);
+        headers.RequireLeaderIfAsked(context);
         return streams.RunAsync(context, async ending =>
         {
             ILoomStore caller = callers.For(context);
             await SettleAsync(caller, ending.Token).ConfigureAwait(false);
             await using LoomWatchStream watches = caller.OpenWatches();
             using var session = new WatchSession(store, watches, headers, limits, responseStream, context.GetHttpContext().Response.BodyWriter);
-            await session.RunAsync(requestStream, needsLeader, ending).ConfigureAwait(false);
+            await session.RunAsync(requestStream, ending).ConfigureAwait(false);
         });
     }
 

@@ -22,7 +22,6 @@ internal sealed class WatchSession(
     // Bytes, about, that are written before they go out while more follows: a burst for many watches is a few packets and not thousands.
     private const long MaxUnflushed = 32 * 1024;
     private static readonly WriteOptions Unflushed = new(WriteFlags.BufferHint);
-    private static readonly TimeSpan LeaderPoll = TimeSpan.FromMilliseconds(500);
 
     private readonly SemaphoreSlim turn = new(1, 1);
     private readonly HashSet<long> fragmented = [];
@@ -34,14 +33,9 @@ internal sealed class WatchSession(
     public void Dispose() => turn.Dispose();
 
     /// <summary>Runs until <paramref name="ending"/>; a client that has no more requests still gets its events.</summary>
-    public async Task RunAsync(IAsyncStreamReader<Wire.WatchRequest> requests, bool needsLeader, CancellationTokenSource ending)
+    public async Task RunAsync(IAsyncStreamReader<Wire.WatchRequest> requests, CancellationTokenSource ending)
     {
         List<Task> loops = [SendAsync(ending.Token), ReceiveAsync(requests, ending.Token)];
-        if (needsLeader)
-        {
-            loops.Add(RequireLeaderAsync(ending.Token));
-        }
-
         try
         {
             while (loops.Count > 0)
@@ -240,16 +234,5 @@ internal sealed class WatchSession(
     {
         unflushed = 0;
         await body.FlushAsync(ending).ConfigureAwait(false);
-    }
-
-    /// <summary>A member that has heard no leader for three election timeouts cuts the stream of a client that asked for it.</summary>
-    private async Task RequireLeaderAsync(CancellationToken ending)
-    {
-        while (headers.HasLeader)
-        {
-            await Task.Delay(LeaderPoll, ending).ConfigureAwait(false);
-        }
-
-        throw EtcdError.Refused(LoomErrorCode.NoQuorum);
     }
 }

@@ -59,6 +59,7 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton(addresses);
         builder.Services.AddSingleton<HeaderSource>();
         builder.Services.AddSingleton<Callers>();
+        builder.Services.AddSingleton<LeaderLoss>();
         builder.Services.AddSingleton<OpenStreams>();
 
         // Singletons: the services hold no state of a call, and gRPC would make one per call otherwise.

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Loom.Server.Etcd;
 using Loom.Server.Etcd.Translation;
 using Loom.Store;
 
@@ -8,7 +9,7 @@ namespace Loom.Server.Hosting;
 /// Calls that live until their client goes: watches, renewals of leases. When the node stops they end by themselves, and it waits until their last words are sent before it closes connections:
 /// a client that sees its connection end in the middle of a stream cannot tell a node that stops from a broken network.
 /// </summary>
-internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
+internal sealed class OpenStreams(IHostApplicationLifetime lifetime, LeaderLoss leader)
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(5);
 
@@ -17,8 +18,8 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
 
     private int count;
 
-    /// <summary>Runs a stream until it ends, its client goes, or the node stops; then the client is told so.</summary>
-    /// <exception cref="RpcException">Unavailable: the node stops. Or what the stream met.</exception>
+    /// <summary>Runs a stream until it ends, its client goes, the node stops, or there is no leader and the client asked for one; then it is told so.</summary>
+    /// <exception cref="RpcException">Unavailable: the node stops, or knows no leader. Or what the stream met.</exception>
     public async Task RunAsync(ServerCallContext context, Func<CancellationTokenSource, Task> stream)
     {
         Interlocked.Increment(ref count);
@@ -27,9 +28,10 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
             Interlocked.Decrement(ref count);
             return Task.CompletedTask;
         });
+        CancellationToken leaderless = HeaderSource.AsksForLeader(context) ? leader.Token : CancellationToken.None;
         try
         {
-            using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+            using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping, leaderless);
             await stream(ending).ConfigureAwait(false);
         }
         catch (LoomException exception)
@@ -39,6 +41,10 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime)
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {
             throw EtcdError.Refused(LoomErrorCode.Stopped);
+        }
+        catch (OperationCanceledException) when (leaderless.IsCancellationRequested)
+        {
+            throw EtcdError.Refused(LoomErrorCode.NoQuorum);
         }
     }
 
