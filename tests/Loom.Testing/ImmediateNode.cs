@@ -38,6 +38,9 @@ public sealed class ImmediateNode : IRaftNode
     /// <summary>Called before each proposal (true) and barrier (false); what it returns is thrown.</summary>
     public Func<bool, RaftException?>? Fault { get; set; }
 
+    /// <summary>Called after each proposal was applied; what it returns is thrown in place of the answer.</summary>
+    public Func<RaftException?>? LostAnswer { get; set; }
+
     /// <summary>Answer proposals as a deduplicated retry: the outcome without the result.</summary>
     public bool Deduplicates { get; set; }
 
@@ -115,6 +118,11 @@ public sealed class ImmediateNode : IRaftNode
             entry[0] = new CommittedEntry(index, 2, lastStamp = Stamp, EntryKind.Command, payload, WantsResult: true);
             machine.ApplyBatch(entry, result);
             applyHash = unchecked((applyHash * 31) + result[0].Hash);
+            if (LostAnswer?.Invoke() is { } lost)
+            {
+                throw lost;
+            }
+
             return new ValueTask<ProposalResult>(new ProposalResult(index, result[0].Outcome, Deduplicates ? null : result[0].Result, Deduplicates));
         }
     }

@@ -1,10 +1,11 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Loom.Scenarios.Processes;
 
 /// <summary>A real process of <see cref="HolderProgram"/>.</summary>
-internal sealed partial class HolderProcess(string name, string directory, int[] ports, bool isFenced) : IDisposable
+internal sealed partial class HolderProcess(string name, string directory, int[] ports, int timeToLiveSeconds, bool isFenced) : IDisposable
 {
     private const int Stop = 19;
     private const int Continue = 18;
@@ -28,7 +29,7 @@ internal sealed partial class HolderProcess(string name, string directory, int[]
     {
         process?.Dispose();
         ProcessStartInfo info = new("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[typeof(HolderProgram).Assembly.Location, "holder", name, directory, string.Join(',', ports), isFenced ? "fenced" : "plain"])
+        foreach (string argument in (string[])[typeof(HolderProgram).Assembly.Location, "holder", name, directory, string.Join(',', ports), timeToLiveSeconds.ToString(CultureInfo.InvariantCulture), isFenced ? "fenced" : "plain"])
         {
             info.ArgumentList.Add(argument);
         }

@@ -15,11 +15,10 @@ internal static class HolderProgram
 {
     public const string LockName = "scenario/lock";
     public const string GuardedKey = "scenario/guarded";
-    public static readonly TimeSpan TimeToLive = TimeSpan.FromSeconds(5);
 
     public static async Task<int> Main(string[] arguments)
     {
-        if (arguments is not ["holder", string name, string directory, string ports, string fenced])
+        if (arguments is not ["holder", string name, string directory, string ports, string seconds, string fenced])
         {
             await Console.Error.WriteLineAsync("This is a test program: dotnet test tests/Loom.Scenarios.");
             return 2;
@@ -27,7 +26,7 @@ internal static class HolderProgram
 
         await using LoomStore store = await LoomStore.OpenAsync(Options(name, directory, [.. ports.Split(',').Select(port => int.Parse(port, CultureInfo.InvariantCulture))]));
         using var stop = new CancellationTokenSource();
-        Task holding = HoldAsync(store, name, isFenced: fenced == "fenced", stop.Token);
+        Task holding = HoldAsync(store, name, TimeSpan.FromSeconds(int.Parse(seconds, CultureInfo.InvariantCulture)), isFenced: fenced == "fenced", stop.Token);
         while (await Console.In.ReadLineAsync(CancellationToken.None) is { } command)
         {
             if (command == "transfer" && store.Status.Raft.Role == "leader")
@@ -56,9 +55,9 @@ internal static class HolderProgram
 
     private static string Url(int port) => string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}");
 
-    private static async Task HoldAsync(LoomStore store, string name, bool isFenced, CancellationToken stop)
+    private static async Task HoldAsync(LoomStore store, string name, TimeSpan timeToLive, bool isFenced, CancellationToken stop)
     {
-        LoomLock scenario = new(store, LockName, new LoomLockOptions { TimeToLive = TimeToLive });
+        LoomLock scenario = new(store, LockName, new LoomLockOptions { TimeToLive = timeToLive });
         while (!stop.IsCancellationRequested)
         {
             try

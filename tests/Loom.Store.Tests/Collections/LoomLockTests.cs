@@ -248,6 +248,116 @@ internal sealed class LoomLockTests
         Assert.That(hold.LostReason, Does.Contain("LOOM1010"));
     }
 
+    /// <summary>
+    /// Goal: once a later holder has written, no earlier one does, and nothing stays behind, whatever happens. Method: contenders that give up at random and write whether or not they believe to hold it, while
+    /// leases end, claims are deleted, history goes, proposals are refused or their answers are lost; the guarded key's whole history is read.
+    /// </summary>
+    [Test]
+    public async Task Writes_under_a_lock_are_in_the_order_of_its_holders([Values(1, 2, 3)] int seed)
+    {
+        await using LoomStore store = ImmediateNode.OpenStore(out ImmediateNode node);
+        using var over = new CancellationTokenSource();
+        List<long> written = [];
+        Task watching = Task.Run(async () =>
+        {
+            await foreach (WatchBatch batch in store.WatchAsync(KeyRange.Single(Key), new Revision(2), over.Token))
+            {
+                written.AddRange(batch.Events.Select(change => BitConverter.ToInt64(change.Pair.Value.Span)));
+            }
+        });
+        using var rest = new CancellationTokenSource(TimeSpan.FromSeconds(2.5));
+        int refused = 0;
+        int held = 0;
+        Task[] contenders = [.. Enumerable.Range(0, 5).Select(i => Task.Run(() => ContendAsync(new Random((seed * 100) + i))))];
+        await ChaosAsync(new Random(seed));
+        await Task.WhenAll(contenders);
+        node.Fault = null;
+        node.LostAnswer = null;
+        TestContext.Out.WriteLine($"{held} holds, {written.Count} writes, {refused} refused");
+        Assert.That(new[] { held, refused, written.Count }, Is.All.GreaterThan(3), "nothing happened");
+
+        // What could not be revoked goes with its time.
+        node.ClusterTime += 1000 * Second;
+        await UntilAsync(() => Claims(store) == 0 && store.Leases.ListAsync().AsTask().GetAwaiter().GetResult().Ids.Count == 0);
+        await over.CancelAsync();
+        Assert.That(async () => await watching, Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(written, Is.Ordered);
+
+        async Task ContendAsync(Random random)
+        {
+            while (!rest.IsCancellationRequested)
+            {
+                using var patience = new CancellationTokenSource(random.Next(5, 400));
+                try
+                {
+                    await using LoomHold hold = await new LoomLock(store, "jobs").AcquireAsync(patience.Token);
+                    Interlocked.Increment(ref held);
+                    for (int i = random.Next(12); i >= 0; i--)
+                    {
+                        await Task.Delay(random.Next(3));
+                        await WriteAsync(hold);
+                    }
+
+                    if (random.Next(3) == 0)
+                    {
+                        await hold.DisposeAsync();
+                        await WriteAsync(hold);
+                    }
+                }
+                catch (OperationCanceledException)
+                {
+                }
+                catch (LoomException exception) when (exception is not FenceLostException)
+                {
+                }
+                catch (FenceLostException)
+                {
+                    Interlocked.Increment(ref refused);
+                }
+            }
+        }
+
+        async Task WriteAsync(LoomHold hold)
+        {
+            try
+            {
+                await hold.Store.PutAsync(Key, BitConverter.GetBytes(hold.Token.Revision.Number));
+            }
+            catch (LoomException exception) when (exception is not FenceLostException)
+            {
+            }
+        }
+
+        async Task ChaosAsync(Random random)
+        {
+            while (!rest.IsCancellationRequested)
+            {
+                int luck = random.Next(4);
+                node.Fault = write => write && luck == 1 && Random.Shared.Next(3) == 0 ? new RaftException(RaftErrorCode.LeaderChanged, "moved") : null;
+                node.LostAnswer = () => luck == 2 && Random.Shared.Next(3) == 0 ? new RaftException(RaftErrorCode.DeadlineExceeded, "lost", WriteOutcome.Unknown) : null;
+                await Task.Delay(random.Next(20));
+                try
+                {
+                    switch (random.Next(8))
+                    {
+                        case 0:
+                            node.ClusterTime += 100 * Second;
+                            break;
+                        case 1 when store.Range(new RangeQuery(KeyRange.Prefix("jobs/"))).Pairs is { Count: > 0 } claims:
+                            await store.DeleteAsync(KeyRange.Single(claims[random.Next(claims.Count)].Key));
+                            break;
+                        case 2:
+                            await store.CompactAsync(store.Status.Revision);
+                            break;
+                    }
+                }
+                catch (LoomException)
+                {
+                }
+            }
+        }
+    }
+
     private static long Claims(LoomStore store) => store.Range(new RangeQuery(KeyRange.Prefix("jobs/")) { CountOnly = true }).Count;
 
     private static async Task NothingIsLeftAsync(LoomStore store)
