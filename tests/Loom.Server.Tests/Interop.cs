@@ -3,11 +3,11 @@ using System.Diagnostics;
 namespace Loom.Server.Tests;
 
 /// <summary>
-/// Programs that tests compare with: etcd and etcdctl. Where one is absent the test is skipped with the reason; with LOOM_REQUIRE_INTEROP=1 (CI) it fails.
+/// Programs that tests compare with or that are clients: etcd, etcdctl, Python's clients. Where one is absent the test is skipped with the reason; with LOOM_REQUIRE_INTEROP=1 (CI) it fails.
 /// </summary>
 internal static class Interop
 {
-    public static string Require(string program)
+    public static string Require(string program, string packages = "etcd-server etcd-client")
     {
         string? path = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Select(d => Path.Combine(d, program)).FirstOrDefault(File.Exists);
         if (path is not null)
@@ -15,7 +15,26 @@ internal static class Interop
             return path;
         }
 
-        string reason = $"{program} is not installed (apt-get install etcd-server etcd-client)";
+        return Missing($"{program} is not installed (apt-get install {packages})");
+    }
+
+    /// <summary>Debian's own Python, whose modules are Debian's packages; another one may come first in the path.</summary>
+    public static string RequirePython(string module, string package)
+    {
+        const string Python = "/usr/bin/python3";
+        if (!File.Exists(Python))
+        {
+            return Missing($"{Python} is not installed (apt-get install {package})");
+        }
+
+        using Process import = Process.Start(new ProcessStartInfo(Python, ["-W", "ignore", "-c", $"import {module}"]) { RedirectStandardError = true })!;
+        import.StandardError.ReadToEnd();
+        import.WaitForExit();
+        return import.ExitCode == 0 ? Python : Missing($"Python's module {module} is not installed (apt-get install {package})");
+    }
+
+    private static string Missing(string reason)
+    {
         if (Environment.GetEnvironmentVariable("LOOM_REQUIRE_INTEROP") == "1")
         {
             Assert.Fail(reason + ", and LOOM_REQUIRE_INTEROP=1 asks for it");
