@@ -19,6 +19,9 @@ internal sealed record CommandContext
     /// <summary>Standard input was given by a pipe or file.</summary>
     public bool IsInputRedirected { get; init; }
 
+    /// <summary>Asks for something that is not shown while it is typed; null: there is nobody to ask.</summary>
+    public Func<string, string?> AskSecret { get; init; } = static _ => null;
+
     public static CommandContext FromProcess() => new()
     {
         Input = Console.OpenStandardInput(),
@@ -29,5 +32,26 @@ internal sealed record CommandContext
         Environment = System.Environment.GetEnvironmentVariables(),
         IsTerminal = !Console.IsOutputRedirected && System.Environment.GetEnvironmentVariable("TERM") != "dumb",
         IsInputRedirected = Console.IsInputRedirected,
+        AskSecret = static prompt => Console.IsInputRedirected ? null : ReadSecret(prompt),
     };
+
+    private static string ReadSecret(string prompt)
+    {
+        Console.Error.Write(prompt);
+        var text = new System.Text.StringBuilder();
+        while (Console.ReadKey(intercept: true) is { Key: not ConsoleKey.Enter } key)
+        {
+            if (key.Key != ConsoleKey.Backspace)
+            {
+                text.Append(key.KeyChar);
+            }
+            else if (text.Length > 0)
+            {
+                text.Length--;
+            }
+        }
+
+        Console.Error.WriteLine();
+        return text.ToString();
+    }
 }

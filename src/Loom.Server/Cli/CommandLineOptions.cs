@@ -18,6 +18,8 @@ internal sealed class CommandLineOptions
     private readonly Option<string?> cert = new("--cert") { Recursive = true, HelpName = "file", Description = "certificate to show, PEM (LOOM_CERT)" };
     private readonly Option<string?> key = new("--key") { Recursive = true, HelpName = "file", Description = "its private key, PEM (LOOM_KEY)" };
     private readonly Option<bool> skipVerify = new("--insecure-skip-tls-verify") { Recursive = true, Description = "take any certificate: encrypted, but whoever stands between can read" };
+    private readonly Option<string?> user = new("--user") { Recursive = true, HelpName = "name[:password]", Description = "who calls, where the cluster asks (LOOM_USER); without a password it is asked for" };
+    private readonly Option<string?> password = new("--password") { Recursive = true, HelpName = "password", Description = "his password (LOOM_PASSWORD)" };
     private readonly Option<bool> quiet = new("--quiet", "-q") { Recursive = true, Description = "no notes on standard error, only errors" };
 
     public CommandLineOptions(CommandContext context)
@@ -34,6 +36,8 @@ internal sealed class CommandLineOptions
         root.Options.Add(cert);
         root.Options.Add(key);
         root.Options.Add(skipVerify);
+        root.Options.Add(user);
+        root.Options.Add(password);
         root.Options.Add(quiet);
     }
 
@@ -84,8 +88,9 @@ internal sealed class CommandLineOptions
             "plain" => OutputMode.Plain,
             { } other => throw new CommandException(ExitCode.Usage, $"the output mode '{other}' does not exist", "write -o json, jsonl, table or plain"),
         };
+        var login = Login.Of(Given(parsed.GetValue(user), "USER"), Given(parsed.GetValue(password), "PASSWORD"), context.AskSecret);
         return new CommandSession(
-            context, new NodeClient(NodeClient.ParseEndpoints(addresses), tls, limit, cancellationToken), new DataWriter(context.Output, mode, context.IsTerminal),
+            context, new NodeClient(NodeClient.ParseEndpoints(addresses), tls, login, limit, cancellationToken), new DataWriter(context.Output, mode, context.IsTerminal),
             parsed.GetValue(quiet), cancellationToken);
     }
 }

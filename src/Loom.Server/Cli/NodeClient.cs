@@ -14,12 +14,14 @@ internal sealed class NodeClient : IDisposable
     private const int MaxMessageBytes = 256 * 1024 * 1024;
 
     private readonly List<(string Endpoint, GrpcChannel Channel)> channels = [];
+    private readonly Login? login;
     private readonly TimeSpan timeout;
     private readonly CancellationToken cancellationToken;
 
-    public NodeClient(IReadOnlyList<string> endpoints, ClientTls tls, TimeSpan timeout, CancellationToken cancellationToken)
+    public NodeClient(IReadOnlyList<string> endpoints, ClientTls tls, Login? login, TimeSpan timeout, CancellationToken cancellationToken)
     {
         Tls = tls;
+        this.login = login;
         this.timeout = timeout;
         this.cancellationToken = cancellationToken;
         foreach (string endpoint in endpoints)
@@ -55,6 +57,9 @@ internal sealed class NodeClient : IDisposable
         return parts;
     }
 
+    /// <summary>The invoker with the token of the calls so far, for a member that is asked by itself.</summary>
+    public CallInvoker Sign(CallInvoker invoker) => login?.Sign(invoker) ?? invoker;
+
     public Task<T> ReadAsync<T>(Func<CallInvoker, CallOptions, AsyncUnaryCall<T>> call) => CallAsync(call, write: false);
 
     public Task<T> WriteAsync<T>(Func<CallInvoker, CallOptions, AsyncUnaryCall<T>> call) => CallAsync(call, write: true);
@@ -67,17 +72,18 @@ internal sealed class NodeClient : IDisposable
         CommandException? unreachable = null;
         foreach ((string endpoint, GrpcChannel channel) in channels.Where(c => Answered is null || c.Endpoint == Answered))
         {
-            AsyncServerStreamingCall<T> begun = call(channel.CreateCallInvoker(), new CallOptions(cancellationToken: cancellationToken));
+            AsyncServerStreamingCall<T>? begun = null;
             try
             {
+                begun = call(await InvokerAsync(channel, endpoint).ConfigureAwait(false), new CallOptions(cancellationToken: cancellationToken));
                 _ = await begun.ResponseHeadersAsync.WaitAsync(timeout, cancellationToken).ConfigureAwait(false);
                 Answered = endpoint;
                 return begun;
             }
-            catch (Exception exception) when (exception is RpcException or TimeoutException)
+            catch (Exception exception) when (exception is RpcException or TimeoutException or CommandException)
             {
-                begun.Dispose();
-                CommandException translated = Translate(exception, endpoint);
+                begun?.Dispose();
+                CommandException translated = exception as CommandException ?? Translate(exception, endpoint);
                 if (translated.ExitCode != ExitCode.Unreachable)
                 {
                     throw translated;
@@ -158,7 +164,8 @@ internal sealed class NodeClient : IDisposable
                     await KnockAsync(channel, endpoint).ConfigureAwait(false);
                 }
 
-                T response = await call(channel.CreateCallInvoker(), new CallOptions(deadline: DateTime.UtcNow + timeout, cancellationToken: cancellationToken)).ConfigureAwait(false);
+                CallInvoker invoker = await InvokerAsync(channel, endpoint).ConfigureAwait(false);
+                T response = await call(invoker, new CallOptions(deadline: DateTime.UtcNow + timeout, cancellationToken: cancellationToken)).ConfigureAwait(false);
                 Answered = endpoint;
                 return response;
             }
@@ -181,6 +188,17 @@ internal sealed class NodeClient : IDisposable
         throw channels.Count == 1
             ? unreachable!
             : new CommandException(ExitCode.Unreachable, $"none of {string.Join(", ", Endpoints)} can be reached", unreachable!.Fix);
+    }
+
+    private async ValueTask<CallInvoker> InvokerAsync(GrpcChannel channel, string endpoint)
+    {
+        CallInvoker invoker = channel.CreateCallInvoker();
+        if (login is not null)
+        {
+            await login.EnterAsync(invoker, new CallOptions(deadline: DateTime.UtcNow + timeout, cancellationToken: cancellationToken), endpoint).ConfigureAwait(false);
+        }
+
+        return Sign(invoker);
     }
 
     /// <summary>

@@ -53,7 +53,7 @@ internal static class StatusCommand
             {
                 using GrpcChannel channel = NodeClient.Open(url, session.Client.Tls);
                 var call = new CallOptions(deadline: DateTime.UtcNow + MemberTimeout, cancellationToken: session.CancellationToken);
-                ClusterStatusResponse own = await new Cluster.ClusterClient(channel).StatusAsync(new ClusterStatusRequest(), call).ConfigureAwait(false);
+                ClusterStatusResponse own = await new Cluster.ClusterClient(session.Client.Sign(channel.CreateCallInvoker())).StatusAsync(new ClusterStatusRequest(), call).ConfigureAwait(false);
 
                 // Behind a wrong or shared address another member may answer: its figures are not this one's.
                 if (own.MemberId == member.Id && own.ClusterId == first.ClusterId)
