@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using Loom.Store.Collections;
 using Loom.Store.Hosting;
+using Loom.Store.Model;
 using Loom.Testing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -39,6 +40,31 @@ internal sealed class EmbeddingSampleTests
 
         Assert.That(store.Get("jobs/cleanup/by"u8.ToArray()), Is.Not.Null);
         RequireOnPage("lock");
+    }
+
+    [Test]
+    public async Task Users_and_calls_on_their_behalf()
+    {
+        await using LoomStore store = ImmediateNode.OpenStore(out _, new LoomOptions { PasswordCost = 4 });
+        CancellationToken ct = CancellationToken.None;
+
+        // sample: users
+        await store.Auth.AddUserAsync("root", "a long password", ct);                          // the process itself is trusted: no token
+        await store.Auth.GrantRoleAsync("root", "root", ct);
+        await store.Auth.AddUserAsync("ann", "another password", ct);
+        await store.Auth.AddRoleAsync("team", ct);
+        await store.Auth.GrantPermissionAsync("team", new Permission(PermissionKind.ReadWrite, KeyRange.Prefix("team/")), ct);
+        await store.Auth.GrantRoleAsync("ann", "team", ct);
+        await store.Auth.EnableAsync(ct);
+
+        AuthToken token = await store.Auth.AuthenticateAsync("ann", "another password", ct);   // counts on every member
+        ILoomStore ann = store.As(LoomIdentity.OfToken(token.Text));                            // what her request may do, and nothing else
+        await ann.PutAsync("team/a"u8.ToArray(), "1"u8.ToArray(), cancellationToken: ct);
+        // end
+
+        LoomException denied = (await Assert.ThrowsAsync<LoomException>(async () => await ann.PutAsync("other"u8.ToArray(), "1"u8.ToArray())))!;
+        Assert.That((denied.Code, store.Get("team/a"u8.ToArray()) is null), Is.EqualTo((LoomErrorCode.PermissionDenied, false)));
+        RequireOnPage("users");
     }
 
     [Test]
