@@ -15,6 +15,9 @@ internal sealed class RenewedLease : IAsyncDisposable
     private const int MaxRevokes = 3;
     private const double Trusted = 0.9;
 
+    // A change of leader takes less; who is cut off shall not hold up its host.
+    private static readonly TimeSpan GivingBack = TimeSpan.FromSeconds(3);
+
     private readonly ILoomStore store;
     private readonly TimeProvider time;
     private readonly Lock gate = new();
@@ -109,17 +112,18 @@ internal sealed class RenewedLease : IAsyncDisposable
         await lost.CancelAsync().ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
         await renewing.ConfigureAwait(false);
+        using var limit = new CancellationTokenSource(GivingBack);
         for (int tries = 0; tries < MaxRevokes; tries++)
         {
             try
             {
-                await store.Leases.RevokeAsync(Id, CancellationToken.None).ConfigureAwait(false);
+                await store.Leases.RevokeAsync(Id, limit.Token).ConfigureAwait(false);
                 break;
             }
             catch (LoomException exception) when (exception.Outcome == WriteOutcome.Unknown || exception.Code is LoomErrorCode.LeaderChanged or LoomErrorCode.Overloaded)
             {
             }
-            catch (LoomException)
+            catch (Exception exception) when (exception is LoomException or OperationCanceledException)
             {
                 // It has ended already, or nobody can be reached: then it ends by itself.
                 break;
@@ -151,6 +155,9 @@ internal sealed class RenewedLease : IAsyncDisposable
             while (true)
             {
                 await Task.Delay(pause, time, stopped).ConfigureAwait(false);
+
+                // What its holder was told to be lost must not be kept alive behind its back: others wait for it.
+                Lost.ThrowIfCancellationRequested();
                 pause = await TryRenewAsync(stopped).ConfigureAwait(false) ? interval : interval / 4;
             }
         }

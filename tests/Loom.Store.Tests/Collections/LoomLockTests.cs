@@ -158,9 +158,12 @@ internal sealed class LoomLockTests
         Assert.That((hold.IsHeld, hold.Lost.IsCancellationRequested), Is.EqualTo((false, true)));
         Assert.That(hold.LostReason, Does.Contain("confirmed in time").And.Contain("cut off"));
 
-        // The cluster still has the lease: what counts for a write is what stands there.
+        // The cluster still has the lease: what counts for a write is what stands there. But it is not renewed any more.
         node.Fault = null;
         await hold.Store.PutAsync(Key, Key);
+        proposals = node.Proposals;
+        await StepAsync(time, TimeSpan.FromSeconds(20));
+        Assert.That(node.Proposals, Is.EqualTo(proposals));
     }
 
     [Test]
