@@ -3,9 +3,12 @@ using System.Globalization;
 using System.Text;
 using Google.Protobuf;
 using Grpc.Core;
+using Grpc.Core.Interceptors;
 using Grpc.Net.Client;
 using Loom.Server.Etcd.Protos;
+using Loom.Server.Tests.Etcd.Gateway;
 using Loom.Server.Tests.Hosting;
+using Loom.Store;
 using Loom.Store.Collections;
 using Locks = Loom.Server.Etcd.Protos.Locks;
 
@@ -126,6 +129,123 @@ internal sealed class RecipeTests
         Assert.That((await election.GetLeaderAsync())!.Leader.Value.ToArray(), Is.EqualTo("ctl"u8.ToArray()));
         Interrupt(candidate);
         follower.Kill();
+    }
+
+    [Test]
+    public async Task The_gateway_answers_as_etcds()
+    {
+        using EtcdProcess etcd = await EtcdProcess.StartAsync();
+        await using TestNode node = await TestNode.StartAsync();
+        GatewayRequest[] requests =
+        [
+            new("a lease", "/v3/lease/grant", """{"TTL":60,"ID":"77"}"""),
+            new("lock", "/v3/lock/lock", """{"name":"YQ==","lease":"77"}"""),
+            new("lock without such a lease", "/v3/lock/lock", """{"name":"Yg==","lease":78}"""),
+            new("unlock", "/v3/lock/unlock", """{"key":"YS80ZA=="}"""),
+            new("unlock nothing", "/v3/lock/unlock", "{}"),
+            new("nobody leads", "/v3/election/leader", """{"name":"ZQ=="}"""),
+            new("campaign", "/v3/election/campaign", """{"name":"ZQ==","lease":"77","value":"MQ=="}"""),
+            new("who leads", "/v3/election/leader", """{"name":"ZQ=="}"""),
+            new("observe", "/v3/election/observe", """{"name":"ZQ=="}""", Lines: 1),
+            new("proclaim", "/v3/election/proclaim", """{"leader":{"name":"ZQ==","key":"ZS80ZA==","rev":"4","lease":"77"},"value":"Mg=="}"""),
+            new("proclaim as another", "/v3/election/proclaim", """{"leader":{"name":"ZQ==","key":"ZS80ZA==","rev":"3","lease":"77"},"value":"Mw=="}"""),
+            new("proclaim as nobody", "/v3/election/proclaim", """{"value":"Mw=="}"""),
+            new("resign", "/v3/election/resign", """{"leader":{"name":"ZQ==","key":"ZS80ZA==","rev":"4","lease":"77"}}"""),
+            new("resign as nobody", "/v3/election/resign", "{}"),
+            new("who leads", "/v3/election/leader", """{"name":"ZQ=="}"""),
+        ];
+        TranscriptTests.Compare(await GatewayTranscript.RecordAsync(node.Endpoint, requests), await GatewayTranscript.RecordAsync(etcd.Endpoint, requests));
+    }
+
+    /// <summary>A client of the gateway that goes away gives up, as one of gRPC.</summary>
+    [Test]
+    public async Task A_request_to_the_gateway_that_is_abandoned_takes_its_key_back()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        await GrantAsync(node.Channel, 1, 2);
+        await new Locks.Lock.LockClient(node.Channel).LockAsync(new Locks.LockRequest { Name = B("a"), Lease = 1 }, Patience);
+        using HttpClient http = new() { BaseAddress = new Uri("http://" + node.Endpoint) };
+        using var cancel = new CancellationTokenSource();
+        using StringContent body = new("""{"name":"YQ==","lease":"2"}""");
+        Task waiting = http.PostAsync(new Uri("/v3/lock/lock", UriKind.Relative), body, cancel.Token);
+        await UntilAsync(async () => (await node.Kv.RangeAsync(Prefix("a/"))).Count == 2);
+        await cancel.CancelAsync();
+        Assert.That(async () => await waiting, Throws.InstanceOf<OperationCanceledException>());
+        await UntilAsync(async () => (await node.Kv.RangeAsync(Prefix("a/"))).Count == 1);
+    }
+
+    [Test]
+    public async Task With_authentication_the_keys_of_the_line_need_permission_as_on_etcd()
+    {
+        using EtcdProcess etcd = await EtcdProcess.StartAsync();
+        await using TestNode node = await TestNode.StartAsync(options: new LoomOptions { PasswordCost = 4 });
+        Assert.That(await DenialsAsync(node.Channel), Is.EqualTo(await DenialsAsync(etcd.Channel)));
+
+        // etcd says "election: observe closed early".
+        Election.ElectionClient nobody = new(node.Channel);
+        using AsyncServerStreamingCall<LeaderResponse> observing = nobody.Observe(new LeaderRequest { Name = B("z") }, Patience);
+        RpcException denied = (await Assert.ThrowsAsync<RpcException>(async () => await observing.ResponseStream.MoveNext(CancellationToken.None)))!;
+        Assert.That((denied.StatusCode, denied.Status.Detail), Is.EqualTo((StatusCode.Unknown, "etcdserver: user name is empty")));
+    }
+
+    /// <summary>Each call from nobody, with a wrong token, from a user without and from one with the permission.</summary>
+    private static async Task<string> DenialsAsync(GrpcChannel channel)
+    {
+        CallInvoker plain = channel.CreateCallInvoker();
+        await GrantAsync(channel, 1, 2);
+        foreach (IMessage step in (IMessage[])
+        [
+            new PutRequest { Key = B("z/hand") },
+            new AuthUserAddRequest { Name = "root", Password = "secret" },
+            new AuthUserGrantRoleRequest { User = "root", Role = "root" },
+            new AuthUserAddRequest { Name = "ann", Password = "secret" },
+            new AuthRoleAddRequest { Name = "a" },
+            new AuthRoleGrantPermissionRequest { Name = "a", Perm = new Permission { PermType = Permission.Types.Type.Readwrite, Key = B("a/"), RangeEnd = B("a0") } },
+            new AuthUserGrantRoleRequest { User = "ann", Role = "a" },
+            new AuthEnableRequest(),
+        ])
+        {
+            await Transcript.CallAsync(plain, step);
+        }
+
+        string ann = ((AuthenticateResponse)await Transcript.CallAsync(plain, new AuthenticateRequest { Name = "ann", Password = "secret" })).Token;
+        StringBuilder story = new();
+        foreach (string name in (string[])["z", "a"])
+        {
+            LeaderKey leader = new() { Name = B(name), Key = B(name + "/2"), Rev = 99, Lease = 2 };
+            IMessage[] calls =
+            [
+                new Locks.LockRequest { Name = B(name), Lease = 1 },
+                new Locks.UnlockRequest { Key = B(name + "/1") },
+                new CampaignRequest { Name = B(name), Lease = 2, Value = B("x") },
+                new LeaderRequest { Name = B(name) },
+                new ProclaimRequest { Leader = leader, Value = B("y") },
+                new ResignRequest { Leader = leader },
+            ];
+            foreach (IMessage call in calls)
+            {
+                foreach ((string who, string? token) in ((string, string?)[])[("nobody", null), ("wrong", "abcdefghijklmnop.7"), ("ann", ann)])
+                {
+                    CallInvoker invoker = token is null ? plain : plain.Intercept(metadata => [.. metadata, new Metadata.Entry("token", token)]);
+                    story.Append(CultureInfo.InvariantCulture, $"{who} {name} {call.Descriptor.Name}: {await OutcomeAsync(invoker, call)}\n");
+                }
+            }
+        }
+
+        return story.ToString();
+    }
+
+    private static async Task<string> OutcomeAsync(CallInvoker invoker, IMessage call)
+    {
+        try
+        {
+            await Transcript.CallAsync(invoker, call);
+            return "served";
+        }
+        catch (RpcException exception)
+        {
+            return $"{exception.StatusCode} {exception.Status.Detail}";
+        }
     }
 
     /// <summary>What a client sees, as text. Revisions are compared too: every call that writes is awaited before the next.</summary>
