@@ -21,7 +21,7 @@ internal sealed class KvService(Callers callers, HeaderSource headers, EtcdLimit
         try
         {
             ReadConsistency consistency = request.Serializable ? ReadConsistency.Local : ReadConsistency.Linearizable;
-            RangeResult result = await store.RangeAsync(query, consistency, CancellationToken.None).ConfigureAwait(false);
+            RangeResult result = await ReadAsync(consistency, c => store.RangeAsync(query, c, CancellationToken.None)).ConfigureAwait(false);
             var response = new Wire.RangeResponse { Header = headers.At(result.Revision) };
             ResponseTranslation.Fill(response, result);
             return response;
@@ -75,7 +75,7 @@ internal sealed class KvService(Callers callers, HeaderSource headers, EtcdLimit
         ReadConsistency consistency = RequestTranslation.IsSerializable(request) ? ReadConsistency.Local : ReadConsistency.Linearizable;
         try
         {
-            TransactionResult result = await store.TransactAsync(transaction, consistency, CancellationToken.None).ConfigureAwait(false);
+            TransactionResult result = await ReadAsync(consistency, c => store.TransactAsync(transaction, c, CancellationToken.None)).ConfigureAwait(false);
             return ResponseTranslation.Txn(request, result, headers.At(result.Revision));
         }
         catch (LoomException exception)
@@ -104,6 +104,22 @@ internal sealed class KvService(Callers callers, HeaderSource headers, EtcdLimit
         if (limits.IsTooLarge(request))
         {
             throw EtcdError.Refused(LoomErrorCode.RequestTooLarge);
+        }
+    }
+
+    /// <summary>
+    /// A serializable read of a revision that is not applied here may be of one that another member gave the client a moment ago: Go's transactions in memory read so, over all members. Asked through the
+    /// quorum, only what nobody has written is in the future. (etcd says so at once.)
+    /// </summary>
+    private static async ValueTask<T> ReadAsync<T>(ReadConsistency consistency, Func<ReadConsistency, ValueTask<T>> read)
+    {
+        try
+        {
+            return await read(consistency).ConfigureAwait(false);
+        }
+        catch (LoomException future) when (future.Code == LoomErrorCode.FutureRevision && consistency.IsLocal)
+        {
+            return await read(ReadConsistency.Linearizable).ConfigureAwait(false);
         }
     }
 }

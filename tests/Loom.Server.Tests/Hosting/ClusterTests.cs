@@ -54,6 +54,11 @@ internal sealed class ClusterTests
         for (int i = 0; i < channels.Length; i++)
         {
             PutResponse put = await new KV.KVClient(channels[i]).PutAsync(new PutRequest { Key = ByteString.CopyFromUtf8($"k{i}"), Value = ByteString.CopyFromUtf8("v") });
+
+            // No member says of a revision that another has given out that it is in the future, also where it may answer from what it has.
+            var read = new RangeRequest { Key = ByteString.CopyFromUtf8($"k{i}"), Revision = put.Header.Revision, Serializable = true };
+            await Task.WhenAll(channels.Select(async other => await new KV.KVClient(other).RangeAsync(read)));
+            await Task.WhenAll(channels.Select(async other => await new KV.KVClient(other).TxnAsync(new TxnRequest { Success = { new RequestOp { RequestRange = read } } })));
             foreach (GrpcChannel other in channels)
             {
                 RangeResponse range = await new KV.KVClient(other).RangeAsync(new RangeRequest { Key = ByteString.CopyFromUtf8($"k{i}") });
