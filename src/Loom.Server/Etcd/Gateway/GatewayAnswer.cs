@@ -11,6 +11,9 @@ namespace Loom.Server.Etcd.Gateway;
 /// <summary>What the gateway sends, in the shapes of grpc-gateway v1: a message, an error, a piece of a stream.</summary>
 internal static class GatewayAnswer
 {
+    // Most events fit; larger ones make it grow.
+    private const int LineBytes = 1024;
+
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
     /// <summary>grpc-gateway v1's table; the one of v2 has 400 for FailedPrecondition.</summary>
@@ -50,7 +53,7 @@ internal static class GatewayAnswer
         }, cancellationToken);
     }
 
-    /// <summary>One line per message, sent at once: clients read lines.</summary>
+    /// <summary>One line per message, in one chunk, sent at once: most clients read lines, but python-etcd3gw takes a chunk for a message.</summary>
     public static async Task WritePieceAsync(HttpResponse response, IMessage message, CancellationToken cancellationToken)
     {
         if (!response.HasStarted)
@@ -58,10 +61,11 @@ internal static class GatewayAnswer
             Begin(response, StatusCode.OK);
         }
 
-        response.BodyWriter.Write("{\"result\":"u8);
-        JsonMessage.Write(response.BodyWriter, message);
-        response.BodyWriter.Write("}\n"u8);
-        await response.BodyWriter.FlushAsync(cancellationToken).ConfigureAwait(false);
+        var line = new ArrayBufferWriter<byte>(LineBytes);
+        line.Write("{\"result\":"u8);
+        JsonMessage.Write(line, message);
+        line.Write("}\n"u8);
+        await response.BodyWriter.WriteAsync(line.WrittenMemory, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The end of a stream that failed. Its HTTP status is long gone when messages came before.</summary>

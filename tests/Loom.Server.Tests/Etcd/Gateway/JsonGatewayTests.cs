@@ -44,6 +44,20 @@ internal sealed class JsonGatewayTests
         }
     }
 
+    /// <summary>python-etcd3gw parses each chunk for itself.</summary>
+    [Test]
+    public async Task An_event_is_one_chunk_however_large()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        using TcpClient client = await OpenAsync(node, $"Content-Length: {Watch.Length}\r\n");
+        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(Watch));
+        await ReadUntilAsync(client, "\"created\":true}}\n\r\n");
+        await node.Kv.PutAsync(new PutRequest { Key = ByteString.CopyFromUtf8("a"), Value = ByteString.CopyFrom(new byte[100_000]) });
+        string text = await ReadUntilAsync(client, "}}]}}\n\r\n");
+        int length = int.Parse(text[..text.IndexOf('\r', StringComparison.Ordinal)], System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+        Assert.That(text, Has.Length.EqualTo(text.IndexOf('\n', StringComparison.Ordinal) + 1 + length + 2));
+    }
+
     [Test]
     public async Task A_request_may_come_while_the_stream_is_open()
     {
