@@ -248,6 +248,47 @@ internal sealed class LoomAuthTests
         Assert.That(store.Get(B("a/1"))!.Value.ToArray(), Is.EqualTo(B("kept")));
     }
 
+    /// <summary>
+    /// Goal: a read is judged by the users of the state that it reads (A2). Method: a value that may be seen is put and the permission given, then taken away before one that may not is put in its place, again and again,
+    /// while readers read as fast as they can: whoever reads by newer or older users than the value's sees the hidden one.
+    /// </summary>
+    [Test]
+    public async Task A_read_never_shows_what_was_written_while_it_was_forbidden()
+    {
+        ILoomStore ann = await LoginAsync("ann");
+        using var stop = new CancellationTokenSource(TimeSpan.FromSeconds(2));
+        Task<(int Seen, int Denied)>[] readers = [.. Enumerable.Range(0, 2).Select(_ => Task.Run(async () =>
+        {
+            int seen = 0, denied = 0;
+            while (!stop.IsCancellationRequested)
+            {
+                try
+                {
+                    KeyValue? pair = await ann.GetAsync(B("a/1"), ReadConsistency.Local);
+                    Assert.That(pair!.Value.ToArray(), Is.Not.EqualTo(B("hidden")));
+                    seen++;
+                }
+                catch (LoomException exception) when (exception.Code == LoomErrorCode.PermissionDenied)
+                {
+                    denied++;
+                }
+            }
+
+            return (seen, denied);
+        }))];
+        while (!stop.IsCancellationRequested)
+        {
+            await store.Auth.RevokeRoleAsync("ann", "writer");
+            await store.PutAsync(B("a/1"), B("hidden"));
+            await store.PutAsync(B("a/1"), B("shown"));
+            await store.Auth.GrantRoleAsync("ann", "writer");
+        }
+
+        (int Seen, int Denied)[] counts = await Task.WhenAll(readers);
+        Assert.That(counts.Sum(one => one.Seen), Is.GreaterThan(100));
+        Assert.That(counts.Sum(one => one.Denied), Is.GreaterThan(100));
+    }
+
     private async Task<ILoomStore> LoginAsync(string user) => store.As(LoomIdentity.OfToken((await store.Auth.AuthenticateAsync(user, Password)).Text));
 
     private static async Task<WatchMessage> NextAsync(LoomWatchStream watches)

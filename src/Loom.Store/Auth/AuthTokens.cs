@@ -14,8 +14,14 @@ internal sealed record KnownToken(string User, long Revision, long Index)
     public bool StandsIn(AuthState state, out AuthUser? user)
     {
         user = state.FindUser(User);
-        return user is not null && state.IsEnabled && Revision >= state.EnabledRevision && Revision >= user.CredentialsRevision;
+        return user is not null && state.IsEnabled && Revision >= state.EnabledRevision && IsOfPassword(user);
     }
+
+    private bool IsOfPassword(AuthUser user) =>
+#if LOOM_MUTATIONS
+        Raft.Diagnostics.Mutations.On("A3-token-outlives-password") ||
+#endif
+        Revision >= user.CredentialsRevision;
 }
 
 /// <summary>

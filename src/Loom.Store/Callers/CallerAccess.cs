@@ -43,13 +43,18 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     /// <summary>Users and roles as they are published here.</summary>
     public PublishedAuth Auth => services.Machine.Serving.Auth;
 
-    public async ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
+    public ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
     {
         services.Check(command);
-        return identity is null
-            ? await services.Propose(command, cancellationToken).ConfigureAwait(false)
-            : await CallAsync(caller => ProposeAsync(command with { Caller = caller }, caller, cancellationToken), cancellationToken).ConfigureAwait(false);
+        return identity is null ? services.Propose(command, cancellationToken)
+
+            // The way of most calls where nobody is asked. It may have been enabled by now: that is seen in apply.
+            : identity == LoomIdentity.Anonymous && !Auth.State.IsEnabled ? services.Propose(command with { Caller = Caller.Anonymous }, cancellationToken)
+            : ProposeJudgedAsync(command, cancellationToken);
     }
+
+    private ValueTask<ProposalResult> ProposeJudgedAsync(Command command, CancellationToken cancellationToken) =>
+        CallAsync(caller => ProposeAsync(command with { Caller = caller }, caller, cancellationToken), cancellationToken);
 
     /// <summary>Proposes a command of the cluster's own, which nobody's rights are asked for.</summary>
     public ValueTask<ProposalResult> ProposeTrustedAsync(Command command, CancellationToken cancellationToken)
@@ -90,13 +95,13 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     }
 
     /// <summary>Waits as the consistency asks, and until this replica knows the caller's token, if it was given at all.</summary>
-    public async ValueTask WaitAsync(ReadConsistency consistency, CancellationToken cancellationToken)
+    public ValueTask WaitAsync(ReadConsistency consistency, CancellationToken cancellationToken) =>
+        identity?.Token is null ? services.Wait(consistency, cancellationToken) : WaitForTokenAsync(consistency, cancellationToken);
+
+    private async ValueTask WaitForTokenAsync(ReadConsistency consistency, CancellationToken cancellationToken)
     {
         await services.Wait(consistency, cancellationToken).ConfigureAwait(false);
-        if (identity?.Token is not null)
-        {
-            _ = await IdentifyAsync(cancellationToken).ConfigureAwait(false);
-        }
+        _ = await IdentifyAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Refuses a caller of whom nothing is known.</summary>
@@ -110,9 +115,11 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     {
         if (identity is not null && auth.IsEnabled)
         {
-            Require(auth, (state, user) => Authorisation.CheckRead(state, user, range));
+            RequireJudged(auth, range);
         }
     }
+
+    private void RequireJudged(AuthState auth, KeyRange range) => Require(auth, (state, user) => Authorisation.CheckRead(state, user, range));
 
     /// <summary>Refuses who may not run a read-only transaction.</summary>
     public void RequireRead(AuthState auth, Transaction transaction)

@@ -43,9 +43,24 @@ internal static class Authorisation
     {
         PutCommand put => put.Put.Lease != 0,
         LeaseRevokeCommand => true,
-        TransactionCommand => true,
+        TransactionCommand transaction => NamesLease(transaction.Transaction),
         _ => false,
     };
+
+    private static bool NamesLease(Transaction transaction) => NamesLease(transaction.Success) || NamesLease(transaction.Failure);
+
+    private static bool NamesLease(IReadOnlyList<Operation> operations)
+    {
+        foreach (Operation operation in operations)
+        {
+            if (operation is PutOperation { Lease: not 0 } || (operation is NestedOperation nested && NamesLease(nested.Transaction)))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     /// <summary>Whether a caller may renew a lease: each of an entry is judged by itself, so that one who may not does not hold up another.</summary>
     public static bool MayRenew(Command command, long lease, AuthState auth, LeaseTable leases) =>
@@ -92,11 +107,11 @@ internal static class Authorisation
 
     private static bool IsPermitted(PutOperation put, Grants grants, LeaseTable leases) =>
         grants.MayWrite(KeyRange.Single(put.Key))
-            && (!put.PreviousPair || grants.MayRead(KeyRange.Single(put.Key)))
+            && (!ShowsPrevious(put.PreviousPair) || grants.MayRead(KeyRange.Single(put.Key)))
             && (put.Lease == 0 || MayUse(put.Lease, grants, leases));
 
     private static bool IsPermitted(DeleteOperation delete, Grants grants) =>
-        grants.MayWrite(delete.Range) && (!delete.PreviousPairs || grants.MayRead(delete.Range));
+        grants.MayWrite(delete.Range) && (!ShowsPrevious(delete.PreviousPairs) || grants.MayRead(delete.Range));
 
     private static bool IsPermitted(Transaction transaction, Grants grants, LeaseTable leases)
     {
@@ -110,6 +125,12 @@ internal static class Authorisation
 
         return IsPermitted(transaction.Success, grants, leases) && (SkipsFailure || IsPermitted(transaction.Failure, grants, leases));
     }
+
+    private static bool ShowsPrevious(bool asked) =>
+#if LOOM_MUTATIONS
+        !Raft.Diagnostics.Mutations.On("A1-previous-pair-unchecked") &&
+#endif
+        asked;
 
     private static bool SkipsFailure =>
 #if LOOM_MUTATIONS
@@ -141,6 +162,12 @@ internal static class Authorisation
 
     private static bool MayUse(long lease, Grants grants, LeaseTable leases)
     {
+#if LOOM_MUTATIONS
+        if (Raft.Diagnostics.Mutations.On("A1-lease-keys-unchecked"))
+        {
+            return true;
+        }
+#endif
         foreach (ReadOnlyMemory<byte> key in leases.KeysOf(lease))
         {
             if (!grants.MayWrite(KeyRange.Single(key)))

@@ -112,6 +112,9 @@ internal sealed class ServeSettingsTests
     [TestCase("--placement-goal two-datacenters --name a --initial-cluster a@x=http://h:1,b@x=http://h:2", "two datacenters", "another datacenter")]
     [TestCase("--placement-goal all", "majority or two-datacenters", "majority")]
     [TestCase("--initial-cluster-state old", "new or existing", "new")]
+    [TestCase("--auth-token jwt,pub-key=a.pem", "simple tokens only", "--auth-token simple")]
+    [TestCase("--auth-token-ttl 0", "at least 1", "at least 1")]
+    [TestCase("--bcrypt-cost 32", "at most 31", "at most 31")]
     [TestCase("--max-concurrent-streams 0", "at least 1", "at least 1")]
     [TestCase("--max-request-bytes 1769473", "at most 1769472", "at most 1769472")]
     [TestCase("--test-peer-delay west", "DC=MS", "DC=MS")]
@@ -126,6 +129,14 @@ internal sealed class ServeSettingsTests
         Assert.That(
             () => ServeSettings.From(SettingSourcesTests.Read([], new Dictionary<string, string> { ["ETCD_ELECTION_TIMEOUT"] = "x" })),
             Throws.TypeOf<ConfigurationException>().With.Message.Contains("(from ETCD_ELECTION_TIMEOUT)"));
+
+    [Test]
+    public void Tokens_and_the_cost_of_passwords_are_etcd_s_settings()
+    {
+        ServeSettings settings = From(["--auth-token", "simple", "--auth-token-ttl", "60", "--bcrypt-cost=4"]);
+        Assert.That((settings.AuthTokenTimeToLive, settings.PasswordCost), Is.EqualTo((TimeSpan.FromMinutes(1), 4)));
+        Assert.That((From([]).AuthTokenTimeToLive, From([]).PasswordCost), Is.EqualTo((TimeSpan.FromMinutes(5), 10)));
+    }
 
     [Test]
     public void Etcd_s_own_default_for_streams_starts() => Assert.That(From(["--max-concurrent-streams", "4294967295"]).MaxConcurrentStreams, Is.EqualTo(int.MaxValue));
