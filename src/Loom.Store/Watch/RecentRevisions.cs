@@ -1,11 +1,13 @@
 namespace Loom.Store.Watch;
 
 /// <summary>
-/// The newest revisions, without a gap, for watchers that are at most a little late: bounded in revisions and in bytes, the oldest go first. Until somebody watches it keeps nothing.
+/// The newest revisions, without a gap, for watchers that are at most a little late: bounded in revisions and in bytes (the newest alone may have eight times as many), the oldest go first. Until somebody watches it keeps nothing.
 /// Its lock is held for a few copies of references only: the applier takes it once per batch.
 /// </summary>
 internal sealed class RecentRevisions(int maxRevisions, long maxBytes)
 {
+    private const int LargestTimes = 8;
+
     private readonly Lock gate = new();
     private readonly PublishedRevision?[] places = new PublishedRevision?[maxRevisions];
     private long first = 1;
@@ -74,8 +76,9 @@ internal sealed class RecentRevisions(int maxRevisions, long maxBytes)
         places[Place(next++)] = revision;
         bytes += revision.Bytes;
 
-        // One that is larger than all that may be kept goes as well: whoever needs it reads it from the history.
-        while (next - first > maxRevisions - 1 || (bytes > maxBytes && first < next))
+        // The newest stays until the next one comes, though it is larger than all of them may be together: every live watch looks at it, and none should have to read it from the history. It was in memory
+        // as a whole a moment ago; but one that is far too large (a transaction that deletes millions of keys) is not held on to.
+        while (next - first > maxRevisions - 1 || (bytes > maxBytes && (next - first > 1 || bytes > LargestTimes * maxBytes) && first < next))
         {
             ref PublishedRevision? oldest = ref places[Place(first++)];
             bytes -= oldest!.Bytes;

@@ -68,6 +68,23 @@ internal sealed class WatchHubTests
         Assert.That(owner.TryHold(new PublishedRevision(2, [Event(3 << 20)])), Is.Negative, "there is no room for a third");
     }
 
+    /// <summary>A delete of very many keys is larger than all that is kept: every watch, also one that it does not concern, would have to read it from the history otherwise.</summary>
+    [TestCase(7, true)]
+    [TestCase(9, false)]
+    public void The_newest_revision_is_kept_though_it_is_larger_than_the_rest_may_be(int times, bool stays)
+    {
+        const int Most = 100_000;
+        var recent = new RecentRevisions(16, Most);
+        recent.Add([new PublishedRevision(1, [Event(10)]), new PublishedRevision(2, [Event(times * Most)])]);
+        var copies = new PublishedRevision[2];
+        Assert.That(recent.TryCopy(2, copies, out int count), Is.EqualTo(stays));
+        Assert.That(count, Is.EqualTo(stays ? 1 : 0));
+        Assert.That(recent.TryCopy(1, copies, out _), Is.False);
+        recent.Add([new PublishedRevision(3, [Event(10)])]);
+        Assert.That(recent.TryCopy(2, copies, out _), Is.False, "it went when the next came");
+        Assert.That(recent.TryCopy(3, copies, out _), Is.True);
+    }
+
     [TestCase(100, true)]
     [TestCase(100_000, false)]
     public void A_previous_pair_stays_with_the_event_only_where_it_is_small(int length, bool stays)
