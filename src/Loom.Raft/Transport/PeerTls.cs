@@ -30,12 +30,12 @@ internal static class PeerTls
         {
             if (first != HandshakeRecord) return LaneWire.Cleartext(socket);
             // The magic of a hello: who speaks TLS to us finds it in place of an answer, and can say what it is.
-            Farewell(socket, LaneHandshake.Magic);
+            Farewell(socket, LaneHandshake.Magic, deadline, now);
             throw new PeerTlsException("it speaks TLS, and this port does not: its list of members has https:// where ours has http://");
         }
         if (first != HandshakeRecord)
         {
-            Farewell(socket, Alert);
+            Farewell(socket, Alert, deadline, now);
             if (first == LaneHandshake.Magic[0]) throw new PeerTlsException("it speaks cleartext, and this port speaks TLS: its list of members has http:// where ours has https://");
             throw new WireException("not a TLS handshake");
         }
@@ -94,12 +94,12 @@ internal static class PeerTls
     }
 
     /// <summary>The last word to a caller, and then what he has sent is read: a socket that is closed with bytes unread resets the connection, and the word is lost.</summary>
-    private static void Farewell(Socket socket, ReadOnlySpan<byte> word)
+    private static void Farewell(Socket socket, ReadOnlySpan<byte> word, long deadline, Func<long> now)
     {
         _ = socket.Send(word);
         socket.Shutdown(SocketShutdown.Send);
         Span<byte> unread = stackalloc byte[1024];
-        for (int i = 0; i < 64 && socket.Receive(unread) > 0; i++)
+        while (now() < deadline && socket.Receive(unread) > 0)
         {
         }
     }

@@ -44,6 +44,13 @@ internal sealed class BalancedTraffic : IDisposable
     /// <summary>The members that answered a put since then.</summary>
     public ulong[] AnsweredSince(long timestamp) => [.. answers.Where(a => a.At >= timestamp).Select(a => a.Member).Distinct()];
 
+    /// <summary>The longest time in which no put was acknowledged, of whoever.</summary>
+    public TimeSpan LongestGapSince(long timestamp)
+    {
+        long[] times = [timestamp, .. answers.Select(a => a.At).Where(at => at >= timestamp).Order(), Stopwatch.GetTimestamp()];
+        return times.Zip(times.Skip(1), Stopwatch.GetElapsedTime).Max();
+    }
+
     /// <summary>Until the next put is acknowledged, of whoever.</summary>
     public async Task<TimeSpan> UntilNextAsync(TimeSpan limit)
     {
