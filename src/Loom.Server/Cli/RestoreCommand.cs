@@ -58,7 +58,7 @@ internal static class RestoreCommand
         try
         {
             string[] arguments = [.. node.Where(option => parsed.GetValue(option) is not null).SelectMany(option => (string[])[option.Name, parsed.GetValue(option)!])];
-            return StoreOpening.Options(ServeSettings.From(SettingSources.Read(arguments, new Dictionary<string, string>(), File.ReadAllText)), loggers: null);
+            return StoreOpening.Options(ServeSettings.From(SettingSources.Read(arguments, new Dictionary<string, string>(), File.ReadAllText), serves: false), loggers: null);
         }
         catch (ConfigurationException exception)
         {

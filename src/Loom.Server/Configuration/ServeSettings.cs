@@ -98,7 +98,10 @@ internal sealed record ServeSettings
     /// <summary>5 s + 2 election timeouts, as etcd's.</summary>
     public TimeSpan RequestTimeout => TimeSpan.FromSeconds(5) + (2 * ElectionTimeout);
 
-    public static ServeSettings From(SettingSources sources)
+    /// <param name="sources">What was given.</param>
+    /// <param name="serves">False: members are only named, as by a restore, so https needs no certificate.</param>
+    /// <exception cref="ConfigurationException">A setting is wrong.</exception>
+    public static ServeSettings From(SettingSources sources, bool serves = true)
     {
         IReadOnlyList<InitialMember> cluster = InitialClusterText.Parse(sources.Text("initial-cluster"));
         string name = sources.Text("name");
@@ -149,7 +152,7 @@ internal sealed record ServeSettings
             KeepAliveTimeout = sources.Duration("grpc-keepalive-timeout", plainIsMilliseconds: false),
             ClientTls = clientTls.Of(listen, sources.Text("data-dir")),
             ClientAutoTls = clientTls.IsAuto,
-            PeerTls = peerTls.OfMembers(listenPeers.Count > 0 ? listenPeers : self?.PeerUrls ?? [], [.. cluster.SelectMany(m => m.PeerUrls)], sources.Text("data-dir")),
+            PeerTls = !serves ? null : peerTls.OfMembers(listenPeers.Count > 0 ? listenPeers : self?.PeerUrls ?? [], [.. cluster.SelectMany(m => m.PeerUrls)], sources.Text("data-dir")),
             PeerAutoTls = peerTls.IsAuto,
             SelfSignedYears = sources.Integer("self-signed-cert-validity", 1, 100),
             AuthTokenTimeToLive = TokenTimeToLive(sources),

@@ -176,6 +176,16 @@ internal sealed class RestoreCommandTests
         }
     }
 
+    /// <summary>The members are only named: whoever serves them needs the certificates.</summary>
+    [Test]
+    public async Task Members_with_tls_are_restored_without_certificates()
+    {
+        await OldClusterAsync();
+        CommandRun run = await CommandRun.OfAsync(
+            "restore", file, "--data-dir", Path.Combine(root, "a1"), "--name", "a1", "--initial-cluster", "a1@east=https://127.0.0.1:1,b1@west=https://127.0.0.1:2,c1@south=https://127.0.0.1:3");
+        Assert.That(run.Code, Is.Zero, run.Error);
+    }
+
     [TestCase("--name", "x1", "error: this member's name 'x1' is not in --initial-cluster (a1)")]
     [TestCase("--datacenter", "north", "error: --datacenter is north")]
     [TestCase("--bump-revision", "-1", "error LOOM1001: the revision 3 cannot be raised by -1.")]

@@ -169,6 +169,10 @@ internal sealed class ClientTlsTests
         Assert.That(unknown.Error, Does.Contain("does not come from the machine's CAs").And.Contain("--cacert"));
         CommandRun cleartext = await CommandRun.OfAsync(["get", "k", "--endpoints", "http://" + node.Endpoint]);
         Assert.That(cleartext.Error, Does.Contain("https://"));
+        CommandRun write = await CommandRun.OfAsync(["put", "k", "w", "--endpoints", "http://" + node.Endpoint]);
+        Assert.That(write.Code, Is.EqualTo(ExitCode.Unreachable), write.Error);
+        CommandRun name = await CommandRun.OfAsync(["get", "k", .. mutual[2..], "--endpoints", node.Endpoint.Replace("127.0.0.1", "[::ffff:127.0.0.1]", StringComparison.Ordinal)]);
+        Assert.That(name.Error, Does.Contain("not good for the host").And.Contain("name the member by a host"));
         CommandRun half = await CommandRun.OfAsync(["get", "k", "--endpoints", node.Endpoint, "--cert", folder["client.crt"]]);
         Assert.That((half.Code, half.Error), Is.EqualTo((ExitCode.Usage, "error: --cert is given without --key\nhint: name both: the certificate and its private key\n")));
     }
