@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using Loom.Raft;
 using Loom.Raft.Consensus;
 using Loom.Store.Applying;
 using Loom.Store.Callers;
 using Loom.Store.Commands;
+using Loom.Store.Diagnostics;
 using Loom.Store.Duties;
 using Loom.Store.Machine;
 using Loom.Store.Model;
@@ -32,6 +34,8 @@ public sealed class LoomStore : ILoomStore
     private readonly Task compacting;
     private readonly StoreDuties duties;
     private readonly WatchDispatcher watches;
+    private readonly StoreMetrics? metrics;
+    private readonly TimeProvider time;
     private int disposed;
 
     /// <param name="node">The replica.</param>
@@ -39,12 +43,15 @@ public sealed class LoomStore : ILoomStore
     /// <param name="options">Copied and checked by the caller.</param>
     /// <param name="freeDiskBytes">Free bytes of the data directory's file system; null: nothing is on a disk.</param>
     /// <param name="time">The clock of what is done by time; null: the system's.</param>
-    internal LoomStore(IRaftNode node, LoomStateMachine machine, LoomOptions options, Func<long>? freeDiskBytes = null, TimeProvider? time = null)
+    /// <param name="metrics">Told of writes, and disposed of with the store; null: nobody asks.</param>
+    internal LoomStore(IRaftNode node, LoomStateMachine machine, LoomOptions options, Func<long>? freeDiskBytes = null, TimeProvider? time = null, StoreMetrics? metrics = null)
     {
+        this.metrics = metrics;
         this.node = node;
         this.machine = machine;
         this.options = options;
         time ??= TimeProvider.System;
+        this.time = time;
         Reads = new LocalReads(machine);
         Hashes = new HashQueue(Reads);
         passwords = new PasswordHashes(options.PasswordCost);
@@ -57,6 +64,7 @@ public sealed class LoomStore : ILoomStore
             machine, Check, ProposeAsync, WaitAsync, () => node.Status.AppliedIndex, () => (long)time.GetElapsedTime(0).TotalMilliseconds, (long)options.AuthTokenTimeToLive.TotalMilliseconds);
         own = new CallerStore(this, new CallerAccess(null, calls));
         watches = new WatchDispatcher(machine.Watches, () => node.Status.Failure, options.WatchProgressInterval, time, log);
+        metrics?.Observe(() => Status);
     }
 
 #if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
@@ -187,6 +195,7 @@ public sealed class LoomStore : ILoomStore
         // Before the records go that it reads. They go when the node closes the machine, and only if its applier has ended by then: nothing is freed here.
         await Hashes.DisposeAsync().ConfigureAwait(false);
         await node.DisposeAsync().ConfigureAwait(false);
+        metrics?.Dispose();
         machine.Waiters.Close();
         closing.Dispose();
         compactionBegan.Dispose();
@@ -284,6 +293,9 @@ public sealed class LoomStore : ILoomStore
             throw Faults.TooLarge(payload.Length, options.MaxRequestBytes);
         }
 
+        using Activity? activity = StoreMetrics.Activities.StartActivity("loom.write");
+        _ = activity?.SetTag("loom.command", command.GetType().Name);
+        long began = metrics?.MeasuresWrites == true ? time.GetTimestamp() : 0;
         ProposalResult answer;
         try
         {
@@ -291,7 +303,14 @@ public sealed class LoomStore : ILoomStore
         }
         catch (RaftException exception)
         {
+            metrics?.Failed(exception.Outcome);
+            _ = activity?.SetStatus(ActivityStatusCode.Error, exception.Message);
             throw Faults.Translate(exception, isWrite: true, cancellationToken);
+        }
+
+        if (began != 0)
+        {
+            metrics!.Written(time.GetElapsedTime(began));
         }
 
         return answer.Outcome.Code == 0 ? answer : throw Refusals.ToException((LoomErrorCode)answer.Outcome.Code);

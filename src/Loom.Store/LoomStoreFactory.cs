@@ -1,6 +1,7 @@
 using System.Numerics;
 using Loom.Raft;
 using Loom.Store.Applying;
+using Loom.Store.Diagnostics;
 using Loom.Store.Mvcc;
 using Loom.Store.Records;
 using Microsoft.Extensions.Logging;
@@ -37,7 +38,7 @@ internal static class LoomStoreFactory
                 await WaitUntilReadyAsync(node, cancellationToken).ConfigureAwait(false);
             }
 
-            return new LoomStore(node, machine, copy, () => new DriveInfo(copy.DataDirectory).AvailableFreeSpace);
+            return new LoomStore(node, machine, copy, () => new DriveInfo(copy.DataDirectory).AvailableFreeSpace, metrics: new StoreMetrics(copy.Name));
         }
         catch (Exception exception)
         {

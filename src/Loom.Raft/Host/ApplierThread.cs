@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Diagnostics;
 using Loom.Raft.Replica;
 using Loom.Raft.Threads;
 
@@ -19,6 +20,7 @@ internal sealed class ApplierThread
     private readonly Applier applier;
     private readonly CheckpointPace pace;
     private readonly Inbox inbox;
+    private readonly RaftMetrics metrics;
     private readonly Func<long> now;
     private readonly Action<IStateInstallation> settled;
     private readonly Signal work = new();
@@ -35,16 +37,18 @@ internal sealed class ApplierThread
     /// <param name="pace">When a checkpoint is due.</param>
     /// <param name="checkpointIndex">Index of the newest one.</param>
     /// <param name="inbox">Where results go.</param>
+    /// <param name="metrics">Told how long each batch took.</param>
     /// <param name="now">The clock.</param>
     /// <param name="settled">Told of an installation that the machine has switched to, to dispose of it; must only signal.</param>
     /// <param name="newThread">Makes the thread.</param>
     public ApplierThread(
-        Applier applier, CheckpointPace pace, long checkpointIndex, Inbox inbox, Func<long> now, Action<IStateInstallation> settled, Func<string, Action, Thread> newThread)
+        Applier applier, CheckpointPace pace, long checkpointIndex, Inbox inbox, RaftMetrics metrics, Func<long> now, Action<IStateInstallation> settled, Func<string, Action, Thread> newThread)
     {
         this.applier = applier;
         this.pace = pace;
         this.checkpointIndex = checkpointIndex;
         this.inbox = inbox;
+        this.metrics = metrics;
         this.now = now;
         this.settled = settled;
         thread = newThread("loom apply", Run);
@@ -167,7 +171,9 @@ internal sealed class ApplierThread
     {
         long bytes = 0;
         foreach (Entry entry in part.Entries) bytes += entry.Body.Length;
+        long began = metrics.MeasuresApply ? now() : 0;
         inbox.Post(new BatchApplied(applier.ApplyBatch(part) with { EndsWork = endsWork }));
+        if (began != 0) metrics.Applied(now() - began);
         pace.Applied(part.Entries.Count, bytes);
     }
 

@@ -1,3 +1,4 @@
+using Loom.Raft.Diagnostics;
 using Loom.Raft.Log;
 using Loom.Raft.Replica;
 using Loom.Raft.Threads;
@@ -15,6 +16,7 @@ internal sealed class LogWriterThread
 
     private readonly DurableLog log;
     private readonly Inbox inbox;
+    private readonly RaftMetrics metrics;
     private readonly Signal work = new();
     private readonly Signal ahead = new();
     private readonly Thread writer;
@@ -22,10 +24,11 @@ internal sealed class LogWriterThread
     private LogBatch? next;
     private volatile bool stopping;
 
-    public LogWriterThread(DurableLog log, Inbox inbox, Func<string, Action, Thread> newThread)
+    public LogWriterThread(DurableLog log, Inbox inbox, RaftMetrics metrics, Func<string, Action, Thread> newThread)
     {
         this.log = log;
         this.inbox = inbox;
+        this.metrics = metrics;
         writer = newThread("loom log", Write);
         preparer = newThread("loom log ahead", Prepare);
     }
@@ -69,7 +72,7 @@ internal sealed class LogWriterThread
             try
             {
                 WriteWhenThereIsSpace(batch);
-                batch.Flush();
+                Flush(batch);
             }
             catch (IOException e)
             {
@@ -79,6 +82,18 @@ internal sealed class LogWriterThread
             inbox.Post(new LogBatchCompleted(batch.Sequence, error));
             ahead.Set();
         }
+    }
+
+    private void Flush(LogBatch batch)
+    {
+        if (!metrics.MeasuresFlush)
+        {
+            batch.Flush();
+            return;
+        }
+        long began = MonotonicClock.Nanoseconds;
+        batch.Flush();
+        metrics.Flushed(MonotonicClock.Nanoseconds - began);
     }
 
     /// <summary>A full disk is a pause, not an end: nothing was written, nothing is acknowledged, and the batch waits. Closing ends the wait; what was not written is then not in the log.</summary>

@@ -84,6 +84,7 @@ internal sealed partial class ReplicaHost
     private void Release()
     {
         transport?.Dispose();
+        metrics.Dispose();
         bool written = writer?.Stop(Remaining) ?? true;
         bool applied = applier?.Stop(Remaining) ?? true;
         bool free = applied && (snapshots?.Stop(Remaining) ?? true);

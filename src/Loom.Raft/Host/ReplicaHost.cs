@@ -1,4 +1,5 @@
 using Loom.Raft.Consensus;
+using Loom.Raft.Diagnostics;
 using Loom.Raft.Log;
 using Loom.Raft.Membership;
 using Loom.Raft.Proposals;
@@ -31,6 +32,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
     private readonly Thread loop;
     private readonly StatusBoard board;
     private readonly ReplicationLoad load;
+    private readonly RaftMetrics metrics;
     private RecoveredLog? recovered;
     private ReplicaCore? replica;
     private LogWriterThread? writer;
@@ -52,6 +54,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
         inbox = new Inbox(wake);
         load = new ReplicationLoad(now);
         directory = MemberDirectory.Open(settings.Files, options, settings.Seed, settings.AcquireDirectory);
+        metrics = new RaftMetrics(options.Name);
         try
         {
             if (directory.Damage is null && directory.Identity.IsFormed) recovered = directory.OpenLog();
@@ -90,6 +93,7 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
     {
         try
         {
+            metrics.Observe(Status, () => board.LeaderChanges, () => ProposalCalls.Count);
             transport?.Start();
             if (replica is null && (recovered is not null || directory.Damage is not null)) TakePart(cancellationToken);
             loop.Start();
@@ -217,8 +221,8 @@ internal sealed partial class ReplicaHost : IPeerEvents, IDisposable
                 SnapshotCatchUpEntries = options.SnapshotCatchUpEntries,
             },
             core, from.Log, opened);
-        writer = new LogWriterThread(from.Log, inbox, NewThread);
-        applier = new ApplierThread(apply, new CheckpointPace(now(), options.SnapshotCount), opened.CheckpointIndex, inbox, now, installation => snapshots?.Settled(installation), NewThread);
+        writer = new LogWriterThread(from.Log, inbox, metrics, NewThread);
+        applier = new ApplierThread(apply, new CheckpointPace(now(), options.SnapshotCount), opened.CheckpointIndex, inbox, metrics, now, installation => snapshots?.Settled(installation), NewThread);
         if (transport is { } lanes)
         {
             string datacenter = (current.Find(identity.Id) ?? SelfByFlags(identity)).Datacenter;

@@ -12,7 +12,10 @@ internal sealed class StatusBoard(MemberId self, Configuration configuration)
     private volatile Configuration inForce = configuration;
     private volatile TaskCompletionSource? changed;
     private long loopStalls;
+    private long leaderChanges;
     private string placement = "";
+    private MemberId lastLeader;
+    private long lastLeaderTerm;
 
     public RaftNodeStatus Status => status;
 
@@ -25,9 +28,17 @@ internal sealed class StatusBoard(MemberId self, Configuration configuration)
         set => Interlocked.Exchange(ref loopStalls, value);
     }
 
+    /// <summary>Leaders that were seen to begin.</summary>
+    public long LeaderChanges => Interlocked.Read(ref leaderChanges);
+
     public void Publish(RaftNodeStatus next, Configuration configuration)
     {
         if (next.ClusterId != 0 && (placement.Length == 0 || !ReferenceEquals(configuration, inForce))) placement = PlacementProof.Of(configuration).Sentence;
+        if (!next.Leader.IsNone && (next.Leader != lastLeader || next.Term != lastLeaderTerm))
+        {
+            (lastLeader, lastLeaderTerm) = (next.Leader, next.Term);
+            _ = Interlocked.Increment(ref leaderChanges);
+        }
         status = next with { Placement = placement };
         inForce = configuration;
         // Pairs with the lock in Changed: without it this read may pass the write of the status (on x86 too), and a waiter that asked in between sleeps on.

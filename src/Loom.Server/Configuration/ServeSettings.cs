@@ -48,6 +48,9 @@ internal sealed record ServeSettings
 
     public EtcdLimits Limits { get; init; } = new();
 
+    /// <summary>/metrics has the times of calls too.</summary>
+    public bool ExtensiveMetrics { get; init; }
+
     /// <summary>The JSON gateway.</summary>
     public bool EnableGateway { get; init; } = true;
 
@@ -144,6 +147,7 @@ internal sealed record ServeSettings
                 MaxTxnOperations = sources.Integer("max-txn-ops", 1, 128),
                 MaxRequestBytes = sources.Integer("max-request-bytes", 1024, EtcdLimits.MaxRequestBytesLimit),
             },
+            ExtensiveMetrics = OneOf(sources, "metrics", "basic", "extensive") == "extensive",
             EnableGateway = SettingSources.ParseBoolean(sources.Text("enable-grpc-gateway")) != false,
             Cors = Words(sources.Text("cors")),
             HostWhitelist = Words(sources.Text("host-whitelist")),

@@ -5,6 +5,7 @@ using Loom.Server.Configuration;
 using Loom.Server.Etcd;
 using Loom.Server.Etcd.Gateway;
 using Loom.Server.Health;
+using Loom.Server.Metrics;
 using Loom.Store;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -45,6 +46,7 @@ internal sealed class NodeServer : IAsyncDisposable
         var health = new HealthProbe(store);
         var crossOrigin = new CrossOrigin(settings);
         var gateway = new JsonGateway(settings.Limits);
+        var calls = new CallMetrics(settings.ExtensiveMetrics);
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [] });
 
         // Only what is given here counts: ASPNETCORE_URLS or an appsettings.json that lies about must not move a database's port.
@@ -58,6 +60,8 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton(health);
         builder.Services.AddSingleton(addresses);
         builder.Services.AddSingleton<HeaderSource>();
+        builder.Services.AddSingleton(calls);
+        builder.Services.AddSingleton(_ => new NodeMetrics(store, settings.Name, calls));
         builder.Services.AddSingleton<Callers>();
         builder.Services.AddSingleton<LeaderLoss>();
         builder.Services.AddSingleton<OpenStreams>();
@@ -77,6 +81,7 @@ internal sealed class NodeServer : IAsyncDisposable
         {
             options.MaxReceiveMessageSize = settings.Limits.MaxMessageBytes;
             options.MaxSendMessageSize = null;
+            options.Interceptors.Add<CallMetrics>();
         });
         builder.Services.AddGrpcReflection();
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, settings, tls));
@@ -95,6 +100,7 @@ internal sealed class NodeServer : IAsyncDisposable
         application.MapGrpcService<GrpcHealthService>();
         application.MapGrpcReflectionService();
         application.MapHealth(health);
+        application.Services.GetRequiredService<NodeMetrics>().Map(application);
         application.MapBalancer(new BalancerProbe(store, health));
         if (settings.EnableGateway)
         {
