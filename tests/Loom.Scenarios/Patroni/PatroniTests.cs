@@ -35,12 +35,18 @@ public sealed class PatroniTests
         }
     }
 
-    [Test]
-    public async Task A_database_keeps_its_primary_loses_it_gets_it_back_and_is_switched_over()
+    [TestCase(false)]
+    [TestCase(true, Description = "as a user who may nothing but what is its own; members that restart have forgotten its token")]
+    public async Task A_database_keeps_its_primary_loses_it_gets_it_back_and_is_switched_over(bool asUser)
     {
         Rounds.RequireSeveral();
         using LoomCluster store = await LoomCluster.StartThreeAsync(root);
-        using PatroniPair pair = await PatroniPair.StartAsync(store.Nodes.Select(node => node.Endpoint["http://".Length..]));
+        if (asUser)
+        {
+            await store.AskWhoCallsAsync("patroni", "secret", "/service/");
+        }
+
+        using PatroniPair pair = await PatroniPair.StartAsync(store.Nodes.Select(node => node.Endpoint["http://".Length..]), asUser ? ["username: patroni", "password: secret"] : []);
         PatroniMember first = pair.Members[0];
         PatroniMember second = pair.Members[1];
         Assert.That(await first.SqlAsync("create table rows (id int primary key)"), Is.Not.Null);

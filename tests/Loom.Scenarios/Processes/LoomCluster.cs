@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Globalization;
+using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Loom.Server.Etcd.Protos;
@@ -13,7 +15,9 @@ internal sealed class LoomCluster : IDisposable
     private static readonly string[] Datacenters = ["east", "west", "south"];
     private readonly string root;
     private readonly Dictionary<string, GrpcChannel> channels = [];
+    private readonly ConcurrentDictionary<string, string> rootTokens = new();
     private bool leavesRoot;
+    private string? rootPassword;
 
     private LoomCluster(string root, IReadOnlyList<LoomProcess> nodes)
     {
@@ -79,6 +83,26 @@ internal sealed class LoomCluster : IDisposable
     public Lease.LeaseClient Leases(LoomProcess node) => new(channels[node.Name]);
 
     public Maintenance.MaintenanceClient Maintenance(LoomProcess node) => new(channels[node.Name]);
+
+    /// <summary>From now on it asks who calls: a user who may read and write under a prefix, and root, as whom the looks of this class are made.</summary>
+    public async Task AskWhoCallsAsync(string user, string password, string prefix)
+    {
+        var auth = new Auth.AuthClient(channels[Nodes[0].Name]);
+        await auth.UserAddAsync(new AuthUserAddRequest { Name = "root", Password = password });
+        await auth.UserGrantRoleAsync(new AuthUserGrantRoleRequest { User = "root", Role = "root" });
+        await auth.UserAddAsync(new AuthUserAddRequest { Name = user, Password = password });
+        await auth.RoleAddAsync(new AuthRoleAddRequest { Name = user });
+        byte[] end = System.Text.Encoding.UTF8.GetBytes(prefix);
+        end[^1]++;
+        await auth.RoleGrantPermissionAsync(new AuthRoleGrantPermissionRequest
+        {
+            Name = user,
+            Perm = new Permission { PermType = Permission.Types.Type.Readwrite, Key = ByteString.CopyFromUtf8(prefix), RangeEnd = ByteString.CopyFrom(end) },
+        });
+        await auth.UserGrantRoleAsync(new AuthUserGrantRoleRequest { User = user, Role = user });
+        rootPassword = password;
+        await auth.AuthEnableAsync(new AuthEnableRequest());
+    }
 
     public async Task<LoomProcess> LeaderAsync()
     {
@@ -146,11 +170,34 @@ internal sealed class LoomCluster : IDisposable
     {
         try
         {
-            return await new Server.Hosting.Protos.Cluster.ClusterClient(channels[node.Name]).StatusAsync(new ClusterStatusRequest(), deadline: DateTime.UtcNow.AddSeconds(2));
+            return await new Server.Hosting.Protos.Cluster.ClusterClient(channels[node.Name]).StatusAsync(new ClusterStatusRequest(), await RootAsync(node), DateTime.UtcNow.AddSeconds(2));
         }
-        catch (RpcException)
+        catch (RpcException exception)
         {
+            if (exception.StatusCode == StatusCode.Unauthenticated)
+            {
+                // It was restarted, and has forgotten it.
+                rootTokens.TryRemove(node.Name, out _);
+            }
+
             return null;
         }
+    }
+
+    private async Task<Metadata> RootAsync(LoomProcess node)
+    {
+        if (rootPassword is null)
+        {
+            return [];
+        }
+
+        if (!rootTokens.TryGetValue(node.Name, out string? token))
+        {
+            var login = new AuthenticateRequest { Name = "root", Password = rootPassword };
+            token = (await new Auth.AuthClient(channels[node.Name]).AuthenticateAsync(login, deadline: DateTime.UtcNow.AddSeconds(5))).Token;
+            rootTokens[node.Name] = token;
+        }
+
+        return new Metadata { { "token", token } };
     }
 }
