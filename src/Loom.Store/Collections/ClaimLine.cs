@@ -13,7 +13,7 @@ namespace Loom.Store.Collections;
 /// </summary>
 /// <remarks>
 /// A name must not be another one's beginning up to a <c>/</c>: claims of <c>a/b</c> stand in the line of <c>a</c> as well. It is so in etcd.
-/// <para>Whether a claim comes first may be read from any replica's state: create revisions only grow, so once nobody is before it, nobody ever will be.</para>
+/// <para>Whether a claim comes first may be read from any replica's state: create revisions only grow, so once nobody is before it, nobody ever will be (F3).</para>
 /// </remarks>
 public sealed class ClaimLine
 {

@@ -4,7 +4,7 @@ using static Loom.Store.Conditions;
 namespace Loom.Store.Collections;
 
 /// <summary>
-/// A transaction under the condition that a claim stands, and its answer without it. The condition is one more of the transaction's own, so that the outcome alone, which survives a retry (P1), says that both held.
+/// A transaction under the condition that a claim stands (F1), and its answer without it. The condition is one more of the transaction's own, so that the outcome alone, which survives a retry (P1), says that both held.
 /// When they did not, the failure branch tells which: it reads the claim first if it writes nothing (a read does no harm where the fence has fallen), and is nested under the fence once more if it writes.
 /// </summary>
 /// <param name="token">What must stand.</param>

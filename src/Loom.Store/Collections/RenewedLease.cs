@@ -6,7 +6,7 @@ namespace Loom.Store.Collections;
 
 /// <summary>
 /// A lease that renews itself, and says when it is lost: when the store says that it has ended, or when no renewal could be confirmed for so long that it may have. That moment is counted by this process's own
-/// monotonic clock from the moment at which the last confirmed renewal was <em>sent</em>; the cluster counts from when the renewal entered the log, which was later (T5), so this side never believes for longer.
+/// monotonic clock from the moment at which the last confirmed renewal was <em>sent</em>; the cluster counts from when the renewal entered the log, which was later (T5), so this side never believes for longer (F2).
 /// A tenth of the time to live is left between the two, for clocks that run at different speeds and timers that are late.
 /// </summary>
 internal sealed class RenewedLease : IAsyncDisposable
@@ -156,7 +156,7 @@ internal sealed class RenewedLease : IAsyncDisposable
             {
                 await Task.Delay(pause, time, stopped).ConfigureAwait(false);
 
-                // What its holder was told to be lost must not be kept alive behind its back: others wait for it.
+                // What its holder was told to be lost must not be kept alive behind its back (F2): others wait for it.
                 Lost.ThrowIfCancellationRequested();
                 pause = await TryRenewAsync(stopped).ConfigureAwait(false) ? interval : interval / 4;
             }
