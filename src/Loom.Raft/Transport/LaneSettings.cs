@@ -26,7 +26,7 @@ internal sealed record LaneSettings
     /// <summary>Largest message that chunks may add up to: the largest proposal with room for its envelope, or an append of many.</summary>
     public int MaxMessageBytes { get; init; } = 4 * 1024 * 1024;
 
-    /// <summary>Connections whose handshake is not done: the oldest goes when another comes.</summary>
+    /// <summary>Connections whose handshake is not done (<see cref="UnfinishedHandshakes{T}"/>).</summary>
     public int MaxPendingHandshakes { get; init; } = 32;
 
     /// <summary>A bulk lane on which the other side neither sends nor takes anything for so long is closed: longer than a capture or a cold read may take, for nobody pings there.</summary>

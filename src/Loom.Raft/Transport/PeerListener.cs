@@ -8,7 +8,7 @@ namespace Loom.Raft.Transport;
 
 /// <summary>
 /// Accepts peers' connections. Each gets a thread that does the handshake and then becomes the lane's receiving thread. Connections that have not said a valid hello are few
-/// (<see cref="LaneSettings.MaxPendingHandshakes"/>, the oldest is closed when another comes) and short-lived: whoever scans the port disturbs nobody (N2).
+/// (<see cref="LaneSettings.MaxPendingHandshakes"/>; who holds most of them loses one when another comes) and short-lived: whoever scans the port disturbs nobody (N2).
 /// </summary>
 internal sealed class PeerListener : IDisposable
 {
@@ -17,7 +17,7 @@ internal sealed class PeerListener : IDisposable
     private readonly MemberId self;
     private readonly TransportContext context;
     private readonly Func<MemberId, Peer?> find;
-    private readonly LinkedList<Socket> pending = new();
+    private readonly UnfinishedHandshakes<Socket> pending;
     private readonly Queue<string> lastComplaints = new();
     private readonly Signal pause = new();
     private readonly Thread thread;
@@ -28,6 +28,7 @@ internal sealed class PeerListener : IDisposable
         this.self = self;
         this.context = context;
         this.find = find;
+        pending = new UnfinishedHandshakes<Socket>(context.Settings.MaxPendingHandshakes);
         tls = !address.IsSecure ? null : context.Tls ?? throw new RaftException(
             RaftErrorCode.CannotOpen, $"{address} asks for TLS, and this member has no certificate for members: give it one (--peer-cert-file and --peer-key-file, or PeerTls), or write http://.");
         listener = address.Listen(backlog: 128);
@@ -41,10 +42,7 @@ internal sealed class PeerListener : IDisposable
         stopping = true;
         pause.Set();
         listener.Dispose();
-        lock (pending)
-        {
-            foreach (Socket socket in pending) socket.Dispose();
-        }
+        foreach (Socket socket in pending.ToArray()) socket.Dispose();
     }
 
     private void Accept()
@@ -54,16 +52,8 @@ internal sealed class PeerListener : IDisposable
             try
             {
                 Socket accepted = listener.Accept();
-                LinkedListNode<Socket> node;
-                lock (pending)
-                {
-                    node = pending.AddLast(accepted);
-                    if (pending.Count > context.Settings.MaxPendingHandshakes)
-                    {
-                        pending.First!.Value.Dispose();
-                        pending.RemoveFirst();
-                    }
-                }
+                LinkedListNode<UnfinishedHandshakes<Socket>.Entry> node = pending.Add(accepted, AddressOf(accepted), out Socket? evicted);
+                evicted?.Dispose();
                 context.NewThread("loom peer", () => Serve(node)).Start();
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -76,31 +66,30 @@ internal sealed class PeerListener : IDisposable
         }
     }
 
-    private void Serve(LinkedListNode<Socket> node)
+    private void Serve(LinkedListNode<UnfinishedHandshakes<Socket>.Entry> node)
     {
-        Socket socket = node.Value;
+        Socket socket = node.Value.Connection;
         LaneWire? wire = null;
         try
         {
-            if (Admit(socket, node, ref wire) is not (Peer peer, LaneKind lane)) return;
+            if (Admit(node, ref wire) is not (Peer peer, LaneKind lane)) return;
             if (lane == LaneKind.Bulk) ServeBulk(wire!, peer);
             else Receive(wire!, peer, lane);
         }
         finally
         {
-            Forget(node);
+            _ = pending.Remove(node);
             socket.Dispose();
             wire?.Dispose();
         }
     }
 
     /// <summary>The handshake. Null: refused, or nobody we know. Whatever a stranger's bytes lead to here is the end of his connection and of nothing else.</summary>
-    private (Peer, LaneKind)? Admit(Socket socket, LinkedListNode<Socket> node, ref LaneWire? wire)
+    private (Peer, LaneKind)? Admit(LinkedListNode<UnfinishedHandshakes<Socket>.Entry> node, ref LaneWire? wire)
     {
-        IPAddress? caller = null;
+        Socket socket = node.Value.Connection;
         try
         {
-            caller = (socket.RemoteEndPoint as IPEndPoint)?.Address;
             socket.NoDelay = true;
             socket.SendTimeout = (int)(context.Settings.HandshakeLimit / 1_000_000);
             long deadline = context.Now() + context.Settings.HandshakeLimit;
@@ -109,7 +98,7 @@ internal sealed class PeerListener : IDisposable
         }
         catch (PeerTlsException e)
         {
-            Complain($"a caller at {caller}: {e.Message}");
+            Complain($"a caller at {node.Value.From}: {e.Message}");
         }
         catch (Exception e) when (e is IOException or SocketException or ObjectDisposedException)
         {
@@ -122,7 +111,7 @@ internal sealed class PeerListener : IDisposable
         return null;
     }
 
-    private (Peer, LaneKind)? Greet(LaneWire wire, LinkedListNode<Socket> node, long deadline)
+    private (Peer, LaneKind)? Greet(LaneWire wire, LinkedListNode<UnfinishedHandshakes<Socket>.Entry> node, long deadline)
     {
         PeerHello hello = LaneHandshake.Receive(wire, deadline, context.Now);
         // Before the gate learns anything of what the hello claims.
@@ -149,7 +138,7 @@ internal sealed class PeerListener : IDisposable
             Complain($"{hello.Name} ({hello.From}): {answer.Reason}");
             return null;
         }
-        Forget(node);
+        _ = pending.Remove(node);
         return (peer!, hello.Lane);
     }
 
@@ -194,7 +183,7 @@ internal sealed class PeerListener : IDisposable
     /// <summary>Who is refused tries again twice a second: each trouble is logged when it changes.</summary>
     private void Complain(string complaint)
     {
-        lock (pending)
+        lock (lastComplaints)
         {
             if (lastComplaints.Contains(complaint)) return;
             if (lastComplaints.Count == 8) _ = lastComplaints.Dequeue();
@@ -203,11 +192,16 @@ internal sealed class PeerListener : IDisposable
         context.Log.LogWarning("Refused a connection of {Complaint}", complaint);
     }
 
-    private void Forget(LinkedListNode<Socket> node)
+    private static IPAddress? AddressOf(Socket accepted)
     {
-        lock (pending)
+        try
         {
-            if (node.List is not null) pending.Remove(node);
+            return (accepted.RemoteEndPoint as IPEndPoint)?.Address;
+        }
+        catch (SocketException)
+        {
+            // Gone already: its handshake will find that out.
+            return null;
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Net;
 using Loom.Raft.Transport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -11,8 +12,7 @@ namespace Loom.Server.Hosting;
 /// TLS of a client port: certificates as they are at each handshake (<see cref="TlsFiles"/>), a bound on handshakes that are not finished, and an answer for who speaks cleartext here.
 /// </summary>
 /// <remarks>
-/// A connection costs little until its handshake is done, but it does cost: at most <see cref="MaxUnfinished"/> may be in one, each for <see cref="Limit"/>. When one more comes the oldest is closed:
-/// an honest handshake takes milliseconds, so the oldest is one that somebody holds open.
+/// A connection costs little until its handshake is done, but it does cost: at most <see cref="MaxUnfinished"/> may be in one, each for <see cref="Limit"/>.
 /// </remarks>
 internal sealed class TlsPort(TlsFiles files, ILogger log)
 {
@@ -24,19 +24,10 @@ internal sealed class TlsPort(TlsFiles files, ILogger log)
     private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(10);
     private const byte HandshakeRecord = 0x16;
 
-    private readonly LinkedList<ConnectionContext> unfinished = new();
+    private readonly UnfinishedHandshakes<ConnectionContext> unfinished = new(MaxUnfinished);
     private long quietUntil;
 
-    public int Unfinished
-    {
-        get
-        {
-            lock (unfinished)
-            {
-                return unfinished.Count;
-            }
-        }
-    }
+    public int Unfinished => unfinished.Count;
 
     /// <summary>Puts TLS before HTTP on a listening address.</summary>
     public void Use(ListenOptions listen)
@@ -61,21 +52,8 @@ internal sealed class TlsPort(TlsFiles files, ILogger log)
 
     private async Task BeginAsync(ConnectionDelegate next, ConnectionContext connection)
     {
-        var node = new LinkedListNode<ConnectionContext>(connection);
-        connection.Features.Set(node);
-        ConnectionContext? oldest = null;
-        lock (unfinished)
-        {
-            if (unfinished.Count >= MaxUnfinished)
-            {
-                oldest = unfinished.First!.Value;
-                unfinished.RemoveFirst();
-            }
-
-            unfinished.AddLast(node);
-        }
-
-        oldest?.Abort(new ConnectionAbortedException("too many TLS handshakes are not finished"));
+        connection.Features.Set(unfinished.Add(connection, (connection.RemoteEndPoint as IPEndPoint)?.Address, out ConnectionContext? evicted));
+        evicted?.Abort(new ConnectionAbortedException("too many TLS handshakes are not finished"));
         try
         {
             if (await SpeaksTlsAsync(connection).ConfigureAwait(false))
@@ -93,20 +71,7 @@ internal sealed class TlsPort(TlsFiles files, ILogger log)
         }
     }
 
-    private bool Finish(ConnectionContext connection)
-    {
-        LinkedListNode<ConnectionContext> node = connection.Features.Get<LinkedListNode<ConnectionContext>>()!;
-        lock (unfinished)
-        {
-            if (node.List is null)
-            {
-                return false;
-            }
-
-            unfinished.Remove(node);
-            return true;
-        }
-    }
+    private bool Finish(ConnectionContext connection) => unfinished.Remove(connection.Features.Get<LinkedListNode<UnfinishedHandshakes<ConnectionContext>.Entry>>()!);
 
     /// <summary>Looks at the first byte and gives it back.</summary>
     private async Task<bool> SpeaksTlsAsync(ConnectionContext connection)

@@ -213,6 +213,29 @@ public sealed class PeerTlsTests
         }
     }
 
+    /// <summary>N2: a member far away takes longer for its handshake than a machine nearby for a hundred connections.</summary>
+    [Test]
+    public void A_flood_from_one_address_keeps_no_other_one_out()
+    {
+        StartBoth(new LaneSettings { HandshakeLimit = 10_000_000_000 });
+        using Socket slow = Dial(IPAddress.Loopback);
+        var flood = new List<Socket>();
+        for (int i = 0; i < 100; i++) flood.Add(Dial(IPAddress.Parse("127.0.0.2")));
+        Assert.That(() => flood.Count(IsClosed), Is.GreaterThanOrEqualTo(68).After(3000, 20), "32 may be unfinished");
+        Assert.That(IsClosed(slow), Is.False);
+        foreach (Socket socket in flood) socket.Dispose();
+    }
+
+    private Socket Dial(IPAddress from)
+    {
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(from, 0));
+        socket.Connect(IPAddress.Loopback, westPort);
+        return socket;
+    }
+
+    private static bool IsClosed(Socket socket) => socket.Poll(0, SelectMode.SelectRead);
+
     private static void Trust(TlsMember member, Issuer issuer)
     {
         File.AppendAllText(member["ca.crt"], issuer.Pair.Certificate);

@@ -131,6 +131,21 @@ internal sealed class DotnetEtcdTests
         await observing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
+    [Test]
+    public async Task A_user_logs_in_and_may_do_what_he_may()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        await KnownUsers.EnableAsync(node.Channel);
+        using var client = new EtcdClient("http://" + node.Endpoint, KnownUsers.Name, KnownUsers.Password, configureChannelOptions: options => options.Credentials = ChannelCredentials.Insecure);
+        await client.PutAsync("mine/a", "1");
+        Assert.That((await client.GetAsync("mine/a")).Kvs[0].Value.ToStringUtf8(), Is.EqualTo("1"));
+        Assert.That(async () => await client.PutAsync("other/a", "1"), Throws.InstanceOf<RpcException>().With.Property("StatusCode").EqualTo(StatusCode.PermissionDenied));
+        LockResponse held = await client.LockAsync("mine/lock");
+        await client.UnlockAsync(held.Key.ToStringUtf8());
+        using EtcdClient nobody = Open("http://" + node.Endpoint);
+        Assert.That(async () => await nobody.GetAsync("mine/a"), Throws.InstanceOf<RpcException>().With.Message.Contains("user name is empty"));
+    }
+
     /// <summary>With all endpoints it goes on when one is gone. It turns through them, so a call may meet the one that is gone until it has noticed: programs repeat it.</summary>
     [Test]
     public async Task A_cluster_that_loses_a_member_goes_on()

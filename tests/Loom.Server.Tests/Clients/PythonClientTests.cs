@@ -1,3 +1,5 @@
+using Grpc.Net.Client;
+using Loom.Server.Cli;
 using Loom.Server.Tests.Hosting;
 using Loom.Server.Tests.Tls;
 
@@ -22,6 +24,17 @@ internal sealed class PythonClientTests
         await cluster.ReadyAsync();
         string[] secure = mutualTls ? [folder["ca.crt"], folder["client.crt"], folder["client.key"]] : [];
         Assert.That(Run(python, "python_etcd3.py", cluster.Endpoint(1), secure), Does.EndWith("done\n"));
+    }
+
+    [Test]
+    public async Task Python_etcd3_logs_in()
+    {
+        string python = Interop.RequirePython("etcd3", "python3-etcd3");
+        using var folder = new CertificateFolder();
+        await using TestNode node = await TestNode.StartAsync(tls: folder.Port(mutual: false));
+        using GrpcChannel channel = NodeClient.Open("https://" + node.Endpoint, ClientTls.Of(folder["ca.crt"], "", "", skipVerify: false));
+        await KnownUsers.EnableAsync(channel);
+        Assert.That(Run(python, "python_etcd3_user.py", node.Endpoint, KnownUsers.Name, KnownUsers.Password, folder["ca.crt"]), Does.EndWith("done\n"));
     }
 
     [Test]
