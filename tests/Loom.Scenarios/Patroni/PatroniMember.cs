@@ -78,6 +78,9 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
     /// <summary>It has the lock and its database takes writes: the promotion is behind it.</summary>
     public async Task<bool> IsWritableAsync() => await IsAsync("primary") && await SqlAsync("select pg_is_in_recovery()") == "f";
 
+    /// <summary>It follows the primary: what is written there arrives here.</summary>
+    public async Task<bool> IsFollowingAsync() => await IsAsync("replica") && await SqlAsync("select count(*) from pg_stat_wal_receiver where status = 'streaming'") == "1";
+
     /// <summary>Runs a statement; null when the database does not take it.</summary>
     public async Task<string?> SqlAsync(string statement)
     {
@@ -172,6 +175,8 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
             maximum_lag_on_failover: 1048576
             postgresql:
               use_pg_rewind: true
+              remove_data_directory_on_rewind_failure: true
+              remove_data_directory_on_diverged_timelines: true
               parameters:
                 wal_log_hints: "on"
                 max_connections: 20

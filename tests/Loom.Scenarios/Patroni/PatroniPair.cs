@@ -50,7 +50,7 @@ internal sealed class PatroniPair : IDisposable
             pair.Members[0].Start();
             await pair.UntilAsync(pair.Members[0].IsWritableAsync, 60, "no primary");
             pair.Members[1].Start();
-            await pair.UntilAsync(() => pair.Members[1].IsAsync("replica"), 60, "no replica");
+            await pair.UntilAsync(pair.Members[1].IsFollowingAsync, 60, "no replica");
             return pair;
         }
         catch

@@ -65,11 +65,11 @@ public sealed class PatroniTests
 
         store.Start(lost);
         first.Start();
-        await pair.UntilAsync(() => first.IsAsync("replica"), 60, "the old primary does not follow the new one");
+        await pair.UntilAsync(first.IsFollowingAsync, 60, "the old primary does not follow the new one");
         await store.WaitUntilServingAsync();
         await PatroniPair.ControlAsync(second, "switchover", "demo", "--leader", second.Name, "--candidate", first.Name, "--force");
         await pair.UntilAsync(first.IsWritableAsync, 30, "no switchover");
-        await pair.UntilAsync(() => second.IsAsync("replica"), 60, "the other one does not follow after the switchover");
+        await pair.UntilAsync(second.IsFollowingAsync, 60, "the other one does not follow after the switchover");
         await InsertForAsync(first, TimeSpan.FromSeconds(1), "the primary after the switchover takes no rows");
         Assert.That(await RowsAsync(first), Is.SupersetOf(acknowledged));
     }
