@@ -84,6 +84,7 @@ internal sealed class NodeServer : IAsyncDisposable
             options.Interceptors.Add<CallMetrics>();
         });
         builder.Services.AddGrpcReflection();
+        builder.WebHost.UseSockets(sockets => sockets.CreateBoundListenSocket = KeptAlive.Listen);
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, settings, tls));
 
         WebApplication application = builder.Build();
