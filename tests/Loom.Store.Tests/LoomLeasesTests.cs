@@ -98,7 +98,7 @@ internal sealed class LoomLeasesTests
             gates.Add(gate);
             await gate.Task;
             return new ProposalResult(1, default, new RenewResult(new Revision(9), [.. ids.Select(id => id * 10)]), false);
-        });
+        }, slow: TimeSpan.FromHours(1));
         Task<LeaseRenewal> first = renewals.RenewAsync(null, 5, default);
         Task<LeaseRenewal>[] rest = [.. Enumerable.Range(1, 1500).Concat(Enumerable.Range(1, 1500)).Select(id => renewals.RenewAsync(null, id, default))];
         Assert.That(sent.Select(ids => ids[0]), Is.EqualTo(new long[] { 5 }), "the first one waits for nothing");
@@ -124,12 +124,77 @@ internal sealed class LoomLeasesTests
                 await gate.Task;
                 throw new LoomException(LoomErrorCode.NoQuorum, "LOOM1007: none");
             },
-            Most);
-        List<Task<LeaseRenewal>> waiting = [.. Enumerable.Range(1, Most + LeaseRenewals.MaxUnderWay).Select(id => renewals.RenewAsync(null, id, default))];
+            Most,
+            TimeSpan.FromHours(1));
+        List<Task<LeaseRenewal>> waiting = [.. Enumerable.Range(1, Most + 1).Select(id => renewals.RenewAsync(null, id, default))];
         Assert.That(async () => await renewals.RenewAsync(null, int.MaxValue, default), Refused(LoomErrorCode.Overloaded));
         gate.SetResult();
         Assert.That(async () => await Task.WhenAll(waiting), Refused(LoomErrorCode.NoQuorum));
         Assert.That(waiting.All(task => task.IsFaulted));
+    }
+
+    /// <summary>An entry is one caller's. With a hundred callers and a tenth of a second an entry, one after another would be too late for all.</summary>
+    [Test]
+    public async Task No_caller_waits_for_another_nor_takes_his_place()
+    {
+        const int Callers = 20;
+        List<Caller?> sent = [];
+        List<TaskCompletionSource> gates = [];
+        var renewals = new LeaseRenewals(
+            async (command, _) =>
+            {
+                TaskCompletionSource gate = new();
+                lock (gates)
+                {
+                    sent.Add(command.Caller);
+                    gates.Add(gate);
+                }
+
+                await gate.Task;
+                return new ProposalResult(1, default, new RenewResult(new Revision(9), [.. ((LeaseRenewCommand)command).Ids.Select(_ => 60L)]), false);
+            },
+            maxWaiting: 400,
+            TimeSpan.FromHours(1));
+        Caller[] callers = [.. Enumerable.Range(0, Callers).Select(i => new Caller("user" + i, 1))];
+        List<Task<LeaseRenewal>> waiting = [.. callers.Select(caller => renewals.RenewAsync(caller, 1, default))];
+        Assert.That(sent, Is.EqualTo(callers[..LeaseRenewals.MaxUnderWay]), "as many as may go, go at once");
+
+        // One who asks for too much is refused, and only he.
+        waiting.AddRange(Enumerable.Range(2, 100).Select(id => renewals.RenewAsync(callers[0], id, default)));
+        Assert.That(async () => await renewals.RenewAsync(callers[0], 1000, default), Refused(LoomErrorCode.Overloaded));
+        waiting.Add(renewals.RenewAsync(callers[1], 2, default));
+        for (int i = 0; i < Callers + 2; i++)
+        {
+            await UntilAsync(() => gates.Count > i);
+            gates[i].SetResult();
+        }
+
+        await Task.WhenAll(waiting);
+        Assert.That(sent[LeaseRenewals.MaxUnderWay..Callers], Is.EqualTo(callers[LeaseRenewals.MaxUnderWay..]), "who waited longest comes first");
+    }
+
+    /// <summary>A message that was lost on the way to the leader is sent again after an election timeout: renewals must not wait for that.</summary>
+    [Test]
+    public async Task What_comes_after_a_slow_entry_does_not_wait_for_it()
+    {
+        TaskCompletionSource gate = new();
+        int calls = 0;
+        var renewals = new LeaseRenewals(
+            async (_, _) =>
+            {
+                if (++calls == 1)
+                {
+                    await gate.Task;
+                }
+
+                return new ProposalResult(1, default, new RenewResult(new Revision(9), [60]), false);
+            },
+            slow: TimeSpan.Zero);
+        Task<LeaseRenewal> lost = renewals.RenewAsync(null, 1, default);
+        Assert.That((await renewals.RenewAsync(null, 2, default)).Lives);
+        Assert.That(lost.IsCompleted, Is.False);
+        gate.SetResult();
+        Assert.That((await lost).Lives);
     }
 
     /// <summary>The retry of a renewal that was applied has lost its answer (P2): it is renewed once more.</summary>
