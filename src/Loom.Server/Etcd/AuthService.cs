@@ -8,7 +8,7 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's Auth: each method is one translation and one call; who may make it is the store's to say.</summary>
-internal sealed class AuthService(Callers callers, HeaderSource headers) : Wire.Auth.AuthBase
+internal sealed class AuthService(Callers callers, HeaderSource headers, RefusedLogins refused) : Wire.Auth.AuthBase
 {
     public override Task<Wire.AuthEnableResponse> AuthEnable(Wire.AuthEnableRequest request, ServerCallContext context) =>
         CallAsync(context, static auth => auth.EnableAsync(CancellationToken.None), static header => new Wire.AuthEnableResponse { Header = header });
@@ -25,8 +25,16 @@ internal sealed class AuthService(Callers callers, HeaderSource headers) : Wire.
     /// <summary>Who asks shows a password and no token; one that is sent along, as of a client that renews it, is not looked at.</summary>
     public override Task<Wire.AuthenticateResponse> Authenticate(Wire.AuthenticateRequest request, ServerCallContext context) => ReadAsync(context, async auth =>
     {
-        AuthToken token = await auth.AuthenticateAsync(request.Name, request.Password, CancellationToken.None).ConfigureAwait(false);
-        return new Wire.AuthenticateResponse { Header = headers.At(token.Revision), Token = token.Text };
+        try
+        {
+            AuthToken token = await auth.AuthenticateAsync(request.Name, request.Password, CancellationToken.None).ConfigureAwait(false);
+            return new Wire.AuthenticateResponse { Header = headers.At(token.Revision), Token = token.Text };
+        }
+        catch (LoomException exception) when (exception.Code is LoomErrorCode.AuthenticationFailed or LoomErrorCode.NoPasswordUser)
+        {
+            refused.Add(request.Name, context);
+            throw;
+        }
     });
 
     /// <summary>The hash that a client may send along is not looked at, as in etcd.</summary>

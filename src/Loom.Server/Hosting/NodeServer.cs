@@ -75,6 +75,7 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton<MaintenanceService>();
         builder.Services.AddSingleton<ClusterService>();
         builder.Services.AddSingleton<AuthService>();
+        builder.Services.AddSingleton<RefusedLogins>();
         builder.Services.AddSingleton<ClusterStatusService>();
         builder.Services.AddSingleton<GrpcHealthService>();
         builder.Services.AddGrpc(options =>

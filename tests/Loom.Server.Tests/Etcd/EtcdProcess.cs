@@ -25,7 +25,7 @@ internal sealed class EtcdProcess : IDisposable
 
     public GrpcChannel Channel { get; }
 
-    public static async Task<EtcdProcess> StartAsync()
+    public static async Task<EtcdProcess> StartAsync(params string[] options)
     {
         string path = Interop.Require("etcd");
         string directory = Directory.CreateTempSubdirectory("loom-etcd-").FullName;
@@ -36,7 +36,7 @@ internal sealed class EtcdProcess : IDisposable
         string[] arguments =
         [
             "--data-dir", directory, "--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl, "--listen-peer-urls", peerUrl,
-            "--initial-advertise-peer-urls", peerUrl, "--initial-cluster", "default=" + peerUrl, "--logger", "zap", "--log-outputs", "/dev/null",
+            "--initial-advertise-peer-urls", peerUrl, "--initial-cluster", "default=" + peerUrl, "--logger", "zap", "--log-outputs", "/dev/null", .. options,
         ];
         Process process = Process.Start(new ProcessStartInfo(path, arguments) { RedirectStandardError = true, RedirectStandardOutput = true })!;
         var etcd = new EtcdProcess(process, directory, clientUrl["http://".Length..]);

@@ -36,7 +36,7 @@ internal static partial class Transcript
         return text.ToString();
     }
 
-    private static async Task<string> AnswerAsync(CallInvoker invoker, IMessage request, Action<string> show)
+    internal static async Task<string> AnswerAsync(CallInvoker invoker, IMessage request, Action<string> show)
     {
         try
         {
