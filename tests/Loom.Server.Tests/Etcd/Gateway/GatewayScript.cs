@@ -6,7 +6,7 @@ internal sealed record GatewayRequest(string Title, string Path, string? Body, i
 /// <summary>The requests of the recorded transcript: every route that 3.4 and late 3.5 both have, the streams, and what can be wrong with a body.</summary>
 internal static class GatewayScript
 {
-    public static IEnumerable<GatewayRequest> Requests() => [.. Kv(), .. Bodies(), .. Leases(), .. Watches(), .. Rest(), .. Paths()];
+    public static IEnumerable<GatewayRequest> Requests() => [.. Kv(), .. Bodies(), .. Leases(), .. Watches(), .. Rest(), .. Paths(), .. Users(), .. Enabled()];
 
     private static IEnumerable<GatewayRequest> Kv() =>
     [
@@ -120,6 +120,53 @@ internal static class GatewayScript
         new("member list", "/v3/cluster/member/list", "{}"),
         new("a leader is there", "/v3/kv/range", """{"key":"YQ==","count_only":true}""", Header: "Grpc-Metadata-hasleader: true"),
         new("a bad timeout", "/v3/kv/range", """{"key":"YQ=="}""", Header: "Grpc-Timeout: soon"),
+    ];
+
+    private static IEnumerable<GatewayRequest> Users() =>
+    [
+        new("log in where nobody asks", "/v3/auth/authenticate", """{"name":"root","password":"r"}"""),
+        new("enable without root", "/v3/auth/enable", "{}"),
+        new("add a user", "/v3/auth/user/add", """{"name":"root","password":"r"}"""),
+        new("add it again", "/v3/auth/user/add", """{"name":"root","password":"r"}"""),
+        new("add one without a name", "/v3/auth/user/add", """{"password":"r"}"""),
+        new("add one without a password", "/v3/auth/user/add", """{"name":"nil","options":{"no_password":true}}"""),
+        new("add ann", "/v3/auth/user/add", """{"name":"ann","password":"a"}"""),
+        new("users", "/v3/auth/user/list", "{}"),
+        new("enable without root's role", "/v3/auth/enable", "{}"),
+        new("add a role", "/v3/auth/role/add", """{"name":"reader"}"""),
+        new("add it again", "/v3/auth/role/add", """{"name":"reader"}"""),
+        new("permit it a range", "/v3/auth/role/grant", """{"name":"reader","perm":{"permType":"READ","key":"YQ==","range_end":"Yg=="}}"""),
+        new("permit it a key", "/v3/auth/role/grant", """{"name":"reader","perm":{"permType":2,"key":"eg=="}}"""),
+        new("the role", "/v3/auth/role/get", """{"role":"reader"}"""),
+        new("forbid it the key", "/v3/auth/role/revoke", """{"role":"reader","key":"eg=="}"""),
+        new("forbid it what it has not", "/v3/auth/role/revoke", """{"role":"reader","key":"eg=="}"""),
+        new("roles", "/v3/auth/role/list", "{}"),
+        new("give ann the role", "/v3/auth/user/grant", """{"user":"ann","role":"reader"}"""),
+        new("give nobody the role", "/v3/auth/user/grant", """{"user":"bob","role":"reader"}"""),
+        new("ann", "/v3/auth/user/get", """{"name":"ann"}"""),
+        new("take it from her", "/v3/auth/user/revoke", """{"name":"ann","role":"reader"}"""),
+        new("take it again", "/v3/auth/user/revoke", """{"name":"ann","role":"reader"}"""),
+        new("another password", "/v3/auth/user/changepw", """{"name":"ann","password":"b"}"""),
+        new("remove a user", "/v3/auth/user/delete", """{"name":"nil"}"""),
+        new("remove a role", "/v3/auth/role/delete", """{"name":"reader"}"""),
+        new("remove it again", "/v3/auth/role/delete", """{"name":"reader"}"""),
+        new("root's role", "/v3/auth/user/grant", """{"user":"root","role":"root"}"""),
+        new("disable what is not enabled", "/v3/auth/disable", "{}"),
+    ];
+
+    /// <summary>From here on the server asks who calls; this comes last.</summary>
+    private static IEnumerable<GatewayRequest> Enabled() =>
+    [
+        new("enable", "/v3/auth/enable", "{}"),
+        new("enable again, without a token", "/v3/auth/enable", "{}"),
+        new("a range without a token", "/v3/kv/range", """{"key":"YQ=="}"""),
+        new("a put with a wrong token", "/v3/kv/put", """{"key":"YQ=="}""", Header: "Authorization: nonsense"),
+        new("a watch without a token", "/v3/watch", """{"create_request":{"key":"YQ=="}}""", Lines: 1),
+        new("a backup without a token", "/v3/maintenance/snapshot", "{}"),
+        new("the members, as Patroni asks for them", "/v3/cluster/member/list", "{}"),
+        new("a wrong password", "/v3/auth/authenticate", """{"name":"root","password":"x"}"""),
+        new("log in", "/v3/auth/authenticate", """{"name":"root","password":"r"}"""),
+        new("users, without a token", "/v3/auth/user/list", "{}"),
     ];
 
     private static IEnumerable<GatewayRequest> Paths() =>

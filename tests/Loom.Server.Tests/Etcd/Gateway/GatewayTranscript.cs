@@ -32,7 +32,7 @@ internal static partial class GatewayTranscript
         if (request.Header is not null)
         {
             string[] parts = request.Header.Split(": ");
-            message.Headers.Add(parts[0], parts[1]);
+            message.Headers.TryAddWithoutValidation(parts[0], parts[1]);
         }
 
         using HttpResponseMessage response = await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
@@ -54,10 +54,13 @@ internal static partial class GatewayTranscript
         return lines.ToString();
     }
 
-    private static string Mask(string body) => Members().Replace(Remaining().Replace(Ids().Replace(body, "\"$1\":*"), "$1\"TTL\":*$2"), "\"members\":*");
+    private static string Mask(string body) => Token().Replace(Members().Replace(Remaining().Replace(Ids().Replace(body, "\"$1\":*"), "$1\"TTL\":*$2"), "\"members\":*"), "\"token\":*");
 
     [GeneratedRegex("\"(cluster_id|member_id|raft_term)\":\"[1-9][0-9]*\"")]
     private static partial Regex Ids();
+
+    [GeneratedRegex("\"token\":\"[A-Za-z]{16}\\.[0-9]+\"")]
+    private static partial Regex Token();
 
     // What is left when it is asked, beside what was granted.
     [GeneratedRegex("(\"ID\":\"77\",)\"TTL\":\"[1-9][0-9]*\"(,\"grantedTTL\")")]

@@ -12,7 +12,7 @@ internal sealed class GatewayTranscriptTests
     [Test]
     public async Task The_gateway_answers_as_recorded_from_etcd()
     {
-        await using TestNode node = await TestNode.StartAsync();
+        await using TestNode node = await TestNode.StartAsync(options: new Loom.Store.LoomOptions { PasswordCost = 4 });
         TranscriptTests.Compare(await GatewayTranscript.RecordAsync(node.Endpoint, GatewayScript.Requests()), TranscriptTests.Recorded("gateway"));
     }
 
