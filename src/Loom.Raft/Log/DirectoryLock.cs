@@ -74,5 +74,5 @@ internal sealed class DirectoryLock : IDisposable
         }
     }
 
-    public void Dispose() => handle.Dispose();
+    public void Dispose() => Posix.Unlock(handle);
 }

@@ -20,6 +20,7 @@ internal static partial class Posix
     private const int DirectoryOnly = 0x10000;
     private const int CloseOnExec = 0x80000;
     private const int LockExclusiveNonBlocking = 2 | 4;
+    private const int LockNone = 8;
     private const int DontNeed = 4;
 
     /// <summary>Whether an error of the file system says that there is no space. The HResult of what .NET throws is the number of the error.</summary>
@@ -87,6 +88,13 @@ internal static partial class Posix
 
     /// <summary>Takes the lock of a lock file that is there, without writing; null when another process holds it.</summary>
     public static SafeFileHandle? TryLockExisting(string path) => TryLock(path, OpenFile("open lock file", path, ReadOnly | CloseOnExec, 0));
+
+    /// <summary>Gives a lock back and closes its file. Closing alone would leave the lock with a process that is being started at this moment: until it runs its program it has a copy of every descriptor.</summary>
+    public static void Unlock(SafeFileHandle file)
+    {
+        if (!file.IsClosed) _ = FLock(file, LockNone);
+        file.Dispose();
+    }
 
     private static SafeFileHandle? TryLock(string path, SafeFileHandle file)
     {

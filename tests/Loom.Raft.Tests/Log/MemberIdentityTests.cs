@@ -8,7 +8,7 @@ using NUnit.Framework;
 namespace Loom.Raft.Tests.Log;
 
 [TestFixture]
-internal sealed class MemberIdentityTests
+internal sealed partial class MemberIdentityTests
 {
     private static readonly MemberIdentity Identity = new(new MemberId(0xA1), 0xDEAD, "east1", "loom-cluster", 0, 0);
 
@@ -137,6 +137,30 @@ internal sealed class MemberIdentityTests
         }
     }
 
+    /// <summary>Method: a copy of the lock's descriptor stays open, as in a process that is just being started by another thread.</summary>
+    [Test]
+    public void A_lock_that_is_given_back_stays_with_no_process_that_was_being_started()
+    {
+        string directory = Directory.CreateTempSubdirectory("loom-lock-").FullName;
+        int copy = -1;
+        try
+        {
+            using (DirectoryLock.Acquire(directory))
+            {
+                string link = Directory.GetFiles("/proc/self/fd").First(fd => File.ResolveLinkTarget(fd, returnFinalTarget: false)?.FullName == Path.Combine(directory, "lock"));
+                copy = Duplicate(int.Parse(Path.GetFileName(link), System.Globalization.CultureInfo.InvariantCulture));
+                Assert.That(copy, Is.GreaterThan(0));
+            }
+
+            DirectoryLock.Acquire(directory).Dispose();
+        }
+        finally
+        {
+            _ = Close(copy);
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
     [Test]
     public void A_flush_that_fails_throws_with_file_and_errno()
     {
@@ -154,4 +178,10 @@ internal sealed class MemberIdentityTests
         Thread.Sleep(5);
         Assert.That(MonotonicClock.Nanoseconds - before, Is.GreaterThan(4_000_000));
     }
+
+    [System.Runtime.InteropServices.LibraryImport("libc", EntryPoint = "dup")]
+    private static partial int Duplicate(int descriptor);
+
+    [System.Runtime.InteropServices.LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int descriptor);
 }
