@@ -5,7 +5,6 @@ using Loom.Store.Auth;
 using Loom.Store.Callers;
 using Loom.Store.Commands;
 using Loom.Store.Leases;
-using Loom.Store.Machine;
 using Loom.Store.Model;
 
 namespace Loom.Store;
@@ -92,7 +91,7 @@ public sealed class LoomLeases
         long now = clusterTime();
         return machine.ReadLeases((leases, revision) =>
         {
-            access.Require(machine.Serving.Auth.State, (auth, user) => keys ? CheckKeys(leases.KeysOf(id), auth, user) : 0);
+            access.Require(machine.Serving.Auth.State, (auth, user) => !keys || user.IsRoot || leases.MayReadKeys(id, user.RangesIn(auth)) ? 0 : LoomErrorCode.PermissionDenied);
             return leases.TryFind(id, out LeaseTerm term)
                 ? new LeaseState(
                     new Revision(revision), id, true, TimeSpan.FromSeconds(term.RemainingSeconds(now)), TimeSpan.FromSeconds(term.GrantedSeconds), keys ? [.. leases.KeysOf(id)] : [])
@@ -105,27 +104,26 @@ public sealed class LoomLeases
     {
         await access.WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
         _ = machine.Serving;
-        (LeaseTerms terms, long revision) = machine.ReadLeases((leases, revision) =>
-        {
-            LeaseTerms all = leases.Terms();
-            access.Require(machine.Serving.Auth.State, (auth, user) => user.IsRoot ? 0 : CheckKeys(all.All.SelectMany(term => leases.KeysOf(term.Id)), auth, user));
-            return (all, revision);
-        });
+
+        // Nobody takes the applier's lock for a list without having shown who he is, and no longer than for one lease to be judged by it.
+        access.RequireUser();
+        (LeaseTerms terms, long revision) = machine.ReadLeases(static (leases, revision) => (leases.Terms(), revision));
+        access.Require(machine.Serving.Auth.State, (auth, user) => user.IsRoot || MayReadKeys(terms, user.RangesIn(auth)) ? 0 : LoomErrorCode.PermissionDenied);
         return new LeaseList(new Revision(revision), [.. terms.All.Select(term => term.Id)]);
     }
 
     /// <summary>Leases tell of the keys that are attached to them: who asks must be allowed to read all of those.</summary>
-    private static LoomErrorCode CheckKeys(IEnumerable<ReadOnlyMemory<byte>> keys, AuthState auth, AuthUser user)
+    private bool MayReadKeys(LeaseTerms terms, PermissionRanges ranges)
     {
-        foreach (ReadOnlyMemory<byte> key in keys)
+        ILeaseKeys keys = machine;
+        foreach (LeaseTerm term in terms.All)
         {
-            LoomErrorCode refusal = Authorisation.CheckRead(auth, user, KeyRange.Single(key));
-            if (refusal != 0)
+            if (!keys.MayReadKeys(term.Id, ranges))
             {
-                return refusal;
+                return false;
             }
         }
 
-        return 0;
+        return true;
     }
 }

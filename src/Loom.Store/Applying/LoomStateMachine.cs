@@ -18,7 +18,7 @@ namespace Loom.Store.Applying;
 /// The only writer of index and records. Order inside a batch of entries: records and index of every entry first, then the index is published, then the revision;
 /// a reader that sees revision R therefore finds all of R and nothing above it (R3).
 /// </summary>
-internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
+internal sealed class LoomStateMachine : IReplicatedStateMachine, ILeaseKeys, IDisposable
 {
     // Keys that one batch of entries may trim on the way, so that compaction advances under load without a driver of its own.
     private const int TrimPerBatch = 256;
@@ -112,6 +112,12 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, IDisposable
             return read(leases, appliedRevision);
         }
     }
+
+    /// <inheritdoc/>
+    bool ILeaseKeys.MayWriteKeys(long lease, PermissionRanges ranges) => ReadLeases((leases, _) => leases.MayWriteKeys(lease, ranges));
+
+    /// <inheritdoc/>
+    bool ILeaseKeys.MayReadKeys(long lease, PermissionRanges ranges) => ReadLeases((leases, _) => leases.MayReadKeys(lease, ranges));
 
     /// <summary>How many leases there are, as published. Any thread.</summary>
     public int Leases => Volatile.Read(ref publishedLeases);

@@ -25,6 +25,12 @@ internal sealed class PermissionRanges
 
     public bool MayWrite(KeyRange range) => Contains(writes, range);
 
+    /// <summary>Whether each of these keys may be read.</summary>
+    public bool MayReadAll(SortedSet<ReadOnlyMemory<byte>> keys) => ContainsAll(reads, keys);
+
+    /// <summary>Whether each of these keys may be written.</summary>
+    public bool MayWriteAll(SortedSet<ReadOnlyMemory<byte>> keys) => ContainsAll(writes, keys);
+
     private static Span[] Union(IReadOnlyList<Permission> permissions, PermissionKind kind)
     {
         List<Span> spans = [];
@@ -53,9 +59,41 @@ internal sealed class PermissionRanges
         return [.. union];
     }
 
-    private static bool Contains(Span[] spans, KeyRange range)
+    /// <summary>
+    /// From span to span, not from key to key: whoever may attach keys decides how many there are, and this is asked for each put that names their lease. Keys in byte order.
+    /// </summary>
+    private static bool ContainsAll(Span[] spans, SortedSet<ReadOnlyMemory<byte>> keys)
     {
-        ReadOnlySpan<byte> start = range.Start.Span;
+        if (keys.Count == 0)
+        {
+            return true;
+        }
+
+        ReadOnlyMemory<byte> key = keys.Min, last = keys.Max;
+        while (true)
+        {
+            int at = LastFrom(spans, key.Span);
+            if (at < 0 || !spans[at].Covers(KeyRange.Single(key)))
+            {
+                return false;
+            }
+
+            if (spans[at].Covers(KeyRange.Single(last)))
+            {
+                return true;
+            }
+
+            // The last key lies behind the span, so there is a first one that does.
+            key = keys.GetViewBetween(spans[at].End, last).Min;
+        }
+    }
+
+    /// <summary>What is asked for must begin in the span, also where the range is empty.</summary>
+    private static bool Contains(Span[] spans, KeyRange range) => LastFrom(spans, range.Start.Span) is >= 0 and int at && spans[at].Covers(range);
+
+    /// <summary>The last span that begins at a key or before it; -1: none does.</summary>
+    private static int LastFrom(Span[] spans, ReadOnlySpan<byte> start)
+    {
         int low = 0, high = spans.Length;
         while (low < high)
         {
@@ -70,8 +108,7 @@ internal sealed class PermissionRanges
             }
         }
 
-        // The last that begins at or before the range. What is asked for must begin in it, also where the range is empty.
-        return low > 0 && spans[low - 1].Covers(range);
+        return low - 1;
     }
 
     /// <param name="Start">The first key.</param>

@@ -1,5 +1,6 @@
 using Loom.Raft;
 using Loom.Raft.Diagnostics;
+using Loom.Store.Auth;
 using Loom.Store.Mvcc;
 
 namespace Loom.Store.Leases;
@@ -9,7 +10,7 @@ namespace Loom.Store.Leases;
 /// Invariant: a key is attached to a lease exactly when its newest version is alive and names that lease; so a lease that ends takes its keys along, and a table can be built again from
 /// terms and records.
 /// </summary>
-internal sealed class LeaseTable
+internal sealed class LeaseTable : ILeaseKeys
 {
     /// <summary>A snapshot's manifest holds all terms, and is read only up to 32 MiB; this is 12 MB of it.</summary>
     public const int MaxLeases = 500_000;
@@ -63,7 +64,13 @@ internal sealed class LeaseTable
 
     /// <summary>The keys of a lease, in key order.</summary>
     public IReadOnlyCollection<ReadOnlyMemory<byte>> KeysOf(long id) =>
-        leases.TryGetValue(id, out Lease? lease) && lease.Keys is { } keys ? keys : [];
+        KeysIn(id) is { } keys ? keys : [];
+
+    /// <inheritdoc/>
+    public bool MayWriteKeys(long lease, PermissionRanges ranges) => KeysIn(lease) is not { } keys || ranges.MayWriteAll(keys);
+
+    /// <inheritdoc/>
+    public bool MayReadKeys(long lease, PermissionRanges ranges) => KeysIn(lease) is not { } keys || ranges.MayReadAll(keys);
 
     /// <summary>The lease of a key, or 0.</summary>
     public long LeaseOf(ReadOnlyMemory<byte> key) => byKey.TryGetValue(key, out Lease? lease) ? lease.Term.Id : 0;
@@ -160,6 +167,8 @@ internal sealed class LeaseTable
 
         return new LeaseTerms(terms);
     }
+
+    private SortedSet<ReadOnlyMemory<byte>>? KeysIn(long id) => leases.TryGetValue(id, out Lease? lease) ? lease.Keys : null;
 
     private void Attach(ReadOnlyMemory<byte> key, long id)
     {

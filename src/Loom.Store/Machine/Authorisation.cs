@@ -17,7 +17,7 @@ namespace Loom.Store.Machine;
 internal static class Authorisation
 {
     /// <summary>Why a command may not be applied, or 0.</summary>
-    public static LoomErrorCode Check(Command command, AuthState auth, LeaseTable leases)
+    public static LoomErrorCode Check(Command command, AuthState auth, ILeaseKeys leases)
     {
         if (command.Caller is not { } caller || !auth.IsEnabled)
         {
@@ -26,7 +26,7 @@ internal static class Authorisation
 
         LoomErrorCode refusal = Identify(caller, auth, out AuthUser? user);
         return refusal != 0 ? refusal
-            : user!.IsRoot || IsPermitted(command, new Grants(user, auth), leases) ? 0
+            : user!.IsRoot || IsPermitted(command, new Grants(user.RangesIn(auth), leases)) ? 0
             : LoomErrorCode.PermissionDenied;
     }
 
@@ -35,37 +35,13 @@ internal static class Authorisation
         user.IsRoot || user.RangesIn(auth).MayRead(range) ? 0 : LoomErrorCode.PermissionDenied;
 
     /// <summary>Why a caller may not run a read-only transaction, or 0: as for one that writes. Authentication is enabled.</summary>
-    public static LoomErrorCode CheckRead(AuthState auth, AuthUser user, Transaction transaction, LeaseTable leases) =>
-        user.IsRoot || IsPermitted(transaction, new Grants(user, auth), leases) ? 0 : LoomErrorCode.PermissionDenied;
-
-    /// <summary>Whether judging it needs the keys of leases.</summary>
-    public static bool NeedsLeases(Command command) => command switch
-    {
-        PutCommand put => put.Put.Lease != 0,
-        LeaseRevokeCommand => true,
-        TransactionCommand transaction => NamesLease(transaction.Transaction),
-        _ => false,
-    };
-
-    private static bool NamesLease(Transaction transaction) => NamesLease(transaction.Success) || NamesLease(transaction.Failure);
-
-    private static bool NamesLease(IReadOnlyList<Operation> operations)
-    {
-        foreach (Operation operation in operations)
-        {
-            if (operation is PutOperation { Lease: not 0 } || (operation is NestedOperation nested && NamesLease(nested.Transaction)))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    public static LoomErrorCode CheckRead(AuthState auth, AuthUser user, Transaction transaction, ILeaseKeys leases) =>
+        user.IsRoot || IsPermitted(transaction, new Grants(user.RangesIn(auth), leases)) ? 0 : LoomErrorCode.PermissionDenied;
 
     /// <summary>Whether a caller may renew a lease: each of an entry is judged by itself, so that one who may not does not hold up another.</summary>
-    public static bool MayRenew(Command command, long lease, AuthState auth, LeaseTable leases) =>
+    public static bool MayRenew(Command command, long lease, AuthState auth, ILeaseKeys leases) =>
         command.Caller is not { } caller || !auth.IsEnabled
-            || (auth.FindUser(caller.User) is { } user && (user.IsRoot || MayUse(lease, new Grants(user, auth), leases)));
+            || (auth.FindUser(caller.User) is { } user && (user.IsRoot || MayUse(lease, user.RangesIn(auth), leases)));
 
     private static LoomErrorCode Identify(Caller caller, AuthState auth, out AuthUser? user)
     {
@@ -90,13 +66,13 @@ internal static class Authorisation
 #endif
         caller.AuthRevision != auth.Revision;
 
-    private static bool IsPermitted(Command command, Grants grants, LeaseTable leases) => command switch
+    private static bool IsPermitted(Command command, Grants grants) => command switch
     {
-        PutCommand put => IsPermitted(put.Put, grants, leases),
+        PutCommand put => IsPermitted(put.Put, grants),
         DeleteCommand delete => IsPermitted(delete.Delete, grants),
-        TransactionCommand transaction => IsPermitted(transaction.Transaction, grants, leases),
+        TransactionCommand transaction => IsPermitted(transaction.Transaction, grants),
         LeaseGrantCommand => true,
-        LeaseRevokeCommand revoke => MayUse(revoke.Id, grants, leases),
+        LeaseRevokeCommand revoke => grants.MayUse(revoke.Id),
 
         // Each of its leases is judged by itself.
         LeaseRenewCommand => true,
@@ -105,15 +81,15 @@ internal static class Authorisation
         _ => false,
     };
 
-    private static bool IsPermitted(PutOperation put, Grants grants, LeaseTable leases) =>
+    private static bool IsPermitted(PutOperation put, Grants grants) =>
         grants.MayWrite(KeyRange.Single(put.Key))
             && (!ShowsPrevious(put.PreviousPair) || grants.MayRead(KeyRange.Single(put.Key)))
-            && (put.Lease == 0 || MayUse(put.Lease, grants, leases));
+            && (put.Lease == 0 || grants.MayUse(put.Lease));
 
     private static bool IsPermitted(DeleteOperation delete, Grants grants) =>
         grants.MayWrite(delete.Range) && (!ShowsPrevious(delete.PreviousPairs) || grants.MayRead(delete.Range));
 
-    private static bool IsPermitted(Transaction transaction, Grants grants, LeaseTable leases)
+    private static bool IsPermitted(Transaction transaction, Grants grants)
     {
         foreach (Compare compare in transaction.Compares)
         {
@@ -123,7 +99,7 @@ internal static class Authorisation
             }
         }
 
-        return IsPermitted(transaction.Success, grants, leases) && (SkipsFailure || IsPermitted(transaction.Failure, grants, leases));
+        return IsPermitted(transaction.Success, grants) && (SkipsFailure || IsPermitted(transaction.Failure, grants));
     }
 
     private static bool ShowsPrevious(bool asked) =>
@@ -139,16 +115,16 @@ internal static class Authorisation
         false;
 #endif
 
-    private static bool IsPermitted(IReadOnlyList<Operation> operations, Grants grants, LeaseTable leases)
+    private static bool IsPermitted(IReadOnlyList<Operation> operations, Grants grants)
     {
         foreach (Operation operation in operations)
         {
             bool isPermitted = operation switch
             {
-                PutOperation put => IsPermitted(put, grants, leases),
+                PutOperation put => IsPermitted(put, grants),
                 DeleteOperation delete => IsPermitted(delete, grants),
                 RangeOperation range => grants.MayRead(range.Query.Range),
-                NestedOperation nested => IsPermitted(nested.Transaction, grants, leases),
+                NestedOperation nested => IsPermitted(nested.Transaction, grants),
                 _ => false,
             };
             if (!isPermitted)
@@ -160,29 +136,31 @@ internal static class Authorisation
         return true;
     }
 
-    private static bool MayUse(long lease, Grants grants, LeaseTable leases)
-    {
+    private static bool MayUse(long lease, PermissionRanges ranges, ILeaseKeys leases) =>
 #if LOOM_MUTATIONS
-        if (Raft.Diagnostics.Mutations.On("A1-lease-keys-unchecked"))
-        {
-            return true;
-        }
+        Raft.Diagnostics.Mutations.On("A1-lease-keys-unchecked") ||
 #endif
-        foreach (ReadOnlyMemory<byte> key in leases.KeysOf(lease))
-        {
-            if (!grants.MayWrite(KeyRange.Single(key)))
-            {
-                return false;
-            }
-        }
+        leases.MayWriteKeys(lease, ranges);
 
-        return true;
-    }
-
-    private readonly struct Grants(AuthUser user, AuthState auth)
+    /// <summary>What one command's caller may do. A lease that the command names often is looked at once: its keys are the same all through the judgement.</summary>
+    private sealed class Grants(PermissionRanges ranges, ILeaseKeys leases)
     {
-        public bool MayRead(KeyRange range) => user.RangesIn(auth).MayRead(range);
+        // No more than the command names.
+        private SortedSet<long>? usable;
 
-        public bool MayWrite(KeyRange range) => user.RangesIn(auth).MayWrite(range);
+        public bool MayRead(KeyRange range) => ranges.MayRead(range);
+
+        public bool MayWrite(KeyRange range) => ranges.MayWrite(range);
+
+        public bool MayUse(long lease)
+        {
+            if (usable?.Contains(lease) == true)
+            {
+                return true;
+            }
+
+            // The first that may not be used ends the judgement: nothing to remember.
+            return Authorisation.MayUse(lease, ranges, leases) && (usable ??= []).Add(lease);
+        }
     }
 }

@@ -50,6 +50,41 @@ internal sealed class PermissionRangesTests
         Assert.That(PermissionRanges.Of([new(PermissionKind.ReadWrite, KeyRange.All)]).MayWrite(KeyRange.All), Is.True);
     }
 
+    /// <summary>The same as asking for each of them.</summary>
+    [Test]
+    public void A_set_of_keys_is_permitted_when_each_of_them_is() => Gen.Select(AnyPermission.Array[0, 5], Gen.Select(Key, Gen.Byte[0, 3], (start, end) => (byte[])[.. start, end]).Array[0, 4]).Sample(
+        (permissions, keys) =>
+        {
+            var ranges = PermissionRanges.Of(permissions);
+            SortedSet<ReadOnlyMemory<byte>> set = new(keys.Select(key => (ReadOnlyMemory<byte>)key), ByteOrder.Instance);
+            return ranges.MayReadAll(set) == keys.All(key => ranges.MayRead(KeyRange.Single(key))) && ranges.MayWriteAll(set) == keys.All(key => ranges.MayWrite(KeyRange.Single(key)));
+        },
+        iter: 50_000,
+        threads: 1);
+
+    /// <summary>Goal: who attaches many keys to a lease makes nobody look at all of them for each put. Method: the comparisons of keys are counted; one look at each would be thousands.</summary>
+    [Test]
+    public void A_set_of_keys_is_judged_from_span_to_span()
+    {
+        var order = new CountedOrder();
+        SortedSet<ReadOnlyMemory<byte>> keys = new(Enumerable.Range(0, 4000).Select(i => (ReadOnlyMemory<byte>)System.Text.Encoding.ASCII.GetBytes($"a/{i:D4}")), order);
+        var ranges = PermissionRanges.Of([Read("a/", "a/2"), Read("a/20", "a0"), new(PermissionKind.Write, KeyRange.Prefix("a/0"u8.ToArray()))]);
+        order.Count = 0;
+        Assert.That((ranges.MayReadAll(keys), ranges.MayWriteAll(keys)), Is.EqualTo((true, false)));
+        Assert.That(order.Count, Is.LessThan(200));
+    }
+
+    private sealed class CountedOrder : IComparer<ReadOnlyMemory<byte>>
+    {
+        public int Count { get; set; }
+
+        public int Compare(ReadOnlyMemory<byte> x, ReadOnlyMemory<byte> y)
+        {
+            Count++;
+            return ByteOrder.Instance.Compare(x, y);
+        }
+    }
+
     private static Permission Read(string start, string end) => new(PermissionKind.Read, new KeyRange(System.Text.Encoding.ASCII.GetBytes(start), System.Text.Encoding.ASCII.GetBytes(end)));
 
     /// <summary>An empty range holds no key, and is permitted where its start is.</summary>
