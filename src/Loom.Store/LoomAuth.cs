@@ -4,6 +4,7 @@ using Loom.Store.Applying;
 using Loom.Store.Auth;
 using Loom.Store.Callers;
 using Loom.Store.Commands;
+using Loom.Store.Machine;
 using Loom.Store.Model;
 using Loom.Store.Passwords;
 using Loom.Store.Reads;
@@ -45,8 +46,19 @@ public sealed class LoomAuth
     }
 
     /// <summary>Enables authentication. It stays as it is where it is enabled already. Returns the store's revision, which no call here changes.</summary>
-    /// <exception cref="LoomException">RootUserMissing, RootRoleMissing.</exception>
-    public ValueTask<Revision> EnableAsync(CancellationToken cancellationToken = default) => ChangeAsync(new AuthSwitchCommand(Enables: true), cancellationToken);
+    /// <exception cref="LoomException">
+    /// RootUserMissing, RootRoleMissing. InvalidRequest: a caller (<see cref="ILoomStore.As"/>) enables it while no user with the role root has a password, so that no caller could disable it; the embedding process may.
+    /// </exception>
+    public async ValueTask<Revision> EnableAsync(CancellationToken cancellationToken = default)
+    {
+        if (!access.Trusts)
+        {
+            await access.WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
+            RequireWayBack(access.Auth.State);
+        }
+
+        return await ChangeAsync(new AuthSwitchCommand(Enables: true), cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>Disables authentication: everybody may do everything. Users and roles stay; tokens end.</summary>
     public ValueTask<Revision> DisableAsync(CancellationToken cancellationToken = default) => ChangeAsync(new AuthSwitchCommand(Enables: false), cancellationToken);
@@ -218,6 +230,16 @@ public sealed class LoomAuth
         if (!await passwords.VerifyAsync(password, user?.PasswordHash ?? default, cancellationToken).ConfigureAwait(false))
         {
             throw Refusals.ToException(LoomErrorCode.AuthenticationFailed);
+        }
+    }
+
+    /// <summary>Against a slip of whoever sets it up, not a rule of the state: the next call may take the password away again. Without a root at all the state's own rules say so.</summary>
+    private static void RequireWayBack(AuthState auth)
+    {
+        if (!auth.IsEnabled && auth.FindUser(AuthUser.Root) is { IsRoot: true } && !auth.Users.Any(user => user is { IsRoot: true, HasPassword: true }))
+        {
+            throw Refusals.ToException(new Fault(
+                LoomErrorCode.InvalidRequest, "authentication stays disabled: no user with the role root has a password, so nobody could log in to disable it. Delete the user root and add it with a password, or give the role root to a user who has one"));
         }
     }
 

@@ -155,8 +155,16 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     /// <summary>The name of whoever calls; null: nobody is asked, or nobody knows.</summary>
     public string? NameIn(AuthState auth) => identity is null || !auth.IsEnabled || Identify(auth, out Caller caller) != 0 || caller.IsAnonymous ? null : caller.User;
 
-    /// <summary>Whether what was read at a revision was judged by the users and roles of that state: they are the same still, and the state is not older than they.</summary>
-    public bool Holds(PublishedAuth auth, Revision read) => identity is null || (ReferenceEquals(auth, Auth) && read.Number >= auth.Since);
+    /// <summary>
+    /// Whether what was read at a revision may be shown (A2). The users and roles were published when it had been read, and permit it; if they are not newer than its revision, they were in force at it.
+    /// Bounded: changes of users, however many, do not hold a read up.
+    /// </summary>
+    /// <param name="auth">The users and roles.</param>
+    /// <param name="read">The revision that was read.</param>
+    /// <param name="tries">How many times it was read.</param>
+    /// <exception cref="LoomException">AuthRevisionOld: they were newer again and again.</exception>
+    public bool MayShow(PublishedAuth auth, Revision read, int tries) =>
+        identity is null || read.Number >= auth.Since || (tries >= MaxTries ? throw Refusals.ToException(LoomErrorCode.AuthRevisionOld) : false);
 
     // A read-only transaction puts nothing.
     private static readonly LeaseTable NoLeases = new();

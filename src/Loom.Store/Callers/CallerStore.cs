@@ -101,7 +101,7 @@ internal sealed class CallerStore : ILoomStore
         ArgumentNullException.ThrowIfNull(query);
         store.ThrowIfClosed();
         ThrowIf(RequestChecks.Check(query));
-        while (true)
+        for (int tries = 1; ; tries++)
         {
             PublishedAuth judged = access.Auth;
             access.RequireRead(judged.State, query.Range);
@@ -111,7 +111,14 @@ internal sealed class CallerStore : ILoomStore
                 throw Refusals.ToException(refusal);
             }
 
-            if (access.Holds(judged, result!.Revision))
+            // Users may have changed while it was read: the newest ones judge what it is now.
+            PublishedAuth newest = access.Auth;
+            if (!ReferenceEquals(newest, judged))
+            {
+                access.RequireRead(newest.State, query.Range);
+            }
+
+            if (access.MayShow(newest, result!.Revision, tries))
             {
                 return result;
             }
@@ -146,13 +153,21 @@ internal sealed class CallerStore : ILoomStore
 
     public async ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default)
     {
+        await CatchUpAsync(cancellationToken).ConfigureAwait(false);
         await RequireRootAsync(cancellationToken).ConfigureAwait(false);
         return await store.Hashes.RunAsync(revision.Number, cancellationToken).ConfigureAwait(false);
     }
 
     public async ValueTask TransferLeadershipAsync(ulong target = 0, CancellationToken cancellationToken = default)
     {
-        await RequireRootAsync(cancellationToken).ConfigureAwait(false);
+        store.ThrowIfClosed();
+        if (!access.Trusts)
+        {
+            // It needs a quorum anyway, so who was root a moment ago is no more, also where that is not applied yet.
+            await access.BarrierAsync(cancellationToken).ConfigureAwait(false);
+            await RequireRootAsync(cancellationToken).ConfigureAwait(false);
+        }
+
         await store.HandOverAsync(target, cancellationToken).ConfigureAwait(false);
     }
 
@@ -190,12 +205,33 @@ internal sealed class CallerStore : ILoomStore
 
     public async ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default)
     {
+        await CatchUpAsync(cancellationToken).ConfigureAwait(false);
         await RequireRootAsync(cancellationToken).ConfigureAwait(false);
         return await store.CaptureAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>It is the store's, and stays.</summary>
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    /// <summary>
+    /// Lets users and roles be the newest before they judge, where there is a quorum; a member that is alone judges by what it has, as its backup must be had.
+    /// </summary>
+    private async ValueTask CatchUpAsync(CancellationToken cancellationToken)
+    {
+        store.ThrowIfClosed();
+        if (access.Trusts || store.Status.Raft is { NoQuorum: true } or { Leader.IsNone: true })
+        {
+            return;
+        }
+
+        try
+        {
+            await access.BarrierAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (LoomException exception) when (exception.Code is LoomErrorCode.NoQuorum or LoomErrorCode.LeaderChanged or LoomErrorCode.DeadlineExceeded)
+        {
+        }
+    }
 
     private async ValueTask RequireRootAsync(CancellationToken cancellationToken)
     {
@@ -206,7 +242,7 @@ internal sealed class CallerStore : ILoomStore
 
     private TransactionResult Read(Transaction transaction)
     {
-        while (true)
+        for (int tries = 1; ; tries++)
         {
             PublishedAuth judged = access.Auth;
             access.RequireRead(judged.State, transaction);
@@ -216,7 +252,14 @@ internal sealed class CallerStore : ILoomStore
                 throw Refusals.ToException(refusal);
             }
 
-            if (access.Holds(judged, result!.Revision))
+            // Users may have changed while it was read: the newest ones judge what it is now.
+            PublishedAuth newest = access.Auth;
+            if (!ReferenceEquals(newest, judged))
+            {
+                access.RequireRead(newest.State, transaction);
+            }
+
+            if (access.MayShow(newest, result!.Revision, tries))
             {
                 return result;
             }
