@@ -89,8 +89,10 @@ internal sealed class AuthService(Callers callers, HeaderSource headers, Refused
     public override Task<Wire.AuthRoleGrantPermissionResponse> RoleGrantPermission(Wire.AuthRoleGrantPermissionRequest request, ServerCallContext context)
     {
         headers.RequireLeaderIfAsked(context);
-        Permission permission = request.Perm is { } given
-            ? new Permission((PermissionKind)Math.Clamp((int)given.PermType, 0, byte.MaxValue), new KeyRange(given.Key.Memory, given.RangeEnd.Memory))
+
+        // A kind that there is not must not become one that there is.
+        Permission permission = request.Perm is { } given && (int)given.PermType is >= 0 and <= byte.MaxValue
+            ? new Permission((PermissionKind)given.PermType, new KeyRange(given.Key.Memory, given.RangeEnd.Memory))
             : throw EtcdError.Refused(LoomErrorCode.PermissionNotGiven);
         return CallAsync(
             context, auth => auth.GrantPermissionAsync(request.Name, permission, CancellationToken.None), static header => new Wire.AuthRoleGrantPermissionResponse { Header = header });

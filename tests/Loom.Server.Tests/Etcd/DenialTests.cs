@@ -201,6 +201,12 @@ internal sealed class DenialTests
             Is.EqualTo(Text(new(StatusCode.InvalidArgument, "etcdserver: invalid auth management"))));
         Assert.That(
             await StatusOfAsync(() => Transcript.CallAsync(root, new AuthRoleGrantPermissionRequest { Name = "r" })), Is.EqualTo(Text(new(StatusCode.InvalidArgument, "etcdserver: permission not given"))), "etcd 3.4 falls over it");
+        foreach (int kind in (int[])[-1, int.MinValue, 3, 256])
+        {
+            var grant = new AuthRoleGrantPermissionRequest { Name = "r", Perm = new Permission { Key = B("a"), PermType = (Permission.Types.Type)kind } };
+            Assert.That(await StatusOfAsync(() => Transcript.CallAsync(root, grant)), Is.EqualTo(Text(new(StatusCode.InvalidArgument, "etcdserver: permission not given"))), $"the kind {kind}");
+        }
+
         Assert.That(
             await StatusOfAsync(() => Transcript.CallAsync(root, new RangeRequest { Key = B("a"), SortTarget = (RangeRequest.Types.SortTarget)9 })),
             Is.EqualTo(Text(new(StatusCode.InvalidArgument, "etcdserver: invalid sort option"))), "and over this");
