@@ -75,7 +75,7 @@ public sealed class LoomAuth
         for (int tries = 1; ; tries++)
         {
             await access.BarrierAsync(cancellationToken).ConfigureAwait(false);
-            AuthState auth = access.Auth.State;
+            AuthState auth = machine.Serving.Auth.State;
             await VerifyAsync(auth, user, password, cancellationToken).ConfigureAwait(false);
             string secret = RandomNumberGenerator.GetString(Letters, SecretLetters);
             try
@@ -202,7 +202,7 @@ public sealed class LoomAuth
     private async ValueTask<(AuthState Auth, Revision Revision)> ReadAsync(Func<AuthState, AuthUser, bool> rule, CancellationToken cancellationToken)
     {
         await access.WaitAsync(ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
-        AuthState auth = access.Auth.State;
+        AuthState auth = machine.Serving.Auth.State;
         access.Require(auth, (state, user) => rule(state, user) ? 0 : LoomErrorCode.PermissionDenied);
         return (auth, new Revision(machine.Revision));
     }

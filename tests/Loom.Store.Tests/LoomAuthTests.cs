@@ -289,6 +289,27 @@ internal sealed class LoomAuthTests
         Assert.That(counts.Sum(one => one.Denied), Is.GreaterThan(100));
     }
 
+    /// <summary>A member whose state was found wrong serves none of it, but its operator sees that, and writes that it passes on are judged where they are applied.</summary>
+    [Test]
+    public async Task A_member_that_serves_no_read_still_knows_who_may_see_its_status()
+    {
+        ILoomStore ann = await LoginAsync("ann");
+        store.Machine.Condemn();
+        await ann.Auth.RequireUserAsync();
+        await RefusedAsync(() => NothingAsync(store.As(LoomIdentity.Anonymous).Auth.RequireUserAsync()), LoomErrorCode.AuthenticationRequired);
+        await RefusedAsync(() => ann.GetAsync(B("a/1"), ReadConsistency.Local), LoomErrorCode.Corruption);
+        await RefusedAsync(() => store.Auth.AuthenticateAsync("ann", Password), LoomErrorCode.Corruption);
+        await RefusedAsync(() => ann.Auth.GetUserAsync("ann"), LoomErrorCode.Corruption);
+        await ann.PutAsync(B("a/1"), B("v"));
+        await DeniedAsync(() => ann.PutAsync(B("b/1"), B("v")));
+    }
+
+    private static async ValueTask<int> NothingAsync(ValueTask call)
+    {
+        await call;
+        return 0;
+    }
+
     private async Task<ILoomStore> LoginAsync(string user) => store.As(LoomIdentity.OfToken((await store.Auth.AuthenticateAsync(user, Password)).Text));
 
     private static async Task<WatchMessage> NextAsync(LoomWatchStream watches)

@@ -40,8 +40,11 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     /// <summary>Nobody is judged.</summary>
     public bool Trusts => identity is null;
 
-    /// <summary>Users and roles as they are published here.</summary>
-    public PublishedAuth Auth => services.Machine.Serving.Auth;
+    /// <summary>
+    /// Users and roles as they are published here, also while this member serves no read: a write that it passes on is judged in apply, and its status is told to whom they permit. One that has no state yet knows nobody,
+    /// so it tells that to everybody, and reads give its reason (S4).
+    /// </summary>
+    public PublishedAuth Auth => services.Machine.Current.Auth;
 
     public ValueTask<ProposalResult> ProposeAsync(Command command, CancellationToken cancellationToken)
     {
@@ -107,8 +110,16 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     /// <summary>Refuses a caller of whom nothing is known.</summary>
     public void RequireUser() => Require(Auth.State, static (_, _) => 0);
 
-    /// <summary>Refuses everybody but root.</summary>
-    public void RequireRoot() => Require(Auth.State, static (_, user) => user.IsRoot ? 0 : LoomErrorCode.PermissionDenied);
+    /// <summary>Refuses everybody but root; a member that has no state yet does not know who that is.</summary>
+    public void RequireRoot()
+    {
+        if (identity is not null && services.Machine.Current.IsAwaited)
+        {
+            throw Faults.StateAwaited();
+        }
+
+        Require(Auth.State, static (_, user) => user.IsRoot ? 0 : LoomErrorCode.PermissionDenied);
+    }
 
     /// <summary>Refuses who may not read a range, by these users and roles.</summary>
     public void RequireRead(AuthState auth, KeyRange range)
