@@ -43,7 +43,7 @@ internal sealed class RevisionWaitersTests
     public async Task A_read_that_times_out_or_is_cancelled_leaves_no_waiter()
     {
         using var machine = new LoomStateMachine(new KeyIndex(), new MemoryRecordStore());
-        await using var store = new LoomStore(new ImmediateNode(machine), machine, new LoomOptions { RequestTimeout = TimeSpan.FromMilliseconds(20) });
+        await using var store = new LoomStore(new ImmediateNode(machine), machine, new LoomOptions { RequestTimeout = TimeSpan.FromMilliseconds(400) });
         ReadConsistency far = ReadConsistency.AtLeast(new Revision(99));
         Assert.That(async () => await store.GetAsync("k"u8.ToArray(), far), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.DeadlineExceeded));
         using (var cancelled = new CancellationTokenSource())
