@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using Loom.Server.Etcd.Translation;
 
 namespace Loom.Server.Etcd.Gateway;
 
@@ -10,26 +11,30 @@ internal sealed class JsonBodyException(Grpc.Core.StatusCode code, string messag
 }
 
 /// <summary>
-/// The JSON values of a request's body, one after the other as they arrive. Bounded: a value has a size and a time to arrive in, once it has begun (the first: once it is waited for);
-/// between values a client may take as long as it likes, as on a stream of gRPC.
+/// The JSON values of a request's body, one after the other as they arrive. Bounded: a value has a size, a number of values in it (<see cref="JsonRoom"/>) and a time to arrive in, once it has begun (the first: once it
+/// is waited for); between values a client may take as long as it likes, as on a stream of gRPC.
 /// </summary>
-internal sealed class JsonBody(PipeReader body, int maxValueBytes, TimeSpan patience)
+internal sealed class JsonBody(PipeReader body, JsonRoom room, TimeSpan patience)
 {
     private readonly JsonScanner scanner = new();
-    private readonly ArrayBufferWriter<byte> value = new();
+    private ArrayBufferWriter<byte> value = new();
     private bool isFirst = true;
+    private long held;
 
     /// <summary>The next value's bytes, valid until the next call; null: the body has ended.</summary>
-    /// <exception cref="JsonBodyException">It is not JSON, too large, or too slow.</exception>
+    /// <exception cref="JsonBodyException">It is not JSON, too large, or too slow, or there is no room for it now.</exception>
     public async ValueTask<ReadOnlyMemory<byte>?> ReadAsync(CancellationToken cancellationToken)
     {
-        value.ResetWrittenCount();
+        Release();
         scanner.Reset();
         using var slow = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        bool isArmed = false;
         while (true)
         {
-            if (isFirst || value.WrittenCount > 0)
+            if (!isArmed && (isFirst || value.WrittenCount > 0))
             {
+                // Once for a value: else a byte now and then would keep it alive.
+                isArmed = true;
                 isFirst = false;
                 slow.CancelAfter(patience);
             }
@@ -63,6 +68,19 @@ internal sealed class JsonBody(PipeReader body, int maxValueBytes, TimeSpan pati
         }
     }
 
+    /// <summary>The last value is needed no more.</summary>
+    public void Release()
+    {
+        if (held > 0)
+        {
+            // Its buffer goes, too: the body may be a stream's, and stay for days.
+            value = new ArrayBufferWriter<byte>();
+            room.Give(ref held);
+        }
+
+        value.ResetWrittenCount();
+    }
+
     private async ValueTask<ReadResult> ReadMoreAsync(CancellationToken slow, CancellationToken cancellationToken)
     {
         try
@@ -88,11 +106,7 @@ internal sealed class JsonBody(PipeReader body, int maxValueBytes, TimeSpan pati
             ReadOnlySpan<byte> bytes = segment.Span;
             int begin = value.WrittenCount == 0 ? bytes.Length - bytes.TrimStart(" \t\r\n"u8).Length : 0;
             int length = Scan(bytes[begin..]);
-            if (value.WrittenCount + length > maxValueBytes)
-            {
-                throw new JsonBodyException(Grpc.Core.StatusCode.ResourceExhausted, $"grpc: received message larger than max ({value.WrittenCount + length} vs. {maxValueBytes})");
-            }
-
+            RequireRoom(value.WrittenCount + length);
             value.Write(bytes.Slice(begin, length));
             position += begin + length;
             if (scanner.IsDone)
@@ -104,6 +118,18 @@ internal sealed class JsonBody(PipeReader body, int maxValueBytes, TimeSpan pati
 
         consumed = buffer.End;
         return false;
+    }
+
+    private void RequireRoom(int bytes)
+    {
+        string? trouble = bytes > room.MaxBytes ? $"grpc: received message larger than max ({bytes} vs. {room.MaxBytes})"
+            : scanner.Values > room.MaxValues ? $"grpc: received message larger than max ({scanner.Values} vs. {room.MaxValues} JSON values)"
+            : !room.TryGrow(ref held, bytes, scanner.Values) ? EtcdError.TooManyRequests
+            : null;
+        if (trouble is not null)
+        {
+            throw new JsonBodyException(Grpc.Core.StatusCode.ResourceExhausted, trouble);
+        }
     }
 
     /// <summary>How many of these bytes belong to the value.</summary>

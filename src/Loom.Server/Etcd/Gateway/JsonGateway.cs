@@ -14,9 +14,7 @@ namespace Loom.Server.Etcd.Gateway;
 /// </summary>
 internal sealed partial class JsonGateway(EtcdLimits limits)
 {
-    /// <summary>A message takes more room as JSON: base64, and the names of its fields.</summary>
-    private const int JsonGrowth = 4;
-
+    private readonly JsonRoom room = JsonRoom.For(limits);
     private FrozenDictionary<string, Endpoint> endpoints = FrozenDictionary<string, Endpoint>.Empty;
 
     public void Map(IEndpointRouteBuilder routes)
@@ -63,14 +61,14 @@ internal sealed partial class JsonGateway(EtcdLimits limits)
 
     private async Task CallAsync(HttpContext context, MethodDescriptor method)
     {
-        var body = new JsonBody(context.Request.BodyReader, limits.MaxMessageBytes * JsonGrowth, limits.BodyPatience);
-        IMessage? first;
+        using var requests = new GatewayRequests(new JsonBody(context.Request.BodyReader, room, limits.BodyPatience), method);
+        bool isAny;
         Endpoint? endpoint;
         try
         {
             RequireTimeout(context.Request);
-            first = await ReadAsync(body, method, context.RequestAborted).ConfigureAwait(false);
-            RequireSize(first);
+            isAny = await requests.ReadAsync(context.RequestAborted).ConfigureAwait(false);
+            RequireSize(requests.WaitingBytes);
             endpoint = endpoints.GetValueOrDefault(GatewayRoutes.GrpcPath(method)) ?? throw new JsonBodyException(StatusCode.Unimplemented, $"unknown service {method.Service.FullName}");
         }
         catch (JsonBodyException exception)
@@ -84,11 +82,11 @@ internal sealed partial class JsonGateway(EtcdLimits limits)
         await using GatewayCall call = GatewayCall.Start(context, endpoint, method);
         if (method.IsClientStreaming)
         {
-            await StreamBothWaysAsync(context, call, body, method, first).ConfigureAwait(false);
+            await StreamBothWaysAsync(context, call, requests, isAny).ConfigureAwait(false);
             return;
         }
 
-        await call.SendAsync(first ?? JsonRequest.Empty(method.InputType), context.RequestAborted).ConfigureAwait(false);
+        await requests.SendAsync(call, context.RequestAborted).ConfigureAwait(false);
         await call.EndRequestsAsync().ConfigureAwait(false);
         Task answer = method.IsServerStreaming ? StreamAsync(context, call) : AnswerAsync(context, call);
         await answer.ConfigureAwait(false);
@@ -135,10 +133,10 @@ internal sealed partial class JsonGateway(EtcdLimits limits)
         await context.Response.CompleteAsync().ConfigureAwait(false);
     }
 
-    private static async Task StreamBothWaysAsync(HttpContext context, GatewayCall call, JsonBody body, MethodDescriptor method, IMessage? first)
+    private static async Task StreamBothWaysAsync(HttpContext context, GatewayCall call, GatewayRequests requests, bool isAny)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
-        Task sending = SendAllAsync(call, body, method, first, ending.Token);
+        Task sending = SendAllAsync(call, requests, isAny, ending.Token);
         try
         {
             await StreamAsync(context, call).ConfigureAwait(false);
@@ -151,13 +149,13 @@ internal sealed partial class JsonGateway(EtcdLimits limits)
     }
 
     /// <summary>Requests, as the body brings them. The first that cannot be read ends them, as in etcd; the answers go on.</summary>
-    private static async Task SendAllAsync(GatewayCall call, JsonBody body, MethodDescriptor method, IMessage? first, CancellationToken ending)
+    private static async Task SendAllAsync(GatewayCall call, GatewayRequests requests, bool isAny, CancellationToken ending)
     {
         try
         {
-            for (IMessage? next = first; next is not null; next = await ReadAsync(body, method, ending).ConfigureAwait(false))
+            for (bool isNext = isAny; isNext; isNext = await requests.ReadAsync(ending).ConfigureAwait(false))
             {
-                await call.SendAsync(next, ending).ConfigureAwait(false);
+                await requests.SendAsync(call, ending).ConfigureAwait(false);
             }
         }
         catch (Exception exception) when (exception is JsonBodyException or OperationCanceledException or IOException)
@@ -168,13 +166,10 @@ internal sealed partial class JsonGateway(EtcdLimits limits)
         await call.EndRequestsAsync().ConfigureAwait(false);
     }
 
-    private static async ValueTask<IMessage?> ReadAsync(JsonBody body, MethodDescriptor method, CancellationToken cancellationToken) =>
-        await body.ReadAsync(cancellationToken).ConfigureAwait(false) is { } json ? JsonRequest.Read(json, method.InputType) : null;
-
     /// <summary>gRPC's limit, in the words of etcd's.</summary>
-    private void RequireSize(IMessage? message)
+    private void RequireSize(int bytes)
     {
-        if (message?.CalculateSize() is { } bytes && bytes > limits.MaxMessageBytes)
+        if (bytes > limits.MaxMessageBytes)
         {
             throw new JsonBodyException(StatusCode.ResourceExhausted, $"grpc: received message larger than max ({bytes} vs. {limits.MaxMessageBytes})");
         }

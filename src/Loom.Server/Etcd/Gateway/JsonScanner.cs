@@ -59,8 +59,12 @@ internal sealed class JsonScanner
     /// <summary>True when the body may end here: a number at the top needs nothing behind it.</summary>
     public bool MayEnd => depth == 0 && state is (State.Zero or State.Digits or State.Fraction or State.ExponentDigits or State.Done);
 
+    /// <summary>How many values have begun: the one at the top, and those in it.</summary>
+    public int Values { get; private set; }
+
     public void Reset()
     {
+        Values = 0;
         state = State.Value;
         depth = 0;
         Error = null;
@@ -93,6 +97,7 @@ internal sealed class JsonScanner
 
     private bool Begin(byte next)
     {
+        Values++;
         switch (next)
         {
             case (byte)'{':

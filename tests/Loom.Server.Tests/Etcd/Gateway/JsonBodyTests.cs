@@ -72,7 +72,7 @@ internal sealed class JsonBodyTests
     public async Task A_value_that_has_begun_must_end()
     {
         var pipe = new Pipe();
-        var body = new JsonBody(pipe.Reader, 1000, TimeSpan.FromMilliseconds(50));
+        var body = new JsonBody(pipe.Reader, new JsonRoom(1000, 400), TimeSpan.FromMilliseconds(50));
         await pipe.Writer.WriteAsync("{\"a\":"u8.ToArray());
         JsonBodyException exception = (await Assert.ThrowsAsync<JsonBodyException>(async () => await body.ReadAsync(CancellationToken.None)))!;
         Assert.That(exception.Code, Is.EqualTo(StatusCode.DeadlineExceeded));
@@ -82,7 +82,7 @@ internal sealed class JsonBodyTests
     public async Task Between_values_a_client_may_wait()
     {
         var pipe = new Pipe();
-        var body = new JsonBody(pipe.Reader, 1000, TimeSpan.FromMilliseconds(50));
+        var body = new JsonBody(pipe.Reader, new JsonRoom(1000, 400), TimeSpan.FromMilliseconds(50));
         await pipe.Writer.WriteAsync("{}"u8.ToArray());
         Assert.That(await body.ReadAsync(CancellationToken.None), Is.Not.Null);
         Task<ReadOnlyMemory<byte>?> second = body.ReadAsync(CancellationToken.None).AsTask();
@@ -91,6 +91,56 @@ internal sealed class JsonBodyTests
         await pipe.Writer.WriteAsync("[]"u8.ToArray());
         Assert.That(await second, Is.Not.Null);
     }
+
+    [Test]
+    public async Task A_byte_now_and_then_keeps_no_value_alive()
+    {
+        var pipe = new Pipe();
+        var body = new JsonBody(pipe.Reader, new JsonRoom(1000, 400), TimeSpan.FromMilliseconds(200));
+        Task<ReadOnlyMemory<byte>?> reading = body.ReadAsync(CancellationToken.None).AsTask();
+        for (int i = 0; i < 900 && !reading.IsCompleted; i++)
+        {
+            await pipe.Writer.WriteAsync(i == 0 ? "\""u8.ToArray() : "x"u8.ToArray());
+            await Task.Delay(5);
+        }
+
+        Assert.That(reading.IsCompleted, "given up while bytes came");
+        Assert.That((await Assert.ThrowsAsync<JsonBodyException>(async () => await reading))!.Code, Is.EqualTo(StatusCode.DeadlineExceeded));
+    }
+
+    [Test]
+    public async Task The_values_in_a_value_are_counted_before_anything_is_made_of_them()
+    {
+        Assert.That(await ReadAllAsync("[" + string.Join(',', Enumerable.Repeat("1", 399)) + "]", 100), Has.Count.EqualTo(1));
+        JsonBodyException exception = (await Assert.ThrowsAsync<JsonBodyException>(async () => await ReadAllAsync("[" + string.Join(',', Enumerable.Repeat("1", 400)) + "]", 100)))!;
+        Assert.That((exception.Code, exception.Message), Is.EqualTo((StatusCode.ResourceExhausted, "grpc: received message larger than max (401 vs. 400 JSON values)")));
+    }
+
+    [Test]
+    public async Task All_large_values_at_a_time_have_a_bound_and_small_ones_always_pass()
+    {
+        var room = new JsonRoom(1 << 20, 1);
+        byte[] large = Encoding.UTF8.GetBytes("\"" + new string('x', (1 << 20) - 2) + "\"");
+        var held = new List<JsonBody>();
+        for (int i = 0; i < 4; i++)
+        {
+            held.Add(BodyOf(room, large));
+            Assert.That(await held[i].ReadAsync(CancellationToken.None), Is.Not.Null);
+        }
+
+        JsonBody late = BodyOf(room, large);
+        JsonBodyException exception = (await Assert.ThrowsAsync<JsonBodyException>(async () => await late.ReadAsync(CancellationToken.None)))!;
+        Assert.That((exception.Code, exception.Message), Is.EqualTo((StatusCode.ResourceExhausted, "etcdserver: too many requests")));
+        Assert.That(await BodyOf(room, "{}"u8.ToArray()).ReadAsync(CancellationToken.None), Is.Not.Null, "a small one");
+        foreach (JsonBody body in held.Append(late))
+        {
+            body.Release();
+        }
+
+        Assert.That(await BodyOf(room, large).ReadAsync(CancellationToken.None), Is.Not.Null, "when there is room again");
+    }
+
+    private static JsonBody BodyOf(JsonRoom room, byte[] bytes) => new(PipeReader.Create(new MemoryStream(bytes)), room, Patience);
 
     private static async Task<List<string>> ReadAllAsync(string text, int piece)
     {
@@ -105,7 +155,7 @@ internal sealed class JsonBodyTests
 
             await pipe.Writer.CompleteAsync();
         });
-        var body = new JsonBody(pipe.Reader, 1000, Patience);
+        var body = new JsonBody(pipe.Reader, new JsonRoom(1000, 400), Patience);
         var values = new List<string>();
         try
         {

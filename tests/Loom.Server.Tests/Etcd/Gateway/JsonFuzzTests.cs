@@ -54,7 +54,7 @@ internal sealed class JsonFuzzTests
         }
 
         await pipe.Writer.CompleteAsync();
-        var body = new JsonBody(pipe.Reader, 1 << 20, TimeSpan.FromSeconds(20));
+        var body = new JsonBody(pipe.Reader, new JsonRoom(1 << 20, 1 << 20), TimeSpan.FromSeconds(20));
         byte[] first = [];
         try
         {

@@ -116,6 +116,17 @@ internal sealed class JsonGatewayTests
         Assert.That(await ReadUntilAsync(client, "\"code\":4"), Does.StartWith("HTTP/1.1 504"));
     }
 
+    [Test]
+    public async Task A_request_of_millions_of_empty_things_is_refused_before_they_are_made()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        using var http = new HttpClient { BaseAddress = new Uri("http://" + node.Endpoint) };
+        using HttpResponseMessage response = await http.PostAsync(
+            new Uri("/v3/kv/txn", UriKind.Relative), new StringContent($$"""{"compare":[{{string.Join(',', Enumerable.Repeat("{}", 100_000))}}]}"""));
+        Assert.That((int)response.StatusCode, Is.EqualTo(429));
+        Assert.That(await response.Content.ReadAsStringAsync(), Does.Contain("JSON values").And.Contain("\"code\":8"));
+    }
+
     [TestCase(1_600_000, 400, 3)]
     [TestCase(2_200_000, 429, 8)]
     [TestCase(9_000_000, 429, 8)]
