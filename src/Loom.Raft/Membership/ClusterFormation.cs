@@ -229,6 +229,11 @@ internal sealed class ClusterFormation : IPeerGate
         lock (gate) return SelfHello(to, lane);
     }
 
+    public IReadOnlyList<string> UrlsOf(string name)
+    {
+        lock (gate) return known.UrlsOf(name);
+    }
+
     public HelloAnswer Judge(PeerHello hello, out bool news)
     {
         lock (gate)

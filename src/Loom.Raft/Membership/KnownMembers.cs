@@ -44,6 +44,9 @@ internal sealed class KnownMembers(Configuration @base)
     /// <summary>Who has this name now; of two the one that a newcomer would replace, which is no learner.</summary>
     public Member? Named(string name) => Current.Members.Where(m => m.Name == name).MinBy(m => m.Role == MemberRole.Learner);
 
+    /// <summary>Where the members of a name are, in every configuration that counts here; no guest, who says himself where he is.</summary>
+    public IReadOnlyList<string> UrlsOf(string name) => [.. configurations.SelectMany(at => at.Configuration.Members).Where(m => m.Name == name).SelectMany(m => m.PeerUrls).Distinct()];
+
     /// <summary>All who are or wait under a name: members of the configuration in force, and a guest.</summary>
     public IEnumerable<Member> Under(string name)
     {

@@ -26,6 +26,7 @@ internal sealed class BulkDialler(TransportContext context, Func<MemberId, Peer?
             HelloAnswer answer = LaneHandshake.Ask(wire, context.Gate.Hello(id, LaneKind.Bulk), deadline, context.Now);
             HelloAnswer outcome = context.Gate.Answered(id, answer);
             if (outcome.Verdict != HelloVerdict.Accepted) throw new WireException(outcome.Verdict == HelloVerdict.Forming ? "it is not formed yet" : outcome.Reason);
+            wire.EndHandshake(settings.BulkSilenceLimit);
             return new BulkConnection(wire, id, settings.BulkSilenceLimit);
         }
         catch

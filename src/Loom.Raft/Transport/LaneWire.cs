@@ -11,11 +11,13 @@ namespace Loom.Raft.Transport;
 internal sealed class LaneWire : IDisposable
 {
     private readonly SslStream? tls;
+    private readonly SocketStream? inner;
 
-    private LaneWire(Socket socket, SslStream? tls)
+    private LaneWire(Socket socket, SslStream? tls, SocketStream? inner)
     {
         Socket = socket;
         this.tls = tls;
+        this.inner = inner;
     }
 
     /// <summary>Its owner's: not closed from here.</summary>
@@ -26,9 +28,16 @@ internal sealed class LaneWire : IDisposable
 
     public bool IsSecure => tls is not null;
 
-    public static LaneWire Cleartext(Socket socket) => new(socket, null);
+    public static LaneWire Cleartext(Socket socket) => new(socket, null, null);
 
-    public static LaneWire Secured(Socket socket, SslStream tls, X509Certificate2? certificate) => new(socket, tls) { Certificate = certificate };
+    public static LaneWire Secured(Socket socket, SslStream tls, SocketStream inner, X509Certificate2? certificate) => new(socket, tls, inner) { Certificate = certificate };
+
+    /// <summary>The hellos are exchanged: from now on the socket's own limits count, and what is written may take this long (ns).</summary>
+    public void EndHandshake(long sendLimit)
+    {
+        if (inner is not null) inner.Deadline = 0;
+        Socket.SendTimeout = (int)(sendLimit / 1_000_000);
+    }
 
     /// <summary>What there is; 0: the other side has ended.</summary>
     /// <exception cref="SocketException">Broken, or silent for longer than the socket's limit.</exception>

@@ -238,6 +238,9 @@ internal interface IPeerGate
     /// <summary>How this member presents itself to a peer.</summary>
     PeerHello Hello(MemberId to, LaneKind lane);
 
+    /// <summary>Where the members of this name are, as this member's configurations have it; empty: none has it. Asked before anything is believed of a hello (N2).</summary>
+    IReadOnlyList<string> UrlsOf(string name);
+
     /// <summary>Judges who dialled us. <paramref name="news"/>: it said what we had not heard, so dialling it back is worth while at once.</summary>
     HelloAnswer Judge(PeerHello hello, out bool news);
 

@@ -31,6 +31,10 @@ internal sealed class PeerListener : IDisposable
         pending = new UnfinishedHandshakes<Socket>(context.Settings.MaxPendingHandshakes);
         tls = !address.IsSecure ? null : context.Tls ?? throw new RaftException(
             RaftErrorCode.CannotOpen, $"{address} asks for TLS, and this member has no certificate for members: give it one (--peer-cert-file and --peer-key-file, or PeerTls), or write http://.");
+        if (tls is { Options: { TrustAnyCertificate: false } options } && !TlsCheck.AsksForCertificate(options))
+        {
+            context.Log.LogWarning("{Address} encrypts and checks nobody: whoever reaches it can call itself a member. Name the CA of the members' certificates (--peer-trusted-ca-file, or PeerTls.TrustedCaFile)", address);
+        }
         listener = address.Listen(backlog: 128);
         thread = context.NewThread("loom accept", Accept);
     }
@@ -115,7 +119,7 @@ internal sealed class PeerListener : IDisposable
     {
         PeerHello hello = LaneHandshake.Receive(wire, deadline, context.Now);
         // Before the gate learns anything of what the hello claims.
-        if (PeerTls.Disagreement(wire, hello.Name, find(hello.From)?.Target.Urls ?? hello.PeerUrls) is { } trouble)
+        if (PeerTls.Disagreement(wire, hello.Name, Whereabouts(hello)) is { } trouble)
         {
             LaneHandshake.Answer(wire, new HelloAnswer(HelloVerdict.WrongMember, trouble, context.Gate.Hello(hello.From, hello.Lane)));
             Complain($"{hello.Name} ({hello.From}): {trouble}");
@@ -138,8 +142,17 @@ internal sealed class PeerListener : IDisposable
             Complain($"{hello.Name} ({hello.From}): {answer.Reason}");
             return null;
         }
+        wire.EndHandshake(context.Settings.HandshakeLimit);
         _ = pending.Remove(node);
         return (peer!, hello.Lane);
+    }
+
+    /// <summary>Where the certificate must be good for (N2). A new id under a member's name would take that member's place (E1), so it must be at home there, and not where it says.</summary>
+    private IReadOnlyList<string> Whereabouts(PeerHello hello)
+    {
+        if (find(hello.From) is { } peer) return peer.Target.Urls;
+        IReadOnlyList<string> configured = context.Gate.UrlsOf(hello.Name);
+        return configured.Count > 0 ? configured : hello.PeerUrls;
     }
 
     private void Receive(LaneWire wire, Peer peer, LaneKind lane)

@@ -69,27 +69,27 @@ internal static class PeerTls
     /// <summary>A frame whose first bytes are a TLS record: what a member that dials in cleartext gets from a TLS port.</summary>
     public static bool IsRecord(ReadOnlySpan<byte> bytes) => bytes is [AlertRecord or HandshakeRecord, 3, ..];
 
-    private static LaneWire Shake(Socket socket, long deadline, Func<long> now, TlsCheck check, Action<SslStream> authenticate)
+    /// <summary>The deadline stays in force until the hellos are exchanged (<see cref="LaneWire.EndHandshake"/>): a record of TLS, too, can be sent byte by byte.</summary>
+    /// <exception cref="PeerTlsException">Whatever else fails in a handshake: a stranger's certificate can break the code that looks at it, and that must not be this member's end.</exception>
+    internal static LaneWire Shake(Socket socket, long deadline, Func<long> now, TlsCheck check, Action<SslStream> authenticate)
     {
         var stream = new SocketStream(socket, now) { Deadline = deadline };
         var tls = new SslStream(stream);
         try
         {
             authenticate(tls);
-            stream.Deadline = 0;
-            return LaneWire.Secured(socket, tls, check.Certificate);
+            return LaneWire.Secured(socket, tls, stream, check.Certificate);
         }
         catch (Exception e)
         {
             tls.Dispose();
-            if (e is SocketException or PeerTlsException or WireException) throw;
+            if (e is SocketException or PeerTlsException or WireException or ObjectDisposedException) throw;
             if (check.Refusal is { } refusal) throw new PeerTlsException(refusal);
             if (stream.FirstByte == LaneHandshake.Magic[0]) throw new PeerTlsException("it speaks cleartext, and its URL here is https://: write http:// on every member, or give it --peer-cert-file and --peer-key-file and an https:// URL");
             Exception inner = e;
             while (inner.InnerException is { } deeper) inner = deeper;
             if (inner is SocketException or WireException) throw inner;
-            if (e is AuthenticationException or IOException) throw new PeerTlsException($"the TLS handshake failed: {inner.Message}");
-            throw;
+            throw new PeerTlsException(e is AuthenticationException or IOException ? $"the TLS handshake failed: {inner.Message}" : $"the TLS handshake failed with {inner.GetType().Name}: {inner.Message}");
         }
     }
 

@@ -162,7 +162,7 @@ internal sealed class SendingLane : IDisposable
         // Who is forming is not in trouble: what it waits for is told by formation itself.
         if (outcome.Verdict == HelloVerdict.Forming) throw new WireException(lastComplaint);
         if (outcome.Verdict != HelloVerdict.Accepted) throw new WireException(outcome.Reason);
-        wire.Socket.SendTimeout = (int)(context.Settings.SilenceLimitOf(kind) / 1_000_000);
+        wire.EndHandshake(context.Settings.SilenceLimitOf(kind));
         queue.Clear();
         return wire;
     }

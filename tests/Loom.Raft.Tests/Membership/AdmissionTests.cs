@@ -44,6 +44,20 @@ public sealed class AdmissionTests
         Assert.That(west.Formation.Targets.Select(t => t.Id), Does.Contain(east.Id).And.Contain(old), "it gets lanes before it is a member");
     }
 
+    /// <summary>N2: what a newcomer's certificate must be good for is what the configuration says of the name, and not what a guest says of himself.</summary>
+    [Test]
+    public void Where_a_name_is_at_home_is_the_configurations_word()
+    {
+        east.Empty(999);
+        _ = east.Dial(west);
+        _ = east.Dial(south);
+        east.Join();
+        Assert.That(east.Dial(west).Verdict, Is.EqualTo(HelloVerdict.Accepted));
+        Assert.That(west.Formation.UrlsOf("east"), Is.EqualTo((string[])["http://h1:1"]));
+        Assert.That(west.Formation.UrlsOf("west"), Is.EqualTo((string[])["http://h2:1"]), "its own name, too");
+        Assert.That(west.Formation.UrlsOf("nobody"), Is.Empty);
+    }
+
     /// <summary>E4: until the joint configuration is left its voice is needed as much as that of whoever takes its place, be it to elect who leaves it.</summary>
     [Test]
     public void A_voter_that_leaves_stays_in_touch_until_the_joint_configuration_is_left()

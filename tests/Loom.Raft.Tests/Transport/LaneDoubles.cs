@@ -61,7 +61,7 @@ internal sealed class LaneEvents : IPeerEvents
 }
 
 /// <summary>Lets everyone in who knows the right id.</summary>
-internal sealed class OpenGate(MemberId self) : IPeerGate
+internal sealed class OpenGate(MemberId self, string? name = null, string? url = null) : IPeerGate
 {
     /// <summary>The name of whom judging fails.</summary>
     public const string Poison = "poison";
@@ -76,15 +76,20 @@ internal sealed class OpenGate(MemberId self) : IPeerGate
         To = to,
         Incarnation = 1,
         Process = 1,
-        Name = $"m{self}",
+        Name = name ?? $"m{self}",
         Datacenter = "dc",
         Role = MemberRole.Voter,
-        PeerUrls = [],
+        PeerUrls = url is null ? [] : [url],
         ClientUrls = [],
         ConfigurationHash = 1,
         PinnedForYou = 1,
         Initial = [],
     };
+
+    /// <summary>Name and URL of a member that is configured.</summary>
+    public (string Name, string Url)? Configured { get; init; }
+
+    public IReadOnlyList<string> UrlsOf(string named) => Configured is { } known && known.Name == named ? [known.Url] : [];
 
     public HelloAnswer Judge(PeerHello hello, out bool news)
     {

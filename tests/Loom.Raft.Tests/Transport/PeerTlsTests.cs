@@ -1,5 +1,8 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using Loom.Raft.Consensus;
 using Loom.Raft.Host;
 using Loom.Raft.Proposals;
@@ -122,6 +125,68 @@ public sealed class PeerTlsTests
         Assert.That(() => east.Transport.TroubleOf(west.Id), Does.Contain("is not good for the host 127.0.0.1").After(3000, 20), "as the one who is dialled");
         Assert.That(() => west.Transport.TroubleOf(east.Id), Does.Contain("is not good for where that member is").After(3000, 20), "and is told why");
         Assert.That(east.IsUp(west), Is.False);
+    }
+
+    /// <summary>N2, E1: a fresh id under a member's name takes that member's place, so a certificate that is good for where the caller says to be is not enough.</summary>
+    [Test]
+    public void A_newcomer_under_a_members_name_must_be_at_home_where_that_member_is()
+    {
+        string elsewhere = $"https://elsewhere.example:{westPort}";
+        east.Start(west, elsewhere);
+        using var impostor = new TlsMember(new MemberId(9), FreePorts.Take(), issuer);
+        impostor.Start(east, name: "m2");
+        Assert.That(() => east.Log.Lines, Has.Some.Contains($"m2 ({impostor.Id}): the certificate of m2").And.Some.Contains($"is not good for where that member is ({elsewhere})").After(3000, 20));
+        using var stranger = new TlsMember(new MemberId(8), FreePorts.Take(), issuer);
+        stranger.Start(east);
+        Assert.That(() => east.Log.Lines, Has.Some.Contains("m8 (").And.Some.Contains("does not know the caller yet").After(3000, 20), "under a name of its own it is the gate's to judge");
+        west.Start(east);
+    }
+
+    /// <summary>N2: the hello, too, is behind the handshake's deadline; one record may be 16 KiB, and a byte now and then keeps a receive alive.</summary>
+    [Test]
+    public void A_hello_that_comes_byte_by_byte_ends_with_the_handshakes_deadline()
+    {
+        StartBoth(new LaneSettings { HandshakeLimit = 500_000_000 });
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Connect(IPAddress.Loopback, westPort);
+        using var read = X509Certificate2.CreateFromPemFile(east["peer.crt"], east["peer.key"]);
+        using var certificate = X509CertificateLoader.LoadPkcs12(read.Export(X509ContentType.Pkcs12), null);
+        using var tls = new SslStream(new NetworkStream(socket));
+        tls.AuthenticateAsClient(new SslClientAuthenticationOptions { TargetHost = "127.0.0.1", ClientCertificates = [certificate], RemoteCertificateValidationCallback = (_, shown, _, _) => shown?.Issuer == read.Issuer });
+        _ = socket.Send([0x17, 3, 3, 0x40, 0]);
+        Assert.That(
+            () =>
+            {
+                for (int i = 0; i < 200; i++)
+                {
+                    Thread.Sleep(50);
+                    _ = socket.Send([0]);
+                }
+            },
+            Throws.InstanceOf<SocketException>(),
+            "it was closed within ten seconds");
+    }
+
+    /// <summary>A trusted certificate may still be one that the code that looks at it cannot read; the thread that dials ends with anything but what it knows.</summary>
+    [Test]
+    public void Whatever_breaks_in_a_handshake_is_that_connections_trouble()
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        Assert.That(
+            () => PeerTls.Shake(socket, 0, static () => 0, new TlsCheck(), static _ => throw new CryptographicException("ASN1 corrupted data.")),
+            Throws.InstanceOf<PeerTlsException>().With.Message.EqualTo("the TLS handshake failed with CryptographicException: ASN1 corrupted data."));
+    }
+
+    [Test]
+    public void A_port_that_checks_nobody_says_so()
+    {
+        StartBoth();
+        Assert.That(west.Log.Lines, Has.None.Contains("checks nobody"));
+        west.Transport.Dispose();
+        west.Options!.TrustedCaFile = null;
+        west.Options.ClientCertificateRequired = false;
+        west.Start(east);
+        Assert.That(west.Log.Lines, Has.Some.Contains("checks nobody").And.Some.Contains("--peer-trusted-ca-file"));
     }
 
     [Test]

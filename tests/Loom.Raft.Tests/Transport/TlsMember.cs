@@ -54,10 +54,11 @@ internal sealed class TlsMember : IDisposable
     /// <param name="other">Its peer.</param>
     /// <param name="url">How this one knows it; null: as it is.</param>
     /// <param name="settings">Times and bounds.</param>
-    public TlsMember Start(TlsMember other, string? url = null, LaneSettings? settings = null)
+    /// <param name="name">What it calls itself; null: as it is.</param>
+    public TlsMember Start(TlsMember other, string? url = null, LaneSettings? settings = null, string? name = null)
     {
         TlsFiles? files = Options is null ? null : new TlsFiles(Options, () => Interlocked.Read(ref clock), Log);
-        var context = new Raft.Transport.TransportContext(settings ?? new LaneSettings(), new OpenGate(Id), Events, static () => MonotonicClock.Nanoseconds, Log, files);
+        var context = new Raft.Transport.TransportContext(settings ?? new LaneSettings(), new OpenGate(Id, name, Url) { Configured = ($"m{other.Id}", url ?? other.Url) }, Events, static () => MonotonicClock.Nanoseconds, Log, files);
         Transport = new PeerTransport(Id, [new PeerTarget(other.Id, $"m{other.Id}", "dc", [url ?? other.Url])], [Url], new Dictionary<string, TimeSpan>(), Id.Value, context);
         Transport.Start();
         return this;
