@@ -7,6 +7,7 @@ namespace Loom.Store.Hosting;
 /// <remarks>
 /// <b>Start.</b> A replica that is cut off gives what it knows, and follows when it is back. A store that serves nothing (closed, failed, or without a state yet) is an error of the load, unless <see cref="Optional"/>.
 /// <b>Values that are no text.</b> At the load an error that names the key (LOOM1072); in a later change that key keeps its last value, or stays absent, everything else is taken over, and <see cref="OnFault"/> is told.
+/// <b>Listeners that throw</b> (a change token's callback, an option's validation) end nothing: the data is taken over, <see cref="OnFault"/> is told (LOOM1072), and the next change is followed.
 /// Keys that differ only in case are one to configuration: the one that is last in key order counts.
 /// </remarks>
 public sealed class LoomConfigurationOptions

@@ -30,7 +30,7 @@ internal sealed class StoreConfigurationProvider : ConfigurationProvider, IDispo
     {
         store = opened;
         Load();
-        OnReload();
+        Announce();
     }
 
     /// <summary>Synchronous, as configuration is: a read of this process's own replica.</summary>
@@ -112,7 +112,7 @@ internal sealed class StoreConfigurationProvider : ConfigurationProvider, IDispo
         try
         {
             from = ReadAll(known, isLoad: false);
-            OnReload();
+            Announce();
             return true;
         }
         catch (LoomException exception)
@@ -163,7 +163,24 @@ internal sealed class StoreConfigurationProvider : ConfigurationProvider, IDispo
             Data = pairs.ToData();
         }
 
-        OnReload();
+        Announce();
+    }
+
+    /// <summary>Tells whoever listens for changes. What a listener throws is not the provider's end: the data is taken over already, and the next change is followed.</summary>
+    private void Announce()
+    {
+        try
+        {
+            OnReload();
+        }
+#pragma warning disable CA1031 // Anybody's code, and nobody else is there to be told.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Exception cause = exception.GetBaseException();
+            Tell(new LoomException(
+                LoomErrorCode.InvalidConfiguration, $"LOOM1072: what listens for changes of the configuration threw {cause.GetType().Name}: {cause.Message} The configuration itself is taken over, and followed on.", inner: exception));
+        }
     }
 
     private void Tell(LoomException fault)

@@ -110,6 +110,22 @@ internal sealed class StoreConfigurationTests
         (configuration as IDisposable)?.Dispose();
     }
 
+    [Test]
+    public async Task A_listener_that_throws_ends_nothing()
+    {
+        await using LoomStore store = ImmediateNode.OpenStore();
+        await PutAsync(store, "config/a", "1");
+        List<string> faults = [];
+        IConfigurationRoot configuration = new ConfigurationBuilder().AddLoom(store, "config/", options => options.OnFault = fault => faults.Add(fault.Message)).Build();
+        using IDisposable watching = Microsoft.Extensions.Primitives.ChangeToken.OnChange(configuration.GetReloadToken, () => throw new FormatException("no number"));
+        await PutAsync(store, "config/a", "2");
+        await UntilAsync(() => configuration["a"] == "2");
+        await PutAsync(store, "config/a", "3");
+        await UntilAsync(() => configuration["a"] == "3");
+        Assert.That(faults, Is.Not.Empty.And.All.Contains("LOOM1072: what listens for changes of the configuration threw FormatException: no number"));
+        (configuration as IDisposable)?.Dispose();
+    }
+
     /// <summary>Configuration knows no case: the last key in order counts, and when it goes the one before.</summary>
     [Test]
     public async Task Keys_that_differ_in_case_are_one_and_the_separator_may_be_another()
