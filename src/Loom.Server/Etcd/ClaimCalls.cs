@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Loom.Server.Etcd.Translation;
 using Loom.Store;
 using Loom.Store.Collections;
@@ -7,7 +8,7 @@ namespace Loom.Server.Etcd;
 
 /// <summary>
 /// What v3lock and v3election have in common: a place in the line of the library's locks, under the client's lease or under one of sixty seconds that is granted for the call. As in etcd nobody here renews it.
-/// A call that ends before its turn came takes its key back, however it ends.
+/// A call that ends before its turn came takes its key back, however it ends, unless another call shares it (<see cref="SharedClaims"/>).
 /// </summary>
 internal static class ClaimCalls
 {
@@ -19,16 +20,24 @@ internal static class ClaimCalls
 
     /// <summary>Waits for the first place. A campaigner's <paramref name="value"/> replaces what its lease's claim said before; null: a lock, which says nothing.</summary>
     /// <returns>The claim, and the revision at which it came first.</returns>
-    public static async Task<(Claim Claim, Revision First)> WinAsync(ILoomStore store, ReadOnlyMemory<byte> name, long lease, ReadOnlyMemory<byte>? value, CancellationToken ending)
+    public static async Task<(Claim Claim, Revision First)> WinAsync(
+        ILoomStore store, SharedClaims shared, ReadOnlyMemory<byte> name, long lease, ReadOnlyMemory<byte>? value, CancellationToken ending)
     {
         ClaimLine line = new(store, name);
         long id = await LeaseAsync(store, lease).ConfigureAwait(false);
+        ByteString key = UnsafeByteOperations.UnsafeWrap(line.KeyOf(id));
         Claim? claim = null;
         bool won = false;
+        shared.Join(key);
         try
         {
             // No token: the write's outcome must be known, or nobody could take it back. The store bounds it.
             claim = await line.EnterAsync(id, value ?? default, CancellationToken.None).ConfigureAwait(false);
+            if (claim.Entered)
+            {
+                shared.Entered(key);
+            }
+
             if (!claim.Entered && value is { } said && !claim.Value.Span.SequenceEqual(said.Span) && !(await line.ProclaimAsync(claim, said, CancellationToken.None).ConfigureAwait(false)).Holds)
             {
                 throw ClaimError.NotLeader();
@@ -40,7 +49,7 @@ internal static class ClaimCalls
         }
         finally
         {
-            if (!won)
+            if (shared.Leave(key, won) || (!won && lease == 0))
             {
                 await GiveUpAsync(store, line, claim, ownLease: lease == 0 ? id : 0).ConfigureAwait(false);
             }

@@ -10,7 +10,7 @@ using Wire = Loom.Server.Etcd.Protos;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's v3election: elections for clients without its recipes. <c>LoomElection</c>, <c>etcdctl elect</c> and this wait in one line.</summary>
-internal sealed class ElectionService(Callers callers, HeaderSource headers, OpenStreams streams) : Wire.Election.ElectionBase
+internal sealed class ElectionService(Callers callers, HeaderSource headers, OpenStreams streams, SharedClaims shared) : Wire.Election.ElectionBase
 {
     public override async Task<Wire.CampaignResponse> Campaign(Wire.CampaignRequest request, ServerCallContext context)
     {
@@ -20,7 +20,7 @@ internal sealed class ElectionService(Callers callers, HeaderSource headers, Ope
         {
             try
             {
-                (Claim claim, _) = await ClaimCalls.WinAsync(callers.For(context), request.Name.Memory, request.Lease, request.Value.Memory, ending.Token).ConfigureAwait(false);
+                (Claim claim, _) = await ClaimCalls.WinAsync(callers.For(context), shared, request.Name.Memory, request.Lease, request.Value.Memory, ending.Token).ConfigureAwait(false);
 
                 // As etcd's: the header is that of the claim, however long it waited.
                 response = new Wire.CampaignResponse { Header = headers.At(claim.Revision), Leader = Key(request.Name, claim) };

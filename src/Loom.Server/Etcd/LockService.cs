@@ -10,7 +10,7 @@ using Wire = Loom.Server.Etcd.Protos.Locks;
 namespace Loom.Server.Etcd;
 
 /// <summary>etcd's v3lock: locks for clients without its recipes. <c>LoomLock</c>, <c>etcdctl lock</c> and this wait in one line.</summary>
-internal sealed class LockService(Callers callers, HeaderSource headers, OpenStreams streams) : Wire.Lock.LockBase
+internal sealed class LockService(Callers callers, HeaderSource headers, OpenStreams streams, SharedClaims shared) : Wire.Lock.LockBase
 {
     public override async Task<Wire.LockResponse> Lock(Wire.LockRequest request, ServerCallContext context)
     {
@@ -20,7 +20,7 @@ internal sealed class LockService(Callers callers, HeaderSource headers, OpenStr
         {
             try
             {
-                (Claim claim, Revision first) = await ClaimCalls.WinAsync(callers.For(context), request.Name.Memory, request.Lease, null, ending.Token).ConfigureAwait(false);
+                (Claim claim, Revision first) = await ClaimCalls.WinAsync(callers.For(context), shared, request.Name.Memory, request.Lease, null, ending.Token).ConfigureAwait(false);
                 response = new Wire.LockResponse { Header = headers.At(first), Key = UnsafeByteOperations.UnsafeWrap(claim.Key) };
             }
             catch (LoomException exception)

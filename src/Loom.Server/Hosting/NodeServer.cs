@@ -70,6 +70,7 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton<KvService>();
         builder.Services.AddSingleton<WatchService>();
         builder.Services.AddSingleton<LeaseService>();
+        builder.Services.AddSingleton<SharedClaims>();
         builder.Services.AddSingleton<LockService>();
         builder.Services.AddSingleton<ElectionService>();
         builder.Services.AddSingleton<MaintenanceService>();

@@ -46,6 +46,29 @@ internal sealed class RecipeTests
         Assert.That((await node.Kv.RangeAsync(Prefix("a/"))).Count, Is.EqualTo(1));
     }
 
+    /// <summary>A client whose first call's answer was lost asks again: whichever of the two is given up, the other one's claim stays.</summary>
+    [Test]
+    public async Task Calls_that_share_a_claim_do_not_take_it_from_each_other([Values] bool firstGivesUp)
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        await GrantAsync(node.Channel, 1, 2);
+        Locks.Lock.LockClient locks = new(node.Channel);
+        await locks.LockAsync(new Locks.LockRequest { Name = B("a"), Lease = 1 }, Patience);
+        using var cancel = new CancellationTokenSource();
+        CancellationToken[] tokens = firstGivesUp ? [cancel.Token, CancellationToken.None] : [CancellationToken.None, cancel.Token];
+        Task<Locks.LockResponse> first = locks.LockAsync(new Locks.LockRequest { Name = B("a"), Lease = 2 }, cancellationToken: tokens[0]).ResponseAsync;
+        await UntilAsync(async () => (await node.Kv.RangeAsync(Prefix("a/"))).Count == 2);
+        Task<Locks.LockResponse> second = locks.LockAsync(new Locks.LockRequest { Name = B("a"), Lease = 2 }, cancellationToken: tokens[1]).ResponseAsync;
+        await Task.Delay(200);
+        await cancel.CancelAsync();
+        Assert.That((await Assert.ThrowsAsync<RpcException>(() => firstGivesUp ? first : second))!.StatusCode, Is.EqualTo(StatusCode.Cancelled));
+        await Task.Delay(200);
+        Assert.That((await node.Kv.RangeAsync(Prefix("a/"))).Count, Is.EqualTo(2), "the other one waits");
+        await locks.UnlockAsync(new Locks.UnlockRequest { Key = B("a/1") }, Patience);
+        Assert.That((await (firstGivesUp ? second : first)).Key, Is.EqualTo(B("a/2")));
+        Assert.That((await node.Kv.RangeAsync(Prefix("a/"))).Count, Is.EqualTo(1), "and has it");
+    }
+
     [Test]
     public async Task Waiting_calls_end_when_the_node_stops_and_a_deadline_takes_the_key_back()
     {
