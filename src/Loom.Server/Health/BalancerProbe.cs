@@ -1,5 +1,6 @@
 using System.Globalization;
 using Loom.Raft;
+using Loom.Raft.Host;
 using Loom.Store;
 
 namespace Loom.Server.Health;
@@ -18,7 +19,7 @@ internal sealed class BalancerProbe(ILoomStore store, HealthProbe health)
 
     private static readonly BalancerAnswer Stopping = new(false, "stopping");
 
-    // Environment.TickCount64 at the begin of the last barrier that was confirmed: everything that was acknowledged until then can be read here. 0: there was none yet.
+    // The clock that counts suspension (T1), in ns, at the begin of the last barrier that was confirmed: everything that was acknowledged until then can be read here. 0: there was none yet.
     private long currentAt;
 
     /// <summary>Local reads here are no older than <paramref name="bound"/>. It asks the quorum only when the last confirmation is older than half of that.</summary>
@@ -76,7 +77,7 @@ internal sealed class BalancerProbe(ILoomStore store, HealthProbe health)
 
     private BalancerAnswer? Refusal() => health.Stopping ? Stopping : health.SerializableRead() is { } unwell ? new BalancerAnswer(false, unwell) : null;
 
-    private TimeSpan Age() => Volatile.Read(ref currentAt) is > 0 and long at ? TimeSpan.FromMilliseconds(Environment.TickCount64 - at) : TimeSpan.MaxValue;
+    private TimeSpan Age() => Volatile.Read(ref currentAt) is > 0 and long at ? TimeSpan.FromMicroseconds((MonotonicClock.Nanoseconds - at) / 1000) : TimeSpan.MaxValue;
 
     private bool Leads()
     {
@@ -93,7 +94,7 @@ internal sealed class BalancerProbe(ILoomStore store, HealthProbe health)
 
     private async ValueTask<string?> ConfirmAsync(CancellationToken cancellationToken)
     {
-        long began = Environment.TickCount64;
+        long began = MonotonicClock.Nanoseconds;
         string? reason = await health.LinearizableReadAsync(Patience, cancellationToken).ConfigureAwait(false);
         if (reason is null)
         {

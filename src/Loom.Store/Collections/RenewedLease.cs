@@ -15,6 +15,9 @@ internal sealed class RenewedLease : IAsyncDisposable
     private const int MaxRevokes = 3;
     private const double Trusted = 0.9;
 
+    // A timer holds no more than 49 days. Who could not renew for so long believes in nothing, whatever the lease's time to live.
+    private static readonly TimeSpan LongestTrust = TimeSpan.FromDays(30);
+
     // A change of leader takes less; who is cut off shall not hold up its host.
     private static readonly TimeSpan GivingBack = TimeSpan.FromSeconds(3);
 
@@ -33,10 +36,10 @@ internal sealed class RenewedLease : IAsyncDisposable
     private RenewedLease(ILoomStore store, long id, TimeSpan timeToLive, TimeProvider time)
     {
         this.store = store;
-        this.time = time;
+        this.time = BootTime.For(time);
         Id = id;
-        interval = timeToLive / RenewalsPerLife;
-        lost = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        interval = Shorter(timeToLive, LongestTrust) / RenewalsPerLife;
+        lost = new CancellationTokenSource(Timeout.InfiniteTimeSpan, this.time);
         Lost = lost.Token;
     }
 
@@ -77,7 +80,7 @@ internal sealed class RenewedLease : IAsyncDisposable
         var lease = new RenewedLease(store, id, timeToLive, time);
         try
         {
-            long sent = time.GetTimestamp();
+            long sent = lease.time.GetTimestamp();
             TimeSpan granted = await Retries.RunAsync(() => lease.GrantAsync(timeToLive, cancellationToken), cancellationToken).ConfigureAwait(false);
             lease.Confirm(sent, granted);
             lease.renewing = lease.RenewAsync(lease.stop.Token);
@@ -213,7 +216,7 @@ internal sealed class RenewedLease : IAsyncDisposable
             }
 
             trustedFrom = sent;
-            trustedFor = timeToLive * Trusted;
+            trustedFor = Shorter(timeToLive * Trusted, LongestTrust);
             lastFault = null;
             TimeSpan left = trustedFor - time.GetElapsedTime(sent);
 
@@ -221,6 +224,8 @@ internal sealed class RenewedLease : IAsyncDisposable
             lost.CancelAfter(left > TimeSpan.Zero ? left : TimeSpan.Zero);
         }
     }
+
+    private static TimeSpan Shorter(TimeSpan one, TimeSpan other) => one < other ? one : other;
 
     private string? Silence() => stop.IsCancellationRequested ? null : "no renewal of its lease was confirmed in time" + (lastFault is { } fault ? ": " + fault.Message : "");
 }

@@ -167,6 +167,27 @@ internal sealed class LoomLockTests
     }
 
     [Test]
+    public async Task A_time_to_live_longer_than_a_timer_can_hold_is_no_error([Values(60, 36_500)] int days)
+    {
+        await using LoomStore store = ImmediateNode.OpenStore();
+        await using LoomHold hold = await new LoomLock(store, "jobs", new LoomLockOptions { TimeToLive = TimeSpan.FromDays(days) }).AcquireAsync();
+        Assert.That((hold.IsHeld, hold.Lost.IsCancellationRequested), Is.EqualTo((true, false)));
+    }
+
+    /// <summary>T1: that it counts suspension cannot be tried here; that it counts seconds can.</summary>
+    [Test]
+    public async Task The_clock_of_holds_counts_as_the_system_s_does()
+    {
+        Assert.That(BootTime.For(TimeProvider.System), Is.SameAs(BootTime.Instance));
+        (long from, long began) = (BootTime.Instance.GetTimestamp(), TimeProvider.System.GetTimestamp());
+        await Task.Delay(200);
+        TimeSpan counted = BootTime.Instance.GetElapsedTime(from);
+        Assert.That(counted, Is.EqualTo(TimeProvider.System.GetElapsedTime(began)).Within(TimeSpan.FromMilliseconds(100)));
+        FakeTimeProvider tests = new();
+        Assert.That(BootTime.For(tests), Is.SameAs(tests));
+    }
+
+    [Test]
     public async Task A_hold_that_is_renewed_goes_on()
     {
         await using LoomStore store = ImmediateNode.OpenStore(out ImmediateNode node);
