@@ -23,7 +23,7 @@ public sealed class LoomConfigurationOptions
     /// <summary>A store that serves nothing gives an empty configuration, which is filled when it does (it is asked once a second). Default false: the load throws.</summary>
     public bool Optional { get; set; }
 
-    /// <summary>Told of what goes wrong after the load; configuration has no log of its own. Called from the thread that follows the store; what it throws is nobody's. Default null.</summary>
+    /// <summary>Told of what goes wrong after the load; configuration has no log of its own. The close of the store is nothing wrong. Called from the thread that follows the store; what it throws is nobody's. Default null.</summary>
     public Action<LoomException>? OnFault { get; set; }
 
     internal static LoomConfigurationOptions Create(string prefix, Action<LoomConfigurationOptions>? configure)

@@ -63,24 +63,25 @@ internal sealed class StoreConfigurationProvider : ConfigurationProvider, IDispo
     /// <summary>Takes over what comes after a revision; 0: nothing could be read yet.</summary>
     private async Task FollowAsync(ILoomStore known, Revision from, CancellationToken stopped)
     {
+        bool wasOpen = false;
         try
         {
             while (true)
             {
-                if (from.Number == 0 && !TryReadAgain(known, ref from))
+                LoomException? end = from.Number == 0 ? ReadAgain(known, ref from) : null;
+                if (end is null)
                 {
-                    await Task.Delay(Pause, stopped).ConfigureAwait(false);
-                    continue;
+                    wasOpen = true;
+                    end = await WatchAsync(known, from, stopped).ConfigureAwait(false);
                 }
 
-                LoomException end = await WatchAsync(known, from, stopped).ConfigureAwait(false);
-                Tell(end);
-                if (end.Code == LoomErrorCode.Stopped)
+                if (wasOpen && end.Code == LoomErrorCode.Stopped)
                 {
-                    // The store was closed, by whoever closes this process down: what was read stays.
+                    // The store was closed, by whoever closes this process down: what was read stays, and nothing went wrong. One that was never open is still being opened.
                     return;
                 }
 
+                Tell(end);
                 from = default;
                 await Task.Delay(Pause, stopped).ConfigureAwait(false);
             }
@@ -107,18 +108,18 @@ internal sealed class StoreConfigurationProvider : ConfigurationProvider, IDispo
         }
     }
 
-    private bool TryReadAgain(ILoomStore known, ref Revision from)
+    /// <summary>Null: it was read.</summary>
+    private LoomException? ReadAgain(ILoomStore known, ref Revision from)
     {
         try
         {
             from = ReadAll(known, isLoad: false);
             Announce();
-            return true;
+            return null;
         }
         catch (LoomException exception)
         {
-            Tell(exception);
-            return false;
+            return exception;
         }
     }
 

@@ -154,7 +154,8 @@ internal sealed class StoreConfigurationTests
             }
 
             HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(null);
-            builder.Services.AddLoom(options => options.DataDirectory = directory).AddConfiguration(builder.Configuration, "config/");
+            List<string> faults = [];
+            builder.Services.AddLoom(options => options.DataDirectory = directory).AddConfiguration(builder.Configuration, "config/", options => options.OnFault = fault => faults.Add(fault.Message));
             builder.Services.AddHostedService<Starting>().AddSingleton<IConfiguration>(builder.Configuration).AddSingleton(new Seen());
             using IHost host = builder.Build();
             Assert.That(builder.Configuration["Rates:Max"], Is.Null, "the store is not open yet");
@@ -163,6 +164,10 @@ internal sealed class StoreConfigurationTests
             await PutAsync(host.Services.GetRequiredService<ILoomStore>(), "config/Rates/Max", "8");
             await UntilAsync(() => builder.Configuration["Rates:Max"] == "8");
             await host.StopAsync();
+
+            // What would be told is told by the thread that follows, a moment later.
+            await Task.Delay(300);
+            Assert.That(faults, Is.Empty, "a clean stop is no fault");
         }
         finally
         {
