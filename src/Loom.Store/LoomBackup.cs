@@ -44,7 +44,7 @@ public static partial class LoomBackup
         try
         {
             // Nobody else: two backups into one file would be none.
-            await using (FileStream file = new(beside, FileMode.OpenOrCreate, FileAccess.Write, FileShare.None, BufferBytes, FileOptions.Asynchronous))
+            await using (FileStream file = OpenToWrite(beside))
             {
                 mine = true;
                 file.SetLength(0);
@@ -65,6 +65,18 @@ public static partial class LoomBackup
             File.Delete(beside);
             throw;
         }
+    }
+
+    /// <summary>For its owner only: it holds every value, and hashes of passwords.</summary>
+    private static FileStream OpenToWrite(string path)
+    {
+        var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, Share = FileShare.None, BufferSize = BufferBytes, Options = FileOptions.Asynchronous };
+        if (!OperatingSystem.IsWindows())
+        {
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        }
+
+        return new FileStream(path, options);
     }
 
     private static FileStream OpenToRead(string path) => new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, BufferBytes, FileOptions.SequentialScan);

@@ -32,6 +32,10 @@ internal sealed class LoomBackupTests
         LoomBackupReport again = LoomBackup.Verify(file);
         Assert.That(again, Is.EqualTo(saved with { Configuration = again.Configuration }));
         Assert.That(Names(), Is.EqualTo((string[])["backup"]));
+        if (!OperatingSystem.IsWindows())
+        {
+            Assert.That(File.GetUnixFileMode(file), Is.EqualTo(UnixFileMode.UserRead | UnixFileMode.UserWrite), "it holds everything, passwords' hashes too");
+        }
     }
 
     [Test]

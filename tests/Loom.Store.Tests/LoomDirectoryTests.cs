@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.Versioning;
 using System.Security.Cryptography;
 using System.Text;
 using Loom.Raft;
@@ -39,6 +40,30 @@ internal sealed class LoomDirectoryTests
         Assert.That(report.Checkpoints, Is.Not.Empty);
         Assert.That(report.Checkpoints[0], Has.Property("Revision").EqualTo(301).And.Property("Keys").EqualTo(300).And.Property("Records").EqualTo(300));
         Assert.That(report.Start, Does.StartWith($"from the checkpoint at entry {report.Checkpoints[0].Index}"));
+    }
+
+    [Test]
+    [Platform(Exclude = "Win")]
+    [UnsupportedOSPlatform("windows")]
+    public async Task Nobody_else_may_look_into_what_was_made_and_what_was_there_keeps_its_mode()
+    {
+        await FillAsync(20);
+        Assert.That(Modes(data), Is.All.EndsWith("UserExecute, UserWrite, UserRead"));
+        string file = Path.Combine(root, "backup"), theirs = Path.Combine(root, "theirs");
+        await using (LoomStore store = await OpenAsync())
+        {
+            await using Stream archive = await store.OpenBackupAsync();
+            await LoomBackup.SaveAsync(archive, file);
+        }
+
+        LoomBackup.Restore(file, new LoomOptions { DataDirectory = Path.Combine(root, "restored") });
+        Assert.That(Modes(Path.Combine(root, "restored")), Is.All.EndsWith("UserExecute, UserWrite, UserRead"));
+
+        const UnixFileMode chosen = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute;
+        Directory.CreateDirectory(theirs, chosen);
+        await (await LoomStore.OpenAsync(new LoomOptions { DataDirectory = theirs, RecordIndexBytes = 1 << 20 })).DisposeAsync();
+        Assert.That(File.GetUnixFileMode(theirs), Is.EqualTo(chosen));
+        Assert.That(Modes(theirs).Skip(1), Is.Not.Empty.And.All.EndsWith("UserExecute, UserWrite, UserRead"));
     }
 
     [Test]
@@ -184,6 +209,10 @@ internal sealed class LoomDirectoryTests
     }
 
     private static byte[] Key(int number) => Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"key-{number:d6}"));
+
+    [UnsupportedOSPlatform("windows")]
+    private static string[] Modes(string directory) =>
+        [.. Directory.EnumerateDirectories(directory, "*", SearchOption.AllDirectories).Prepend(directory).Select(path => $"{path}: {File.GetUnixFileMode(path)}")];
 
     private async Task FillAsync(int keys)
     {

@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Loom.Raft.Log;
 
-/// <summary>The few calls of libc that .NET does not offer, or offers without their errors.</summary>
+/// <summary>The few calls of libc that .NET does not offer, or offers without their errors; and how files for data are made.</summary>
 internal static partial class Posix
 {
     private const int Interrupted = 4;
@@ -25,6 +25,18 @@ internal static partial class Posix
 
     /// <summary>Whether an error of the file system says that there is no space. The HResult of what .NET throws is the number of the error.</summary>
     public static bool IsOutOfSpace(int errno) => errno is NoSpace or QuotaReached;
+
+    /// <summary>For data: nobody but the user that the member runs as may look into it. One that exists keeps its mode, which is the operator's.</summary>
+    public static void CreatePrivateDirectory(string path)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(path);
+            return;
+        }
+
+        Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+    }
 
     /// <summary>fallocate: takes the space of a part of a file, without writing it. False: this file system cannot.</summary>
     /// <param name="path">For the message.</param>

@@ -12,7 +12,7 @@ internal sealed class PosixFileSystem : IFileSystem
 
     public bool FileExists(string path) => File.Exists(path);
 
-    public void CreateDirectory(string path) => Checked("create directory", path, () => Directory.CreateDirectory(path));
+    public void CreateDirectory(string path) => Checked("create directory", path, () => Posix.CreatePrivateDirectory(path));
 
     public IReadOnlyList<string> ListFiles(string directory)
     {

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using FASTER.core;
+using Loom.Raft.Log;
 using Loom.Store.Mvcc;
 
 namespace Loom.Store.Records;
@@ -112,7 +113,7 @@ internal sealed class FasterRecordStore : IRecordStore
             throw new LoomException(LoomErrorCode.CannotOpen, $"A page of {options.PageBytes} bytes cannot hold a record of {MaxRecordBytes}. Set the page size to {2 * MaxRecordBytes} or more.");
         }
 
-        Directory.CreateDirectory(directory);
+        Posix.CreatePrivateDirectory(directory);
         KeptSpace.Empty(Path.Combine(directory, FileName), options.SegmentBytes);
         return new(directory, options, onFault, target, null);
     }

@@ -62,7 +62,7 @@ internal sealed class RecordDirectory : IRecordDirectory
 
     private OpenedRecords OpenNewest(StateOrigin origin, Func<StoredState, IRecordRebuild> rebuild)
     {
-        Directory.CreateDirectory(path);
+        Posix.CreatePrivateDirectory(path);
         Files.DeleteTemporaries();
         whose = origin;
         if (origin.StartOver)
@@ -238,7 +238,7 @@ internal sealed class RecordDirectory : IRecordDirectory
             return;
         }
 
-        Directory.CreateDirectory(moving);
+        Posix.CreatePrivateDirectory(moving);
         foreach (string from in (string[])[.. Generations().Select(PathOf), .. Files.List().Select(Files.PathOf), .. Files.ListInstalled().Select(Files.PathOfInstalled)])
         {
             Directory.Move(from, Path.Combine(moving, Path.GetFileName(from)));
