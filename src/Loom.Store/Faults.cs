@@ -88,7 +88,7 @@ internal static class Faults
 
     public static LoomException StateAwaited() => new(
         LoomErrorCode.StateAwaited,
-        "LOOM1026: this member has no state yet, and answers nothing from an empty one: its own could not be used, or it is new, and it takes another member's. Ask another member until then.");
+        "LOOM1026: this member has no state yet, and answers nothing from an empty one: its cluster has not formed yet, or it is new or its own could not be used, and it takes another member's. Ask another member until then.");
 
     public static LoomException BadBump(long bump, long revision) => new(
         LoomErrorCode.InvalidRequest, string.Create(CultureInfo.InvariantCulture, $"LOOM1001: the revision {revision} cannot be raised by {bump}. Nothing was changed. Raise it by 0 or more; the default is {LoomBackup.DefaultRevisionBump}."));

@@ -37,6 +37,11 @@ internal static class LoomStoreFactory
             {
                 await WaitUntilReadyAsync(node, cancellationToken).ConfigureAwait(false);
             }
+            else
+            {
+                RaftNode opened = node;
+                machine.HasState = () => HasState(opened.Status);
+            }
 
             return new LoomStore(node, machine, copy, () => new DriveInfo(copy.DataDirectory).AvailableFreeSpace, metrics: new StoreMetrics(copy.Name));
         }
@@ -56,6 +61,11 @@ internal static class LoomStoreFactory
             throw;
         }
     }
+
+    /// <summary>
+    /// It has applied something, and all that it knows to be committed, and is no newcomer that is still being filled. (That is asked of a start only: a member that fell behind later serves what it has, as stale as it is.)
+    /// </summary>
+    private static bool HasState(RaftNodeStatus status) => status.AppliedIndex > 0 && status.AppliedIndex >= status.CommitIndex && status.Role != "learner";
 
     /// <summary>
     /// A member that was here before has applied again what it knew to be committed: a local read never shows the first entries of a log that is being replayed.

@@ -37,6 +37,41 @@ internal sealed class RestartTests
         Assert.That(found, Is.EqualTo(Keys));
     }
 
+    /// <summary>S4: an empty state that is nobody's must not look like one in which nothing was ever written.</summary>
+    [Test]
+    public async Task A_member_answers_no_read_before_it_has_found_its_cluster()
+    {
+        InitialMember[] members = [.. FreePorts.Take(3).Select((port, i) => new InitialMember($"m{i}", $"dc{i}", MemberRole.Voter, [$"http://127.0.0.1:{port}"]))];
+        LoomStore lost = await LoomStore.OpenAsync(Options(members, 0));
+        Assert.That(() => lost.Get(Key(0)), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.StateAwaited));
+        Assert.That(() => lost.Range(new Model.RangeQuery(Model.KeyRange.All)), Throws.InstanceOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.StateAwaited));
+        await using LoomStore second = await LoomStore.OpenAsync(Options(members, 1));
+        await using LoomStore third = await LoomStore.OpenAsync(Options(members, 2));
+        await second.PutAsync(Key(0), Key(0));
+        await lost.ReadBarrierAsync();
+        Assert.That(lost.Get(Key(0)), Is.Not.Null);
+
+        // Its directory is emptied: what it answers first has what was there.
+        await lost.DisposeAsync();
+        Directory.Delete(Path.Combine(root, "m0"), recursive: true);
+        await using LoomStore again = await LoomStore.OpenAsync(Options(members, 0));
+        int refused = 0;
+        for (long deadline = Environment.TickCount64 + 60_000; ; refused++)
+        {
+            try
+            {
+                Assert.That(again.Get(Key(0)), Is.Not.Null, "an empty state was served");
+                break;
+            }
+            catch (LoomException exception) when (exception.Code == LoomErrorCode.StateAwaited && Environment.TickCount64 < deadline)
+            {
+                await Task.Delay(5);
+            }
+        }
+
+        Assert.That(refused, Is.GreaterThan(0));
+    }
+
     // Goal: a process that died after some checkpoints goes on from the newest one, with everything that was acknowledged. Method: a copy of the directory of a running store is opened.
     [Test]
     public async Task A_store_that_died_goes_on_from_its_newest_checkpoint()

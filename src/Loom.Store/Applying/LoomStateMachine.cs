@@ -43,6 +43,7 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, ILeaseKeys, ID
     private long publishedNextExpiry = long.MaxValue;
     private long epoch;
     private long clusterTime;
+    private Func<bool>? hasState;
     private int installing;
     private int closed;
 
@@ -76,8 +77,14 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, ILeaseKeys, ID
     {
         { IsCondemned: true } => throw Faults.Condemned(),
         { IsAwaited: true } => throw Faults.StateAwaited(),
-        StateGeneration healthy => healthy,
+        StateGeneration healthy => IsFirstAwaited() ? throw Faults.StateAwaited() : healthy,
     };
+
+    /// <summary>Asked until it says yes: whether this member has ever had a state. One whose cluster has not formed, or that has not found its cluster again, has an empty one that is nobody's (S4).</summary>
+    public Func<bool>? HasState
+    {
+        set => Volatile.Write(ref hasState, value);
+    }
 
     public IKeyIndex Index => Current.Index;
 
@@ -476,5 +483,21 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, ILeaseKeys, ID
     {
         Volatile.Write(ref publishedLeases, leases.Count);
         Volatile.Write(ref publishedNextExpiry, leases.NextExpiry);
+    }
+
+    private bool IsFirstAwaited()
+    {
+        if (Volatile.Read(ref hasState) is not { } has)
+        {
+            return false;
+        }
+
+        if (!has())
+        {
+            return true;
+        }
+
+        Volatile.Write(ref hasState, null);
+        return false;
     }
 }

@@ -10,6 +10,9 @@ internal sealed class StoreConfigurationSource(LoomConfigurationOptions options)
     private readonly List<StoreConfigurationProvider> providers = [];
     private ILoomStore? store;
 
+    /// <summary>A start without its keys is not wanted otherwise.</summary>
+    public bool IsOptional => options.Optional;
+
     public IConfigurationProvider Build(IConfigurationBuilder builder)
     {
         lock (gate)
