@@ -12,7 +12,11 @@ internal static class StatusCommand
     private static readonly TimeSpan MemberTimeout = TimeSpan.FromSeconds(1.5);
 
     /// <summary>A member and its own answer; null: it did not answer.</summary>
-    private sealed record Row(ClusterMember Member, ClusterStatusResponse? Own);
+    private sealed record Row(ClusterMember Member, ClusterStatusResponse? Own)
+    {
+        /// <summary>It has no client port to answer at (it is embedded in a process), but another member is connected with it.</summary>
+        public bool IsHeardByPeers { get; init; }
+    }
 
     public static Command Create(CommandLineOptions common)
     {
@@ -21,7 +25,7 @@ internal static class StatusCommand
         {
             ClusterStatusResponse first = await FirstAsync(session).ConfigureAwait(false);
             Row[] rows = await Task.WhenAll(first.Members.Select(m => AskAsync(m, first, session))).ConfigureAwait(false);
-            rows = [.. rows.OrderBy(r => r.Member.Datacenter, StringComparer.Ordinal).ThenBy(r => r.Member.Role == "voter" ? 0 : 1).ThenBy(r => r.Member.Name, StringComparer.Ordinal)];
+            rows = [.. rows.Select(r => r with { IsHeardByPeers = r.Own is null && r.Member.ClientUrls.Count == 0 && rows.Any(o => IsConnected(o, r.Member)) }).OrderBy(r => r.Member.Datacenter, StringComparer.Ordinal).ThenBy(r => r.Member.Role == "voter" ? 0 : 1).ThenBy(r => r.Member.Name, StringComparer.Ordinal)];
             Write(session, first, rows);
             return rows.Any(r => r.Own is { Failure.Length: > 0 }) ? ExitCode.Unhealthy : HasQuorum(rows) ? ExitCode.Ok : ExitCode.NoQuorum;
         });
@@ -71,7 +75,9 @@ internal static class StatusCommand
         return new Row(member, null);
     }
 
-    private static ClusterMember[] Silent(Row[] rows) => [.. rows.Where(r => r.Own is null && LossSentence.IsVoter(r.Member)).Select(r => r.Member)];
+    private static bool IsConnected(Row row, ClusterMember member) => row.Own?.Members.Any(m => m.Id == member.Id && m.Connected) ?? false;
+
+    private static ClusterMember[] Silent(Row[] rows) => [.. rows.Where(r => r.Own is null && !r.IsHeardByPeers && LossSentence.IsVoter(r.Member)).Select(r => r.Member)];
 
     private static bool HasQuorum(Row[] rows) => rows.Any(r => r.Own is { NoQuorum: false, LeaderId: not 0 });
 
@@ -154,6 +160,7 @@ internal static class StatusCommand
             json.WriteString("datacenter", row.Member.Datacenter);
             json.WriteString("role", row.Member.Role);
             json.WriteBoolean("reachable", row.Own is not null);
+            json.WriteBoolean("heard_by_peers", row.Own is not null || row.IsHeardByPeers);
             json.WriteString("state", Role(row, leader));
             if (row.Own is { } own)
             {
@@ -203,6 +210,7 @@ internal static class StatusCommand
     /// <summary>What it does now, and what it is for where that differs.</summary>
     private static string Role(Row row, ulong leader) => row.Own switch
     {
+        null when row.IsHeardByPeers => $"{row.Member.Role}, no client port",
         null => $"{row.Member.Role}, no answer",
         { Failure.Length: > 0 } => "failed",
         _ when row.Member.Id == leader => "leader",
