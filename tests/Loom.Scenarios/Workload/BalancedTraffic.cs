@@ -157,8 +157,9 @@ internal sealed class BalancedTraffic : IDisposable
                     }
                 }
             }
-            catch (Exception exception) when (exception is RpcException or OperationCanceledException)
+            catch (Exception exception) when (exception is RpcException or OperationCanceledException or IOException or HttpRequestException)
             {
+                // Writing a request to a connection that the balancer closes is an error of HTTP, not of gRPC.
                 await Task.Delay(100);
             }
         }
