@@ -43,6 +43,23 @@ internal sealed class EmbeddingSampleTests
     }
 
     [Test]
+    public async Task Deleting_a_key_and_a_prefix()
+    {
+        await using LoomStore store = ImmediateNode.OpenStore();
+        CancellationToken ct = CancellationToken.None;
+        await store.PutAsync("team/a"u8.ToArray(), "1"u8.ToArray(), cancellationToken: ct);
+        await store.PutAsync("team/b"u8.ToArray(), "1"u8.ToArray(), cancellationToken: ct);
+
+        // sample: delete
+        DeleteResult one = await store.DeleteAsync(KeyRange.Single("team/a"u8.ToArray()), ct);   // one.Deleted: 1, or 0 if there was none
+        DeleteResult all = await store.DeleteAsync(KeyRange.Prefix("team/"), ct);                 // in one revision
+        // end
+
+        Assert.That((one.Deleted, all.Deleted), Is.EqualTo((1, 1)));
+        RequireOnPage("delete");
+    }
+
+    [Test]
     public async Task Users_and_calls_on_their_behalf()
     {
         await using LoomStore store = ImmediateNode.OpenStore(out _, new LoomOptions { PasswordCost = 4 });

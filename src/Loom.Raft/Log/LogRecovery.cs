@@ -15,8 +15,11 @@ internal readonly record struct SegmentFile(long Sequence, long Bytes);
 /// </summary>
 internal sealed class LogRecovery
 {
-    private const string Remedy =
-        "Do not cut or delete it: this member has acknowledged what it held. Restore the directory as it was, or remove this member from the cluster and let it join again with an empty one.";
+    /// <summary>What an operator does about a damaged log; there is no such thing as mending it.</summary>
+    public const string StartOver =
+        "Restore a backup (docs/operating.md), or, in a cluster of several members, delete the whole data directory and start again with the same flags: the others fill it.";
+
+    private const string Remedy = "Do not cut or delete the file: this member has acknowledged what it held. " + StartOver;
 
     private readonly IFileSystem files;
     private readonly string directory;

@@ -81,7 +81,7 @@ internal sealed class SegmentReader(IFileSystem files, string directory, Segment
 
     private CorruptionException Damage(long sequence, long offset, long entry) => new(PathOf(sequence), offset,
         $"entry {entry}, which was intact when it was written, is not there any more",
-        "Restore the directory, or remove this member from the cluster and let it join again with an empty one.");
+        LogRecovery.StartOver);
 
     private string PathOf(long sequence) => $"{directory}/{SegmentHeader.FileName(sequence)}";
 }

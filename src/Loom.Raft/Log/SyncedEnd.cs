@@ -17,8 +17,7 @@ internal sealed class SyncedEnd : IDisposable
     private const uint Magic = 0x45534D4C; // "LMSE"
     private const ushort Format = 1;
     private const int SlotBytes = 52;
-    private const string Remedy =
-        "Without it a log that lost its end cannot be told from a whole one. Restore the directory, or remove this member and let it join again with an empty one.";
+    private const string Remedy = "Without it a log that lost its end cannot be told from a whole one. " + LogRecovery.StartOver;
 
     private readonly IFile file;
     private readonly byte[] slot = new byte[SlotBytes];

@@ -49,5 +49,7 @@ internal static class ErrorCatalogue
         .. AuthErrors.All,
     ];
 
-    public static ErrorEntry? Find(string code) => All.FirstOrDefault(e => string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase));
+    /// <summary>LOOM1007, or 1007.</summary>
+    public static ErrorEntry? Find(string code) => All.FirstOrDefault(e =>
+        string.Equals(e.Code, code, StringComparison.OrdinalIgnoreCase) || e.Code.AsSpan("LOOM".Length).SequenceEqual(code));
 }

@@ -8,7 +8,7 @@ internal static class ExplainCommand
 {
     public static Command Create(CommandContext context)
     {
-        var code = new Argument<string?>("code") { Arity = ArgumentArity.ZeroOrOne, Description = "an error code such as LOOM1007; without it: all" };
+        var code = new Argument<string?>("code") { Arity = ArgumentArity.ZeroOrOne, Description = "an error code such as LOOM1007 or 1007; without it: all" };
         var command = new Command("explain", "Explain an error code");
         command.Arguments.Add(code);
         command.SetAction(parsed =>

@@ -8,6 +8,9 @@ namespace Loom.Server.Cli;
 /// <summary>The client commands of <c>loom</c>. <c>serve</c> is here only for the help: <see cref="Program"/> hands it to its own parser.</summary>
 internal static class LoomCommandLine
 {
+    /// <summary>What etcd's own client does for a node, and <c>loom</c> does not do again.</summary>
+    private static readonly string[] EtcdctlOnly = ["watch", "lease", "lock", "elect", "user", "role", "auth", "compaction", "endpoint", "alarm", "snapshot", "move-leader"];
+
     public static async Task<int> RunAsync(IReadOnlyList<string> arguments, CommandContext context, IReadOnlyList<Command> others, CancellationToken cancellationToken)
     {
         RootCommand root = Build(context, others);
@@ -68,6 +71,12 @@ internal static class LoomCommandLine
         IEnumerable<string> known = isOption ? Options(parsed.CommandResult) : command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name);
         string? near = Spelling.Nearest(unknown.Split('=')[0], known);
         string what = isOption ? $"unknown option {unknown}" : command.Subcommands.Count > 0 ? $"unknown command '{unknown}'" : $"'{unknown}' is one argument too many";
+        if (command is RootCommand && EtcdctlOnly.Contains(unknown))
+        {
+            ErrorText.Write(error, what, $"use etcdctl {unknown}: a node speaks etcd's v3 API");
+            return;
+        }
+
         ErrorText.Write(error, what, near is null ? $"loom {Path(parsed.CommandResult)}--help shows the usage" : $"did you mean {near}?");
     }
 

@@ -17,6 +17,11 @@ internal static class VerifyCommand
         common.SetAction(command, async (parsed, session) =>
         {
             string name = parsed.GetValue(path)!;
+            if (!File.Exists(name) && !Directory.Exists(name))
+            {
+                throw new CommandException(ExitCode.Failure, $"there is no file or directory {name}", "name a backup, or the --data-dir of a member");
+            }
+
             return await LocalFiles.RunAsync(() => File.Exists(name) ? VerifyBackup(name, session) : VerifyDirectory(name, session.Data)).ConfigureAwait(false);
         });
         return command;

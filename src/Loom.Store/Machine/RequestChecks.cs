@@ -1,3 +1,4 @@
+using System.Globalization;
 using Loom.Store.Commands;
 using Loom.Store.Leases;
 using Loom.Store.Model;
@@ -8,7 +9,6 @@ namespace Loom.Store.Machine;
 internal static class RequestChecks
 {
     private static readonly Fault EmptyKey = new(LoomErrorCode.EmptyKey, "the key is empty. Give a key of at least one byte");
-    private static readonly Fault LongKey = new(LoomErrorCode.InvalidRequest, "a key is longer than 65,535 bytes. Shorten it, or put the long part into the value");
     private static readonly Fault ValueProvided = new(LoomErrorCode.ValueProvided, "a value is given together with 'ignore value'. Leave one of them out");
     private static readonly Fault LeaseProvided = new(LoomErrorCode.LeaseProvided, "a lease is given together with 'ignore lease'. Leave one of them out");
     private static readonly Fault InvalidSort = new(LoomErrorCode.InvalidSort, "the sort target is not known. Use key, version, create, mod or value");
@@ -50,7 +50,10 @@ internal static class RequestChecks
         CheckOperations(transaction, CommandLimits.MaxOperations) ?? (DuplicateKeys.Has(transaction) ? Duplicate : null);
 
     private static Fault? CheckKey(ReadOnlyMemory<byte> key) =>
-        key.IsEmpty ? EmptyKey : key.Length > CommandLimits.MaxKeyBytes ? LongKey : null;
+        key.IsEmpty ? EmptyKey : key.Length > CommandLimits.MaxKeyBytes ? LongKey(key.Length) : null;
+
+    private static Fault LongKey(int bytes) => new(
+        LoomErrorCode.InvalidRequest, string.Create(CultureInfo.InvariantCulture, $"a key is {bytes:N0} bytes long, and 65,535 are the most. Shorten it, or put the long part into the value"));
 
     /// <summary>A transaction uses up the longest of its three lists; what is nested in it shares the rest.</summary>
     private static Fault? CheckOperations(Transaction transaction, int budget)

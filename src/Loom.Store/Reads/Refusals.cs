@@ -12,8 +12,8 @@ internal static class Refusals
 
     private static string Cause(LoomErrorCode code) => code switch
     {
-        LoomErrorCode.Compacted => "the revision has been compacted. Nothing was applied. Read at a newer revision, or without one.",
-        LoomErrorCode.FutureRevision => "the revision has not been written yet. Nothing was applied. Use a revision that a write or read returned; AtLeast waits for one.",
+        LoomErrorCode.Compacted => "the revision has been compacted. Read at a newer revision, or without one.",
+        LoomErrorCode.FutureRevision => "the revision has not been written yet. Use a revision that a write or read returned; AtLeast waits for one.",
         LoomErrorCode.KeyNotFound => "the key does not exist, and the put wants to keep its value or lease. Nothing was applied. Put it with a value first.",
         LoomErrorCode.LeaseNotFound => "the lease does not exist. Nothing was applied. Grant a lease first, or put without one.",
         LoomErrorCode.LeaseExists => "a lease with this id exists. Nothing was applied. Choose another id, or leave it out, and one is chosen.",

@@ -70,7 +70,7 @@ internal sealed class LogDamageTests
         {
             Assert.That(refused.File, Is.EqualTo($"{Directory}/0000000000000002.log"));
             Assert.That(refused.Offset, Is.InRange(8192, 8192 + 60));
-            Assert.That(refused.Message, Does.Contain("remove this member from the cluster"));
+            Assert.That(refused.Message, Does.Contain("Restore a backup").And.Contain("start again with the same flags"));
         });
     }
 

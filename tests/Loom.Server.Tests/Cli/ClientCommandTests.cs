@@ -137,6 +137,7 @@ internal sealed class ClientCommandTests
 
     [TestCase("put a --lese=1 x", "error: unknown option --lese=1\nhint: did you mean --lease?\n")]
     [TestCase("gte a", "error: unknown command 'gte'\nhint: did you mean get?\n")]
+    [TestCase("watch a --prefix", "error: unknown command 'watch'\nhint: use etcdctl watch: a node speaks etcd's v3 API\n")]
     [TestCase("get a --prefx", "error: unknown option --prefx\nhint: did you mean --prefix?\n")]
     [TestCase("get", "error: Required argument 'key' missing for command: 'get'.\nhint: loom get --help shows the usage\n")]
     [TestCase("member", "error: 'member' needs a command\nhint: write one of: list\n")]
@@ -177,6 +178,7 @@ internal sealed class ClientCommandTests
             Assert.That((exit, output.Contains("Fix: ", StringComparison.Ordinal)), Is.EqualTo((0, true)), code.ToString());
         }
 
+        Assert.That(await RunAsync("explain", "1066"), Is.EqualTo(await RunAsync("explain", "LOOM1066")));
         Assert.That((await RunAsync("explain", "LOOM9999")).Code, Is.EqualTo(3));
     }
 

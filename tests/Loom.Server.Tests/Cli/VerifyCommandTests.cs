@@ -49,6 +49,14 @@ internal sealed class VerifyCommandTests
     }
 
     [Test]
+    public async Task A_name_of_nothing_is_said()
+    {
+        string nothing = Path.Combine(root, "nosuch.db");
+        CommandRun run = await CommandRun.OfAsync("verify", nothing);
+        Assert.That((run.Code, run.Error), Is.EqualTo((1, $"error: there is no file or directory {nothing}\nhint: name a backup, or the --data-dir of a member\n")));
+    }
+
+    [Test]
     public async Task A_directory_in_use_is_refused()
     {
         await using LoomStore store = await OpenAsync();
