@@ -19,7 +19,7 @@ public sealed class DatacenterLossTests
         leader.Kill();
         await Task.Delay(TimeSpan.FromSeconds(3));
         cluster.Start(leader);
-    });
+    }, onlyWhereThereIsTime: true);
 
     [Test]
     public Task Acknowledged_writes_survive_kill_9_of_a_follower() => RunAsync(2, async cluster =>

@@ -51,7 +51,10 @@ internal sealed class CheckpointDamageTests
         byte[] whole = File.ReadAllBytes(path);
         LogExtent extent = LogExtent.Of("", checkpoint.Log);
         int found = 0, harmless = 0;
-        for (int bit = 0; bit < whole.Length * 8; bit++)
+
+        // Every one where there is time (LOOM_ROUNDS, .ci/run); every third, at each place in a byte, in a plain run.
+        int step = Environment.GetEnvironmentVariable("LOOM_ROUNDS") is null or "1" ? 3 : 1;
+        for (int bit = 0; bit < whole.Length * 8; bit += step)
         {
             byte[] bytes = [.. whole];
             bytes[bit / 8] ^= (byte)(1 << (bit % 8));
