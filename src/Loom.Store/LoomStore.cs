@@ -70,7 +70,8 @@ public sealed class LoomStore : ILoomStore
 #if !LOOM_MUTATIONS // the simulator compiles neither Records/ nor the factory, and puts its stores together itself
     /// <summary>
     /// Opens this member's replica and replays what its log says to be committed. A cluster of one is ready for everything when this returns; a member of a larger
-    /// cluster serves local reads then and waits for its peers call by call, so members may be started in any order.
+    /// cluster waits for its peers call by call, so members may be started in any order. One that was here before serves local reads at once; one that has no state yet, because its cluster has not formed or
+    /// its directory was emptied, answers them with <see cref="LoomErrorCode.StateAwaited"/> until it has: <see cref="ReadBarrierAsync"/> waits for that, up to <see cref="LoomOptions.RequestTimeout"/>.
     /// </summary>
     /// <exception cref="LoomException"><see cref="LoomErrorCode.CannotOpen"/> or <see cref="LoomErrorCode.Corruption"/>; the message names all faults and what to do.</exception>
     public static ValueTask<LoomStore> OpenAsync(LoomOptions? options = null, CancellationToken cancellationToken = default) =>

@@ -63,9 +63,9 @@ internal static class LoomStoreFactory
     }
 
     /// <summary>
-    /// It has applied something, and all that it knows to be committed, and is no newcomer that is still being filled. (That is asked of a start only: a member that fell behind later serves what it has, as stale as it is.)
+    /// It has applied something, and is no newcomer that is still being filled. Asked until it is so once: a member that falls behind later, or stands still on a full disk, serves what it has, as stale as it is.
     /// </summary>
-    private static bool HasState(RaftNodeStatus status) => status.AppliedIndex > 0 && status.AppliedIndex >= status.CommitIndex && status.Role != "learner";
+    private static bool HasState(RaftNodeStatus status) => status.AppliedIndex > 0 && status.Role != "learner";
 
     /// <summary>
     /// A member that was here before has applied again what it knew to be committed: a local read never shows the first entries of a log that is being replayed.

@@ -95,6 +95,23 @@ public sealed class FencingTests
         });
     }
 
+    /// <summary>A member answers nothing until it has found its cluster.</summary>
+    private static async Task UntilItServesAsync(LoomStore store)
+    {
+        for (int i = 0; ; i++)
+        {
+            try
+            {
+                store.Range(new RangeQuery(KeyRange.All));
+                return;
+            }
+            catch (LoomException exception) when (exception.Code == LoomErrorCode.StateAwaited && i < 600)
+            {
+                await Task.Delay(50);
+            }
+        }
+    }
+
     private static async Task RunAsync(int timeToLiveSeconds, bool isFenced, Func<Scene, Task> act)
     {
         string root = Directory.CreateTempSubdirectory("loom-scenario-").FullName;
@@ -110,6 +127,7 @@ public sealed class FencingTests
                 }
 
                 await using LoomStore observer = await LoomStore.OpenAsync(HolderProgram.Options("observer", Path.Combine(root, "observer"), ports));
+                await UntilItServesAsync(observer);
                 await using Scene scene = new(observer, holders);
                 await act(scene);
             }

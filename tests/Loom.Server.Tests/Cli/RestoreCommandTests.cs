@@ -231,7 +231,9 @@ internal sealed class RestoreCommandTests
 
         TimeSpan time = clock.Elapsed;
         SortedDictionary<string, int> met = new(StringComparer.Ordinal);
-        for (int round = 0; round < 12; round++)
+
+        // On a machine that is busier than it was for the whole one, the middle of it comes later.
+        for (int round = 0; round < 12 || (round < 40 && !met.ContainsKey("refused")); round++)
         {
             string name = $"killed-{round}", data = Path.Combine(root, name);
             using Process restore = StartRestore(name);
