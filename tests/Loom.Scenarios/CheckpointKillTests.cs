@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Loom.Scenarios.Processes;
 using Loom.Scenarios.Workload;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Scenarios;
@@ -17,7 +18,7 @@ public sealed class CheckpointKillTests
     [Test]
     public async Task Acknowledged_writes_survive_kill_9_in_the_middle_of_a_checkpoint()
     {
-        int kills = Math.Max(3, Rounds.Count);
+        int kills = Math.Max(3, TestRun.Rounds);
         int seed = Environment.TickCount;
         Random random = new(seed);
         using LoomCluster cluster = await LoomCluster.StartOneAsync("--snapshot-count", "200");

@@ -1,3 +1,4 @@
+using Loom.Testing;
 using NUnit.Framework;
 using Loom.Scenarios.Processes;
 using Loom.Scenarios.Workload;
@@ -75,12 +76,12 @@ public sealed class DatacenterLossTests
     {
         if (onlyWhereThereIsTime)
         {
-            Rounds.RequireSeveral();
+            TestRun.RequireTime();
         }
 
         using LoomCluster cluster = await LoomCluster.StartAsync();
         using ScenarioWorkload workload = new(cluster, seed);
-        for (int round = 0; round < Rounds.Count; round++)
+        for (int round = 0; round < TestRun.Rounds; round++)
         {
             long before = workload.Acknowledged;
             workload.Start();

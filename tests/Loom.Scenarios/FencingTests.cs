@@ -60,7 +60,7 @@ public sealed class FencingTests
     [Test]
     public async Task A_change_of_the_clusters_leader_is_nothing_to_a_holder()
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         const int Seconds = 12;
         await RunAsync(Seconds, isFenced: true, async scene =>
         {
@@ -82,7 +82,7 @@ public sealed class FencingTests
     [Test]
     public async Task Without_the_fence_the_same_holder_does_write()
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         await RunAsync(5, isFenced: false, async scene =>
         {
             Write first = await scene.WritesAsync(Some, _ => true);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Loom.Scenarios.Processes;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Scenarios;
@@ -16,13 +17,13 @@ public sealed class GoClientTests
     [Test]
     public async Task Go_s_recipes_and_kubernetes_calls_work_unchanged()
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         RequireGo();
         string root = Directory.CreateTempSubdirectory("loom-go-").FullName;
         try
         {
             string program = Path.Combine(root, "clientv3");
-            (int built, string words) = await RunAsync("go", root, "build", "-o", program, Path.Combine(Repository(), "tests", "interop", "clientv3", "main.go"));
+            (int built, string words) = await RunAsync("go", root, "build", "-o", program, Path.Combine(TestRun.Repository, "tests", "interop", "clientv3", "main.go"));
             Assert.That(built, Is.Zero, words);
             using LoomCluster cluster = await LoomCluster.StartThreeAsync(Path.Combine(root, "data"));
             (int failures, string checks) = await RunAsync(program, root, string.Join(',', cluster.Nodes.Select(node => node.Endpoint)));
@@ -38,29 +39,10 @@ public sealed class GoClientTests
 
     private static void RequireGo()
     {
-        if (File.Exists("/usr/bin/go") && Directory.Exists(Library))
+        if (!File.Exists("/usr/bin/go") || !Directory.Exists(Library))
         {
-            return;
+            TestRun.Lack("etcd's Go client is not installed (apt-get install golang-go golang-etcd-server-dev)");
         }
-
-        const string Reason = "etcd's Go client is not installed (apt-get install golang-go golang-etcd-server-dev)";
-        if (Environment.GetEnvironmentVariable("LOOM_REQUIRE_INTEROP") == "1")
-        {
-            Assert.Fail(Reason);
-        }
-
-        Assert.Ignore(Reason);
-    }
-
-    private static string Repository()
-    {
-        string? directory = AppContext.BaseDirectory;
-        while (directory is not null && !File.Exists(Path.Combine(directory, "Loom.sln")))
-        {
-            directory = Path.GetDirectoryName(directory);
-        }
-
-        return directory ?? throw new InvalidOperationException("the tests do not lie in the repository");
     }
 
     private static async Task<(int ExitCode, string Output)> RunAsync(string program, string root, params string[] arguments)

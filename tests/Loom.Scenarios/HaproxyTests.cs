@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Loom.Scenarios.Processes;
 using Loom.Scenarios.Workload;
 using Loom.Server.Hosting.Protos;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Scenarios;
@@ -18,7 +19,7 @@ public sealed class HaproxyTests
     [Test]
     public async Task Traffic_moves_when_a_datacenter_dies_and_comes_back()
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         using LoomCluster cluster = await LoomCluster.StartAsync();
         using HaproxyProcess balancer = HaproxyProcess.Start(cluster, Home);
         using BalancedTraffic traffic = new(balancer.Endpoint);

@@ -3,6 +3,7 @@ using Google.Protobuf;
 using Grpc.Core;
 using Loom.Scenarios.Processes;
 using Loom.Server.Etcd.Protos;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Scenarios;
@@ -38,7 +39,7 @@ public sealed class LeaseTests
     [Test]
     public async Task A_lease_that_is_renewed_lives_through_two_changes_of_leader()
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         await RunAsync(async cluster =>
         {
             LoomProcess other = (await FollowerAsync(cluster))!;
@@ -72,7 +73,7 @@ public sealed class LeaseTests
     [Test]
     public async Task All_members_that_stop_for_longer_than_the_lease_do_not_end_it()
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         await RunAsync(async cluster =>
         {
             LoomProcess node = cluster.Nodes[0];

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Loom.Scenarios.Processes;
 using Loom.Scenarios.Workload;
 using Loom.Server.Hosting.Protos;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Scenarios;
@@ -61,7 +62,7 @@ public sealed class LostDirectoryTests
     {
         if (onlyWhereThereIsTime)
         {
-            Rounds.RequireSeveral();
+            TestRun.RequireTime();
         }
 
         using LoomCluster cluster = await LoomCluster.StartAsync();

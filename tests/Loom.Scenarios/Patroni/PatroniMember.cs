@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Loom.Scenarios.Processes;
 
 namespace Loom.Scenarios.Patroni;
 
@@ -8,8 +9,7 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
 {
     private const string Binaries = "/usr/lib/postgresql/15/bin";
     private readonly HttpClient rest = new() { BaseAddress = new Uri(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{restPort}")), Timeout = TimeSpan.FromSeconds(1) };
-    private readonly List<string> output = [];
-    private Process? process;
+    private readonly WatchedProcess process = new();
 
     public string Name => name;
 
@@ -26,25 +26,13 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
     public void Start()
     {
         File.WriteAllText(ConfigurationFile, Settings());
-        process?.Dispose();
-        process = new Process { StartInfo = AsPostgres("patroni", ConfigurationFile) };
-        process.OutputDataReceived += (_, line) => Remember(line.Data);
-        process.ErrorDataReceived += (_, line) => Remember(line.Data);
-        process.Start();
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
+        process.Start(AsPostgres("patroni", ConfigurationFile));
     }
 
     /// <summary>The machine dies: Patroni and PostgreSQL at once, by kill -9.</summary>
     public void Kill()
     {
-        if (process is { HasExited: false } running)
-        {
-            // With a limit: without one it waits for the end of the output too, which PostgreSQL has inherited.
-            running.Kill();
-            running.WaitForExit(5000);
-        }
-
+        process.Kill();
         string file = Path.Combine(DataDirectory, "postmaster.pid");
         if (File.Exists(file) && int.TryParse(File.ReadLines(file).First(), NumberStyles.None, CultureInfo.InvariantCulture, out int postmaster))
         {
@@ -94,7 +82,7 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
         string said = await error;
         if (psql.ExitCode != 0)
         {
-            Remember($"psql: {said}");
+            process.Note($"psql: {said}");
         }
 
         return psql.ExitCode == 0 ? rows.Trim() : null;
@@ -103,13 +91,7 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
     /// <summary>Waits for the next round in which it renewed its lock: behind it, a kill is always as long before the lock's end.</summary>
     public async Task RenewedAsync(TimeSpan limit)
     {
-        int Rounds()
-        {
-            lock (output)
-            {
-                return output.Count(line => line.Contains("the leader with the lock", StringComparison.Ordinal));
-            }
-        }
+        int Rounds() => process.Lines.Count(line => line.Contains("the leader with the lock", StringComparison.Ordinal));
 
         int before = Rounds();
         var watch = Stopwatch.StartNew();
@@ -124,18 +106,12 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
         }
     }
 
-    public string Output()
-    {
-        lock (output)
-        {
-            return $"== {name}\n{string.Join('\n', output.TakeLast(40))}";
-        }
-    }
+    public string Output() => $"== {name}\n{process.Tail(40)}";
 
     public void Dispose()
     {
         Kill();
-        process?.Dispose();
+        process.Dispose();
         rest.Dispose();
     }
 
@@ -146,17 +122,6 @@ internal sealed class PatroniMember(string name, int sqlPort, int restPort, stri
         start.Environment["HOME"] = root;
         start.Environment["LC_ALL"] = "C.UTF-8";
         return start;
-    }
-
-    private void Remember(string? line)
-    {
-        if (line is not null)
-        {
-            lock (output)
-            {
-                output.Add(line);
-            }
-        }
     }
 
     /// <summary>ttl 20 is the least that Patroni takes. PostgreSQL does not flush: no disk fails here, and these tests are not about it.</summary>

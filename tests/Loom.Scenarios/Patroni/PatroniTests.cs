@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Loom.Scenarios.Processes;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Scenarios.Patroni;
@@ -39,7 +40,7 @@ public sealed class PatroniTests
     [TestCase(true, Description = "as a user who may nothing but what is its own; members that restart have forgotten its token")]
     public async Task A_database_keeps_its_primary_loses_it_gets_it_back_and_is_switched_over(bool asUser)
     {
-        Rounds.RequireSeveral();
+        TestRun.RequireTime();
         using LoomCluster store = await LoomCluster.StartThreeAsync(root);
         if (asUser)
         {

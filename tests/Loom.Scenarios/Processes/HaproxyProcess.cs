@@ -1,16 +1,13 @@
-using System.Diagnostics;
 using System.Globalization;
 using Loom.Testing;
-using NUnit.Framework;
 
 namespace Loom.Scenarios.Processes;
 
 /// <summary>A real HAProxy before a cluster, configured as docs/operating.md says: TCP, the members of one datacenter, the others as backup, each asked whether a write would go through.</summary>
 internal sealed class HaproxyProcess : IDisposable
 {
-    private readonly Process process;
+    private readonly WatchedProcess process = new();
     private readonly string file;
-    private readonly List<string> output = [];
 
     private HaproxyProcess(string program, string file, int port)
     {
@@ -18,27 +15,13 @@ internal sealed class HaproxyProcess : IDisposable
         Endpoint = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}");
 
         // In the foreground: it ends with what started it.
-        process = new Process { StartInfo = new ProcessStartInfo(program, ["-db", "-f", file]) { RedirectStandardError = true, RedirectStandardOutput = true } };
-        process.ErrorDataReceived += (_, line) => Remember(line.Data);
-        process.OutputDataReceived += (_, line) => Remember(line.Data);
-        process.Start();
-        process.BeginErrorReadLine();
-        process.BeginOutputReadLine();
+        process.Start(program, "-db", "-f", file);
     }
 
     public string Endpoint { get; }
 
     /// <summary>What it said: which servers went up and down.</summary>
-    public string Output
-    {
-        get
-        {
-            lock (output)
-            {
-                return string.Join('\n', output);
-            }
-        }
-    }
+    public string Output => process.Tail(int.MaxValue);
 
     /// <param name="cluster">What stands behind it.</param>
     /// <param name="datacenter">Where it stands: its members first.</param>
@@ -72,17 +55,10 @@ internal sealed class HaproxyProcess : IDisposable
 
     public void Dispose()
     {
-        if (!process.HasExited)
-        {
-            process.Kill();
-            process.WaitForExit();
-        }
-
         process.Dispose();
         File.Delete(file);
     }
 
-    /// <summary>Where it is absent the test is skipped; with LOOM_REQUIRE_INTEROP=1 (CI) it fails.</summary>
     private static string Require()
     {
         if (Array.Find(["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"], File.Exists) is { } program)
@@ -90,24 +66,7 @@ internal sealed class HaproxyProcess : IDisposable
             return program;
         }
 
-        const string Reason = "haproxy is not installed (apt-get install haproxy)";
-        if (Environment.GetEnvironmentVariable("LOOM_REQUIRE_INTEROP") == "1")
-        {
-            Assert.Fail(Reason + ", and LOOM_REQUIRE_INTEROP=1 asks for it");
-        }
-
-        Assert.Ignore(Reason);
+        TestRun.Lack("haproxy is not installed (apt-get install haproxy)");
         return "";
-    }
-
-    private void Remember(string? line)
-    {
-        if (line is not null)
-        {
-            lock (output)
-            {
-                output.Add(line);
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Loom.Server.Configuration;
+using Loom.Testing;
 
 namespace Loom.Server.Tests.Configuration;
 
@@ -19,7 +20,7 @@ internal sealed class FlagsPageTests
             File.WriteAllText(Path.Combine(directory, "flags.md"), page);
         }
 
-        Assert.That(File.ReadAllText(Path.Combine(Repository(), "docs", "flags.md")), Is.EqualTo(page));
+        Assert.That(File.ReadAllText(Path.Combine(TestRun.Repository, "docs", "flags.md")), Is.EqualTo(page));
     }
 
     private static string Page()
@@ -41,16 +42,5 @@ internal sealed class FlagsPageTests
         }
 
         return text.ToString();
-    }
-
-    private static string Repository()
-    {
-        string? directory = AppContext.BaseDirectory;
-        while (directory is not null && !File.Exists(Path.Combine(directory, "Loom.sln")))
-        {
-            directory = Path.GetDirectoryName(directory);
-        }
-
-        return directory ?? throw new InvalidOperationException("the tests do not lie in the repository");
     }
 }

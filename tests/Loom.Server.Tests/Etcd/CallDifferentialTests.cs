@@ -3,6 +3,7 @@ using Google.Protobuf;
 using Grpc.Core;
 using Loom.Server.Etcd.Protos;
 using Loom.Server.Tests.Hosting;
+using Loom.Testing;
 using static Loom.Server.Etcd.Protos.RangeRequest.Types;
 
 namespace Loom.Server.Tests.Etcd;
@@ -18,7 +19,7 @@ internal sealed class CallDifferentialTests
     public async Task Random_calls_get_etcd_s_answers()
     {
         int seed = Number("LOOM_SEED", Random.Shared.Next());
-        int calls = Number("LOOM_CALLS", Environment.GetEnvironmentVariable("LOOM_REQUIRE_INTEROP") == "1" ? 6_000 : 600);
+        int calls = Number("LOOM_CALLS", TestRun.RequiresPrograms ? 6_000 : 600);
         TestContext.Out.WriteLine($"LOOM_SEED={seed}");
         using EtcdProcess etcd = await EtcdProcess.StartAsync();
         await using TestNode node = await TestNode.StartAsync();

@@ -7,6 +7,7 @@ using Grpc.Net.Client;
 using Loom.Server.Etcd.Gateway;
 using Loom.Server.Etcd.Protos;
 using Loom.Server.Tests.Hosting;
+using Loom.Testing;
 using GrpcMethod = Grpc.Core.Method<byte[], byte[]>;
 
 namespace Loom.Server.Tests.Hostile;
@@ -18,7 +19,7 @@ namespace Loom.Server.Tests.Hostile;
 [TestFixture]
 internal sealed class HostileCallsTests
 {
-    private static readonly int Rounds = 8 * (int.TryParse(Environment.GetEnvironmentVariable("LOOM_ROUNDS"), out int given) ? given : 1);
+    private static readonly int Rounds = 8 * TestRun.Rounds;
 
     // What a client may not see: a handler that threw.
     private const string Thrown = "Exception was thrown by handler";

@@ -8,7 +8,7 @@ namespace Loom.Simulation.Tests;
 internal sealed class SeedTests
 {
     // Twice as many where there is time: LOOM_ROUNDS, .ci/run.
-    private static readonly int Seeds = Environment.GetEnvironmentVariable("LOOM_ROUNDS") is null or "1" ? 150 : 300;
+    private static readonly int Seeds = TestRun.IsThorough ? 300 : 150;
 
     private const int SeedsInTwoProcesses = 20;
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Loom.Store.Mvcc;
 using Loom.Store.Records;
 using Loom.Store.Snapshots;
+using Loom.Testing;
 using NUnit.Framework;
 
 namespace Loom.Store.Tests.Records;
@@ -53,7 +54,7 @@ internal sealed class CheckpointDamageTests
         int found = 0, harmless = 0;
 
         // Every one where there is time (LOOM_ROUNDS, .ci/run); every third, at each place in a byte, in a plain run.
-        int step = Environment.GetEnvironmentVariable("LOOM_ROUNDS") is null or "1" ? 3 : 1;
+        int step = TestRun.IsThorough ? 1 : 3;
         for (int bit = 0; bit < whole.Length * 8; bit += step)
         {
             byte[] bytes = [.. whole];
