@@ -189,11 +189,7 @@ public sealed class LoomAuth
 
     /// <summary>Refuses everybody but root, by what this replica has applied. For what a server does and the store does not judge.</summary>
     /// <exception cref="LoomException">AuthenticationRequired, InvalidToken, PermissionDenied.</exception>
-    public async ValueTask RequireRootAsync(CancellationToken cancellationToken = default)
-    {
-        await access.WaitAsync(ReadConsistency.Local, cancellationToken).ConfigureAwait(false);
-        access.RequireRoot();
-    }
+    public ValueTask RequireRootAsync(CancellationToken cancellationToken = default) => access.RequireRootAsync(cancellationToken);
 
     private async ValueTask<Revision> ChangeAsync(AuthCommand command, CancellationToken cancellationToken) =>
         new((await access.ProposeAsync(command, cancellationToken).ConfigureAwait(false)).Outcome.Revision);

@@ -304,6 +304,26 @@ internal sealed class LoomAuthTests
         await DeniedAsync(() => ann.PutAsync(B("b/1"), B("v")));
     }
 
+    /// <summary>Goal: a member that has not found its cluster, or is still being filled, does not take everybody for root because no user is in what it has (S4). Method: it is told that it has had no state yet.</summary>
+    [Test]
+    public async Task A_member_without_a_state_takes_nobody_for_root()
+    {
+        await store.Auth.DisableAsync();
+        bool hasState = false;
+        store.Machine.HasState = () => hasState;
+        ILoomStore anybody = store.As(LoomIdentity.Anonymous);
+        await RefusedAsync(() => NothingAsync(anybody.Auth.RequireRootAsync()), LoomErrorCode.StateAwaited);
+        await RefusedAsync(() => anybody.Auth.AddUserAsync("x", Password), LoomErrorCode.StateAwaited);
+        await RefusedAsync(() => anybody.HashAsync(), LoomErrorCode.StateAwaited);
+        await RefusedAsync(() => anybody.OpenBackupAsync(), LoomErrorCode.StateAwaited);
+        await RefusedAsync(() => anybody.Auth.ListUsersAsync(), LoomErrorCode.StateAwaited);
+        await anybody.Auth.RequireUserAsync();
+        hasState = true;
+        await anybody.Auth.RequireRootAsync();
+        hasState = false;
+        await anybody.Auth.RequireRootAsync();
+    }
+
     private static async ValueTask<int> NothingAsync(ValueTask call)
     {
         await call;

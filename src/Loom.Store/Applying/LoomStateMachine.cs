@@ -76,9 +76,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, ILeaseKeys, ID
     public StateGeneration Serving => Current switch
     {
         { IsCondemned: true } => throw Faults.Condemned(),
-        { IsAwaited: true } => throw Faults.StateAwaited(),
-        StateGeneration healthy => IsFirstAwaited() ? throw Faults.StateAwaited() : healthy,
+        StateGeneration state => IsAwaitedIn(state) ? throw Faults.StateAwaited() : state,
     };
+
+    /// <summary>This member has no state yet (S4): what is here is only the place of one that is to come, or nobody's.</summary>
+    public bool IsAwaited => IsAwaitedIn(Current);
 
     /// <summary>Asked until it says yes: whether this member has ever had a state. One whose cluster has not formed, or that has not found its cluster again, has an empty one that is nobody's (S4).</summary>
     public Func<bool>? HasState
@@ -485,11 +487,11 @@ internal sealed class LoomStateMachine : IReplicatedStateMachine, ILeaseKeys, ID
         Volatile.Write(ref publishedNextExpiry, leases.NextExpiry);
     }
 
-    private bool IsFirstAwaited()
+    private bool IsAwaitedIn(StateGeneration state)
     {
-        if (Volatile.Read(ref hasState) is not { } has)
+        if (state.IsAwaited || Volatile.Read(ref hasState) is not { } has)
         {
-            return false;
+            return state.IsAwaited;
         }
 
         if (!has())

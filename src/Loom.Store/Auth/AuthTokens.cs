@@ -11,11 +11,7 @@ internal sealed record KnownToken(string User, long Revision, long Index)
     /// <summary>
     /// It still stands for its user: who was not deleted, nor given another password, since. That follows from the state, whatever this member missed of the log, so a token never stands for another user of the same name.
     /// </summary>
-    public bool StandsIn(AuthState state, out AuthUser? user)
-    {
-        user = state.FindUser(User);
-        return user is not null && state.IsEnabled && Revision >= state.EnabledRevision && IsOfPassword(user);
-    }
+    public bool StandsIn(AuthState state) => state.FindUser(User) is { } user && state.IsEnabled && Revision >= state.EnabledRevision && IsOfPassword(user);
 
     private bool IsOfPassword(AuthUser user) =>
 #if LOOM_MUTATIONS

@@ -110,10 +110,11 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
     /// <summary>Refuses a caller of whom nothing is known.</summary>
     public void RequireUser() => Require(Auth.State, static (_, _) => 0);
 
-    /// <summary>Refuses everybody but root; a member that has no state yet does not know who that is.</summary>
-    public void RequireRoot()
+    /// <summary>Refuses everybody but root, by what this replica has applied; a member that has no state yet does not know who that is.</summary>
+    public async ValueTask RequireRootAsync(CancellationToken cancellationToken)
     {
-        if (identity is not null && services.Machine.Current.IsAwaited)
+        await WaitAsync(ReadConsistency.Local, cancellationToken).ConfigureAwait(false);
+        if (identity is not null && services.Machine.IsAwaited)
         {
             throw Faults.StateAwaited();
         }
@@ -231,7 +232,7 @@ internal sealed class CallerAccess(LoomIdentity? identity, CallServices services
         if (name is null)
         {
             KnownToken? token = identity.TokenIndex > 0 ? services.Machine.Tokens.Use(identity.TokenDigest, services.Now(), services.TokenMilliseconds) : null;
-            if (token is null || token.Index != identity.TokenIndex || !token.StandsIn(auth, out _))
+            if (token is null || token.Index != identity.TokenIndex || !token.StandsIn(auth))
             {
                 return LoomErrorCode.InvalidToken;
             }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using Loom.Raft;
 using Loom.Store.Applying;
+using Loom.Store.Auth;
 using Loom.Store.Commands;
 using Loom.Store.Machine;
 using Loom.Store.Model;
@@ -62,7 +63,11 @@ internal sealed class CallerStore : ILoomStore
         {
             ThrowIf(RequestChecks.Check(transaction));
             await access.WaitAsync(readOnlyConsistency ?? ReadConsistency.Linearizable, cancellationToken).ConfigureAwait(false);
-            return Read(transaction);
+            return Read(
+                transaction,
+                static (access, auth, transaction) => access.RequireRead(auth, transaction),
+                static (reads, transaction) => reads.Transact(transaction, out TransactionResult? result) is var refusal && refusal == 0 ? result! : throw Refusals.ToException(refusal),
+                static result => result.Revision);
         }
 
         ProposalResult answer = await access.ProposeAsync(new TransactionCommand(transaction), cancellationToken).ConfigureAwait(false);
@@ -101,28 +106,11 @@ internal sealed class CallerStore : ILoomStore
         ArgumentNullException.ThrowIfNull(query);
         store.ThrowIfClosed();
         ThrowIf(RequestChecks.Check(query));
-        for (int tries = 1; ; tries++)
-        {
-            PublishedAuth judged = access.Auth;
-            access.RequireRead(judged.State, query.Range);
-            LoomErrorCode refusal = store.Reads.Range(query, out RangeResult? result);
-            if (refusal != 0)
-            {
-                throw Refusals.ToException(refusal);
-            }
-
-            // Users may have changed while it was read: the newest ones judge what it is now.
-            PublishedAuth newest = access.Auth;
-            if (!ReferenceEquals(newest, judged))
-            {
-                access.RequireRead(newest.State, query.Range);
-            }
-
-            if (access.MayShow(newest, result!.Revision, tries))
-            {
-                return result;
-            }
-        }
+        return Read(
+            query,
+            static (access, auth, query) => access.RequireRead(auth, query.Range),
+            static (reads, query) => reads.Range(query, out RangeResult? result) is var refusal && refusal == 0 ? result! : throw Refusals.ToException(refusal),
+            static result => result.Revision);
     }
 
     public async ValueTask<RangeResult> RangeAsync(RangeQuery query, ReadConsistency consistency, CancellationToken cancellationToken = default)
@@ -154,7 +142,7 @@ internal sealed class CallerStore : ILoomStore
     public async ValueTask<HashResult> HashAsync(Revision revision = default, CancellationToken cancellationToken = default)
     {
         await CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        await RequireRootAsync(cancellationToken).ConfigureAwait(false);
+        await access.RequireRootAsync(cancellationToken).ConfigureAwait(false);
         return await store.Hashes.RunAsync(revision.Number, cancellationToken).ConfigureAwait(false);
     }
 
@@ -165,7 +153,7 @@ internal sealed class CallerStore : ILoomStore
         {
             // It needs a quorum anyway, so who was root a moment ago is no more, also where that is not applied yet.
             await access.BarrierAsync(cancellationToken).ConfigureAwait(false);
-            await RequireRootAsync(cancellationToken).ConfigureAwait(false);
+            await access.RequireRootAsync(cancellationToken).ConfigureAwait(false);
         }
 
         await store.HandOverAsync(target, cancellationToken).ConfigureAwait(false);
@@ -206,7 +194,7 @@ internal sealed class CallerStore : ILoomStore
     public async ValueTask<LoomBackupStream> OpenBackupAsync(CancellationToken cancellationToken = default)
     {
         await CatchUpAsync(cancellationToken).ConfigureAwait(false);
-        await RequireRootAsync(cancellationToken).ConfigureAwait(false);
+        await access.RequireRootAsync(cancellationToken).ConfigureAwait(false);
         return await store.CaptureAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -233,33 +221,23 @@ internal sealed class CallerStore : ILoomStore
         }
     }
 
-    private async ValueTask RequireRootAsync(CancellationToken cancellationToken)
-    {
-        store.ThrowIfClosed();
-        await access.WaitAsync(ReadConsistency.Local, cancellationToken).ConfigureAwait(false);
-        access.RequireRoot();
-    }
-
-    private TransactionResult Read(Transaction transaction)
+    /// <summary>A read for whoever calls (A2): judged before, and by the newest users and roles after; begun again where those were not in force yet at what was read.</summary>
+    private TResult Read<TQuery, TResult>(TQuery query, Action<CallerAccess, AuthState, TQuery> require, Func<LocalReads, TQuery, TResult> read, Func<TResult, Revision> revision)
     {
         for (int tries = 1; ; tries++)
         {
             PublishedAuth judged = access.Auth;
-            access.RequireRead(judged.State, transaction);
-            LoomErrorCode refusal = store.Reads.Transact(transaction, out TransactionResult? result);
-            if (refusal != 0)
-            {
-                throw Refusals.ToException(refusal);
-            }
+            require(access, judged.State, query);
+            TResult result = read(store.Reads, query);
 
             // Users may have changed while it was read: the newest ones judge what it is now.
             PublishedAuth newest = access.Auth;
             if (!ReferenceEquals(newest, judged))
             {
-                access.RequireRead(newest.State, transaction);
+                require(access, newest.State, query);
             }
 
-            if (access.MayShow(newest, result!.Revision, tries))
+            if (access.MayShow(newest, revision(result), tries))
             {
                 return result;
             }

@@ -88,7 +88,7 @@ internal sealed class AuthModel : IDisposable
 
         foreach ((KnownToken token, bool stands) in tokens)
         {
-            Require(token.StandsIn(Auth, out _) == stands, $"{token} stands: {!stands}, and the rules say {stands}");
+            Require(token.StandsIn(Auth) == stands, $"{token} stands: {!stands}, and the rules say {stands}");
         }
 
         Require(Auth.IsEnabled == enabled && Auth.Users.Select(user => user.Name).SequenceEqual(users.Keys) && Auth.Roles.Select(role => role.Name).SequenceEqual(roles.Keys), "other users and roles than were made");

@@ -81,13 +81,13 @@ internal sealed class AuthStateTests
     {
         AuthState state = AuthState.Initial.With(new AuthUser("ann", default, true, 2, [])).Enabled();
         var token = new KnownToken("ann", state.Revision, 9);
-        Assert.That(token.StandsIn(state, out _), Is.True);
-        Assert.That(token.StandsIn(state.With(new AuthRole("r", [])).With(new AuthUser("bob", default, true, state.Revision + 2, [])), out _), Is.True, "other changes leave it alone");
-        Assert.That(token.StandsIn(state.WithoutUser("ann"), out _), Is.False);
-        Assert.That(token.StandsIn(state.WithoutUser("ann").With(new AuthUser("ann", default, true, state.Revision + 2, [])), out _), Is.False, "another user of the name");
-        Assert.That(token.StandsIn(state.With(state.FindUser("ann")! with { CredentialsRevision = state.Revision + 1 }), out _), Is.False, "another password");
-        Assert.That(token.StandsIn(state.Disabled(), out _), Is.False);
-        Assert.That(token.StandsIn(state.Disabled().Enabled(), out _), Is.False, "enabled again");
+        Assert.That(token.StandsIn(state), Is.True);
+        Assert.That(token.StandsIn(state.With(new AuthRole("r", [])).With(new AuthUser("bob", default, true, state.Revision + 2, []))), Is.True, "other changes leave it alone");
+        Assert.That(token.StandsIn(state.WithoutUser("ann")), Is.False);
+        Assert.That(token.StandsIn(state.WithoutUser("ann").With(new AuthUser("ann", default, true, state.Revision + 2, []))), Is.False, "another user of the name");
+        Assert.That(token.StandsIn(state.With(state.FindUser("ann")! with { CredentialsRevision = state.Revision + 1 })), Is.False, "another password");
+        Assert.That(token.StandsIn(state.Disabled()), Is.False);
+        Assert.That(token.StandsIn(state.Disabled().Enabled()), Is.False, "enabled again");
     }
 
     private static bool May(AuthState state, KeyRange range) => state.FindUser("ann")!.RangesIn(state).MayRead(range);
