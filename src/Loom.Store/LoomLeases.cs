@@ -57,7 +57,7 @@ public sealed class LoomLeases
         long seconds = Math.Max(leastSeconds, (long)Math.Ceiling(timeToLive.TotalSeconds));
         while (true)
         {
-            long chosen = id != 0 ? id : Math.Max(1, BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) & long.MaxValue);
+            long chosen = id != 0 ? id : DrawId();
             try
             {
                 ProposalResult answer = await access.ProposeAsync(new LeaseGrantCommand(chosen, seconds), cancellationToken).ConfigureAwait(false);
@@ -111,6 +111,9 @@ public sealed class LoomLeases
         access.Require(machine.Serving.Auth.State, (auth, user) => user.IsRoot || MayReadKeys(terms, user.RangesIn(auth)) ? 0 : LoomErrorCode.PermissionDenied);
         return new LeaseList(new Revision(revision), [.. terms.All.Select(term => term.Id)]);
     }
+
+    /// <summary>An id that nobody else draws: positive and at random.</summary>
+    internal static long DrawId() => Math.Max(1, BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) & long.MaxValue);
 
     /// <summary>Leases tell of the keys that are attached to them: who asks must be allowed to read all of those.</summary>
     private bool MayReadKeys(LeaseTerms terms, PermissionRanges ranges)

@@ -14,18 +14,10 @@ public sealed class LoomElection
     /// <param name="store">The store; its member needs not to lead the cluster.</param>
     /// <param name="name">The claims' keys begin with it and a <c>/</c>.</param>
     /// <param name="options">Copied.</param>
-    public LoomElection(ILoomStore store, string name, LoomLockOptions? options = null)
-    {
-        ArgumentNullException.ThrowIfNull(store);
-        ArgumentException.ThrowIfNullOrEmpty(name);
-        options = options?.Copy() ?? new LoomLockOptions();
-        options.Check();
-        Name = name;
-        candidacy = new Candidacy(store, name, options);
-    }
+    public LoomElection(ILoomStore store, string name, LoomLockOptions? options = null) => candidacy = new Candidacy(store, name, options);
 
     /// <summary>Its name.</summary>
-    public string Name { get; }
+    public string Name => candidacy.Name;
 
     /// <summary>Waits until this candidate leads; <paramref name="value"/> is what it says (<see cref="LoomHold.ProclaimAsync"/> changes it). Cancelling leaves no candidate behind. Dispose of the hold to resign.</summary>
     /// <exception cref="LoomException">NoQuorum and the like, after tries for about two seconds; ClaimLost.</exception>

@@ -16,18 +16,10 @@ public sealed class LoomLock
     /// <param name="store">The store; this member needs to lead nothing.</param>
     /// <param name="name">The claims' keys begin with it and a <c>/</c>.</param>
     /// <param name="options">Copied.</param>
-    public LoomLock(ILoomStore store, string name, LoomLockOptions? options = null)
-    {
-        ArgumentNullException.ThrowIfNull(store);
-        ArgumentException.ThrowIfNullOrEmpty(name);
-        options = options?.Copy() ?? new LoomLockOptions();
-        options.Check();
-        Name = name;
-        candidacy = new Candidacy(store, name, options);
-    }
+    public LoomLock(ILoomStore store, string name, LoomLockOptions? options = null) => candidacy = new Candidacy(store, name, options);
 
     /// <summary>Its name.</summary>
-    public string Name { get; }
+    public string Name => candidacy.Name;
 
     /// <summary>Waits until the lock is held. Cancelling leaves no claim behind. A claim that is lost while it waits begins again, three times in all.</summary>
     /// <exception cref="LoomException">NoQuorum and the like, after tries for about two seconds; ClaimLost.</exception>

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Loom.Raft;
 using Loom.Store.Model;
 
@@ -76,7 +75,7 @@ internal sealed class RenewedLease : IAsyncDisposable
     public static async ValueTask<RenewedLease> GrantAsync(ILoomStore store, TimeSpan timeToLive, TimeProvider time, CancellationToken cancellationToken)
     {
         // The id is chosen here, so that a grant whose answer was lost can be taken back; and one that is taken is that one.
-        long id = Math.Max(1, BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) & long.MaxValue);
+        long id = LoomLeases.DrawId();
         var lease = new RenewedLease(store, id, timeToLive, time);
         try
         {
