@@ -54,12 +54,12 @@ internal sealed class LoomAuthChangesTests
         watches.Add(1, new WatchQuery(KeyRange.Prefix("a/")));
         await store.Auth.AddRoleAsync("unrelated");
         await store.PutAsync(B("a/1"), B("seen"));
-        Assert.That((await NextAsync(watches)).Batch!.Events.Count, Is.EqualTo(1), "a change of others is none of his");
+        Assert.That((await watches.NextAsync()).Batch!.Events.Count, Is.EqualTo(1), "a change of others is none of his");
         await store.Auth.DeleteUserAsync("ann");
         await store.Auth.AddUserAsync("ann", Password);
         await store.Auth.GrantRoleAsync("ann", "writer");
         await store.PutAsync(B("a/1"), B("the next one's"));
-        WatchMessage end = await NextAsync(watches);
+        WatchMessage end = await watches.NextAsync();
         Assert.That((end.Batch, end.End?.Code), Is.EqualTo(((WatchBatch?)null, (LoomErrorCode?)LoomErrorCode.InvalidToken)));
         Assert.That(() => watches.Add(2, new WatchQuery(KeyRange.Prefix("a/"))), Throws.TypeOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.InvalidToken), "nor does its stream begin another");
     }
@@ -72,7 +72,7 @@ internal sealed class LoomAuthChangesTests
         watches.Add(1, new WatchQuery(KeyRange.Prefix("a/")));
         await store.Auth.ChangePasswordAsync("ann", "other");
         await store.PutAsync(B("a/1"), B("hidden"));
-        Assert.That((await NextAsync(watches)).End?.Code, Is.EqualTo(LoomErrorCode.InvalidToken));
+        Assert.That((await watches.NextAsync()).End?.Code, Is.EqualTo(LoomErrorCode.InvalidToken));
     }
 
     /// <summary>Goal: whoever changes users all the time does not keep readers from reading. Method: the clock, which is asked at each judgement, changes users each time.</summary>
@@ -184,20 +184,6 @@ internal sealed class LoomAuthChangesTests
     }
 
     private async Task<ILoomStore> LoginAsync(string user) => store.As(LoomIdentity.OfToken((await store.Auth.AuthenticateAsync(user, Password)).Text));
-
-    private static async Task<WatchMessage> NextAsync(LoomWatchStream watches)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-        while (await watches.WaitToReadAsync(patience.Token))
-        {
-            if (watches.TryRead(out WatchMessage? message))
-            {
-                return message!;
-            }
-        }
-
-        throw new InvalidOperationException("the stream ended");
-    }
 
     private static byte[] B(string text) => Encoding.UTF8.GetBytes(text);
 

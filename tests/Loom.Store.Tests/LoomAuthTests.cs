@@ -206,11 +206,11 @@ internal sealed class LoomAuthTests
         Assert.That(() => watches.Add(1, new WatchQuery(KeyRange.Single(B("b/1")))), Throws.TypeOf<LoomException>().With.Property("Code").EqualTo(LoomErrorCode.PermissionDenied));
         watches.Add(2, new WatchQuery(KeyRange.Prefix("a/")));
         await store.PutAsync(B("a/1"), B("seen"));
-        WatchMessage seen = await NextAsync(watches);
+        WatchMessage seen = await watches.NextAsync();
         Assert.That(seen.Batch!.Events.Single().Pair.Value.ToArray(), Is.EqualTo(B("seen")));
         await store.Auth.RevokeRoleAsync("ann", "writer");
         await store.PutAsync(B("a/1"), B("hidden"));
-        WatchMessage end = await NextAsync(watches);
+        WatchMessage end = await watches.NextAsync();
         Assert.That((end.Batch, end.End!.Code, watches.Count), Is.EqualTo(((WatchBatch?)null, LoomErrorCode.PermissionDenied, 0)));
     }
 
@@ -331,20 +331,6 @@ internal sealed class LoomAuthTests
     }
 
     private async Task<ILoomStore> LoginAsync(string user) => store.As(LoomIdentity.OfToken((await store.Auth.AuthenticateAsync(user, Password)).Text));
-
-    private static async Task<WatchMessage> NextAsync(LoomWatchStream watches)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-        while (await watches.WaitToReadAsync(patience.Token))
-        {
-            if (watches.TryRead(out WatchMessage? message))
-            {
-                return message!;
-            }
-        }
-
-        throw new InvalidOperationException("the stream ended");
-    }
 
     private static Task DeniedAsync<T>(Func<ValueTask<T>> call, string why = "") => RefusedAsync(call, LoomErrorCode.PermissionDenied, why);
 

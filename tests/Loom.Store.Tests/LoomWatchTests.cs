@@ -156,7 +156,7 @@ internal sealed class LoomWatchTests
         WatchMessage? message;
         do
         {
-            message = await ReadAsync(stream);
+            message = await stream.NextAsync();
             if (message.Watch is { } id)
             {
                 counts[id] += message.Batch!.Events.Count(change => change.Pair.ModRevision <= 101);
@@ -213,7 +213,7 @@ internal sealed class LoomWatchTests
         TestContext.Out.WriteLine($"{each} bytes a watch");
         Assert.That(each, Is.LessThan(2048));
         await store.PutAsync("key/00000000000000004711"u8.ToArray(), A);
-        Assert.That((await ReadAsync(stream)).Watch, Is.EqualTo(4711));
+        Assert.That((await stream.NextAsync()).Watch, Is.EqualTo(4711));
     }
 
     private static byte[] One(byte[] key, byte number) => [.. key, number];
@@ -260,19 +260,6 @@ internal sealed class LoomWatchTests
         }
 
         return seen;
-    }
-
-    private async Task<WatchMessage> ReadAsync(LoomWatchStream stream)
-    {
-        while (await stream.WaitToReadAsync(limit.Token))
-        {
-            if (stream.TryRead(out WatchMessage? message))
-            {
-                return message!;
-            }
-        }
-
-        throw new InvalidOperationException("the stream has ended");
     }
 
     private async Task UntilAsync(Func<bool> condition)
