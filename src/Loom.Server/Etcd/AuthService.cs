@@ -88,8 +88,6 @@ internal sealed class AuthService(Callers callers, HeaderSource headers, Refused
 
     public override Task<Wire.AuthRoleGrantPermissionResponse> RoleGrantPermission(Wire.AuthRoleGrantPermissionRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
-
         // A kind that there is not must not become one that there is.
         Permission permission = request.Perm is { } given && (int)given.PermType is >= 0 and <= byte.MaxValue
             ? new Permission((PermissionKind)given.PermType, new KeyRange(given.Key.Memory, given.RangeEnd.Memory))
@@ -113,16 +111,5 @@ internal sealed class AuthService(Callers callers, HeaderSource headers, Refused
     private Task<T> CallAsync<T>(ServerCallContext context, Func<LoomAuth, ValueTask<Revision>> call, Func<Wire.ResponseHeader, T> answer) =>
         ReadAsync(context, async auth => answer(headers.At(await call(auth).ConfigureAwait(false))));
 
-    private async Task<T> ReadAsync<T>(ServerCallContext context, Func<LoomAuth, Task<T>> call)
-    {
-        headers.RequireLeaderIfAsked(context);
-        try
-        {
-            return await call(callers.For(context).Auth).ConfigureAwait(false);
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
-    }
+    private Task<T> ReadAsync<T>(ServerCallContext context, Func<LoomAuth, Task<T>> call) => call(callers.For(context).Auth);
 }

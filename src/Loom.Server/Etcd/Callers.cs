@@ -1,5 +1,4 @@
 using Grpc.Core;
-using Loom.Server.Etcd.Translation;
 using Loom.Store;
 using Microsoft.Extensions.Primitives;
 
@@ -20,35 +19,21 @@ internal sealed class Callers(ILoomStore store)
     public ILoomStore For(HttpContext context) => TokenOf(context.Request.Headers) is { } token ? store.As(LoomIdentity.OfToken(token)) : anonymous;
 
     /// <summary>For what any user may see and the store does not judge.</summary>
-    /// <exception cref="RpcException">Nobody knows who calls.</exception>
+    /// <exception cref="LoomException">Nobody knows who calls.</exception>
     public async ValueTask<ILoomStore> RequireUserAsync(ServerCallContext context)
     {
         ILoomStore caller = For(context);
-        try
-        {
-            await caller.Auth.RequireUserAsync(CancellationToken.None).ConfigureAwait(false);
-            return caller;
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        await caller.Auth.RequireUserAsync(CancellationToken.None).ConfigureAwait(false);
+        return caller;
     }
 
     /// <summary>For what only root may do and the store does not judge before something else is answered.</summary>
-    /// <exception cref="RpcException">It is somebody else who calls.</exception>
+    /// <exception cref="LoomException">It is somebody else who calls.</exception>
     public async ValueTask<ILoomStore> RequireRootAsync(ServerCallContext context)
     {
         ILoomStore caller = For(context);
-        try
-        {
-            await caller.Auth.RequireRootAsync(CancellationToken.None).ConfigureAwait(false);
-            return caller;
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        await caller.Auth.RequireRootAsync(CancellationToken.None).ConfigureAwait(false);
+        return caller;
     }
 
     /// <summary>Null: there is none. An empty one is one, and a wrong one.</summary>

@@ -1,6 +1,5 @@
 using Grpc.Core;
 using Loom.Raft.Membership;
-using Loom.Server.Etcd.Translation;
 using Loom.Server.Hosting;
 using Loom.Store;
 using Wire = Loom.Server.Etcd.Protos;
@@ -13,17 +12,9 @@ internal sealed class ClusterService(ILoomStore store, HeaderSource headers, Nod
     /// <summary>For everybody, as in 3.4: Patroni asks for the members before it logs in, and late 3.5, which wants a token for it, is no store for Patroni 3.0. What it tells are addresses, which whoever calls has one of.</summary>
     public override async Task<Wire.MemberListResponse> MemberList(Wire.MemberListRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
-        try
+        if (request.Linearizable)
         {
-            if (request.Linearizable)
-            {
-                await store.ReadBarrierAsync(CancellationToken.None).ConfigureAwait(false);
-            }
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
+            await store.ReadBarrierAsync(CancellationToken.None).ConfigureAwait(false);
         }
 
         LoomStatus status = store.Status;

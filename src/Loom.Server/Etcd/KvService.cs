@@ -15,88 +15,48 @@ internal sealed class KvService(Callers callers, HeaderSource headers, EtcdLimit
 {
     public override async Task<Wire.RangeResponse> Range(Wire.RangeRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
         ILoomStore store = callers.For(context);
         RangeQuery query = RequestTranslation.Range(request);
-        try
-        {
-            ReadConsistency consistency = request.Serializable ? ReadConsistency.Local : ReadConsistency.Linearizable;
-            RangeResult result = await ReadAsync(consistency, c => store.RangeAsync(query, c, CancellationToken.None)).ConfigureAwait(false);
-            var response = new Wire.RangeResponse { Header = headers.At(result.Revision) };
-            ResponseTranslation.Fill(response, result);
-            return response;
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        ReadConsistency consistency = request.Serializable ? ReadConsistency.Local : ReadConsistency.Linearizable;
+        RangeResult result = await ReadAsync(consistency, c => store.RangeAsync(query, c, CancellationToken.None)).ConfigureAwait(false);
+        var response = new Wire.RangeResponse { Header = headers.At(result.Revision) };
+        ResponseTranslation.Fill(response, result);
+        return response;
     }
 
     public override async Task<Wire.PutResponse> Put(Wire.PutRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
         ILoomStore store = callers.For(context);
         PutOperation put = RequestTranslation.Put(request);
         RequireSize(request);
-        try
-        {
-            PutResult result = await store.PutAsync(put, CancellationToken.None).ConfigureAwait(false);
-            return ResponseTranslation.Put(request, result, headers.At(result.Revision));
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        PutResult result = await store.PutAsync(put, CancellationToken.None).ConfigureAwait(false);
+        return ResponseTranslation.Put(request, result, headers.At(result.Revision));
     }
 
     public override async Task<Wire.DeleteRangeResponse> DeleteRange(Wire.DeleteRangeRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
         ILoomStore store = callers.For(context);
         DeleteOperation delete = RequestTranslation.Delete(request);
         RequireSize(request);
-        try
-        {
-            DeleteResult result = await store.DeleteAsync(delete, CancellationToken.None).ConfigureAwait(false);
-            return ResponseTranslation.Delete(request, result, headers.At(result.Revision));
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        DeleteResult result = await store.DeleteAsync(delete, CancellationToken.None).ConfigureAwait(false);
+        return ResponseTranslation.Delete(request, result, headers.At(result.Revision));
     }
 
     public override async Task<Wire.TxnResponse> Txn(Wire.TxnRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
         ILoomStore store = callers.For(context);
         Transaction transaction = RequestTranslation.Txn(request, limits.MaxTxnOperations);
         RequireSize(request);
         ReadConsistency consistency = RequestTranslation.IsSerializable(request) ? ReadConsistency.Local : ReadConsistency.Linearizable;
-        try
-        {
-            TransactionResult result = await ReadAsync(consistency, c => store.TransactAsync(transaction, c, CancellationToken.None)).ConfigureAwait(false);
-            return ResponseTranslation.Txn(request, result, headers.At(result.Revision));
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        TransactionResult result = await ReadAsync(consistency, c => store.TransactAsync(transaction, c, CancellationToken.None)).ConfigureAwait(false);
+        return ResponseTranslation.Txn(request, result, headers.At(result.Revision));
     }
 
     public override async Task<Wire.CompactionResponse> Compact(Wire.CompactionRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
         ILoomStore store = callers.For(context);
-        try
-        {
-            Revision revision = await store.CompactAsync(new Revision(request.Revision), request.Physical, CancellationToken.None).ConfigureAwait(false);
-            return new Wire.CompactionResponse { Header = headers.At(revision) };
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        Revision revision = await store.CompactAsync(new Revision(request.Revision), request.Physical, CancellationToken.None).ConfigureAwait(false);
+        return new Wire.CompactionResponse { Header = headers.At(revision) };
     }
 
     private void RequireSize(IMessage request)

@@ -2,7 +2,6 @@ using System.IO.Pipelines;
 using System.Threading.Channels;
 using Google.Protobuf;
 using Grpc.Core;
-using Loom.Server.Etcd.Translation;
 using Loom.Server.Hosting;
 using Loom.Store;
 using Loom.Store.Model;
@@ -23,29 +22,13 @@ internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenSt
 
     public override async Task<Wire.LeaseGrantResponse> LeaseGrant(Wire.LeaseGrantRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
-        try
-        {
-            LeaseGrant lease = await callers.For(context).Leases.GrantAsync(TimeSpan.FromSeconds(Math.Clamp(request.TTL, 0, MostSeconds)), request.ID, CancellationToken.None).ConfigureAwait(false);
-            return new Wire.LeaseGrantResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        LeaseGrant lease = await callers.For(context).Leases.GrantAsync(TimeSpan.FromSeconds(Math.Clamp(request.TTL, 0, MostSeconds)), request.ID, CancellationToken.None).ConfigureAwait(false);
+        return new Wire.LeaseGrantResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = (long)lease.TimeToLive.TotalSeconds };
     }
 
     public override async Task<Wire.LeaseRevokeResponse> LeaseRevoke(Wire.LeaseRevokeRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
-        try
-        {
-            return new Wire.LeaseRevokeResponse { Header = headers.At(await callers.For(context).Leases.RevokeAsync(request.ID, CancellationToken.None).ConfigureAwait(false)) };
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        return new Wire.LeaseRevokeResponse { Header = headers.At(await callers.For(context).Leases.RevokeAsync(request.ID, CancellationToken.None).ConfigureAwait(false)) };
     }
 
     /// <summary>
@@ -55,47 +38,30 @@ internal sealed class LeaseService(Callers callers, HeaderSource headers, OpenSt
     public override Task LeaseKeepAlive(
         IAsyncStreamReader<Wire.LeaseKeepAliveRequest> requestStream, IServerStreamWriter<Wire.LeaseKeepAliveResponse> responseStream, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
         PipeWriter body = context.GetHttpContext().Response.BodyWriter;
         return streams.RunAsync(context, ending => KeepAliveAsync(callers.For(context), requestStream, responseStream, body, ending));
     }
 
     public override async Task<Wire.LeaseTimeToLiveResponse> LeaseTimeToLive(Wire.LeaseTimeToLiveRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
-        try
+        LeaseState lease = await callers.For(context).Leases.TimeToLiveAsync(request.ID, request.Keys, CancellationToken.None).ConfigureAwait(false);
+        var response = new Wire.LeaseTimeToLiveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = -1 };
+        if (lease.Exists)
         {
-            LeaseState lease = await callers.For(context).Leases.TimeToLiveAsync(request.ID, request.Keys, CancellationToken.None).ConfigureAwait(false);
-            var response = new Wire.LeaseTimeToLiveResponse { Header = headers.At(lease.Revision), ID = lease.Id, TTL = -1 };
-            if (lease.Exists)
-            {
-                response.TTL = (long)lease.Remaining.TotalSeconds;
-                response.GrantedTTL = (long)lease.Granted.TotalSeconds;
-                response.Keys.Add(lease.Keys.Select(UnsafeByteOperations.UnsafeWrap));
-            }
+            response.TTL = (long)lease.Remaining.TotalSeconds;
+            response.GrantedTTL = (long)lease.Granted.TotalSeconds;
+            response.Keys.Add(lease.Keys.Select(UnsafeByteOperations.UnsafeWrap));
+        }
 
-            return response;
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        return response;
     }
 
     public override async Task<Wire.LeaseLeasesResponse> LeaseLeases(Wire.LeaseLeasesRequest request, ServerCallContext context)
     {
-        headers.RequireLeaderIfAsked(context);
-        try
-        {
-            LeaseList list = await callers.For(context).Leases.ListAsync(CancellationToken.None).ConfigureAwait(false);
-            var response = new Wire.LeaseLeasesResponse { Header = headers.At(list.Revision) };
-            response.Leases.Add(list.Ids.Select(id => new Wire.LeaseStatus { ID = id }));
-            return response;
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        LeaseList list = await callers.For(context).Leases.ListAsync(CancellationToken.None).ConfigureAwait(false);
+        var response = new Wire.LeaseLeasesResponse { Header = headers.At(list.Revision) };
+        response.Leases.Add(list.Ids.Select(id => new Wire.LeaseStatus { ID = id }));
+        return response;
     }
 
     private async Task KeepAliveAsync(

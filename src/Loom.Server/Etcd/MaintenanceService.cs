@@ -49,43 +49,22 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
     public override async Task<Wire.HashKVResponse> HashKV(Wire.HashKVRequest request, ServerCallContext context)
     {
         ILoomStore store = callers.For(context);
-        try
-        {
-            HashResult result = await store.HashAsync(new Revision(request.Revision), context.CancellationToken).ConfigureAwait(false);
-            return new Wire.HashKVResponse { Header = headers.At(result.Revision), Hash = result.Hash, CompactRevision = result.CompactRevision };
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.FromUnmapped(exception);
-        }
+        HashResult result = await store.HashAsync(new Revision(request.Revision), context.CancellationToken).ConfigureAwait(false);
+        return new Wire.HashKVResponse { Header = headers.At(result.Revision), Hash = result.Hash, CompactRevision = result.CompactRevision };
     }
 
     /// <summary>etcd hashes its database file, which no other member has byte by byte; here it is the hash of the history, equal on all members at one revision.</summary>
     public override async Task<Wire.HashResponse> Hash(Wire.HashRequest request, ServerCallContext context)
     {
-        try
-        {
-            HashResult result = await callers.For(context).HashAsync(default, context.CancellationToken).ConfigureAwait(false);
-            return new Wire.HashResponse { Header = headers.At(result.Revision), Hash = result.Hash };
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.FromUnmapped(exception);
-        }
+        HashResult result = await callers.For(context).HashAsync(default, context.CancellationToken).ConfigureAwait(false);
+        return new Wire.HashResponse { Header = headers.At(result.Revision), Hash = result.Hash };
     }
 
     /// <summary>Nothing is to be done: space that compaction freed is given back as the node runs. etcd's answer has no header either.</summary>
     public override async Task<Wire.DefragmentResponse> Defragment(Wire.DefragmentRequest request, ServerCallContext context)
     {
-        try
-        {
-            await callers.For(context).Auth.RequireRootAsync(CancellationToken.None).ConfigureAwait(false);
-            return new Wire.DefragmentResponse();
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.FromUnmapped(exception);
-        }
+        await callers.For(context).Auth.RequireRootAsync(CancellationToken.None).ConfigureAwait(false);
+        return new Wire.DefragmentResponse();
     }
 
     public override Task<Wire.DowngradeResponse> Downgrade(Wire.DowngradeRequest request, ServerCallContext context) => throw new RpcException(new Status(
@@ -95,34 +74,27 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
     public override async Task<Wire.AlarmResponse> Alarm(Wire.AlarmRequest request, ServerCallContext context)
     {
         ILoomStore store = callers.For(context);
-        try
+        if (request.Action is not (Wire.AlarmRequest.Types.AlarmAction.Activate or Wire.AlarmRequest.Types.AlarmAction.Deactivate))
         {
-            if (request.Action is not (Wire.AlarmRequest.Types.AlarmAction.Activate or Wire.AlarmRequest.Types.AlarmAction.Deactivate))
-            {
-                Revision revision = await store.ReadBarrierAsync(CancellationToken.None).ConfigureAwait(false);
-                return new Wire.AlarmResponse { Header = headers.At(revision), Alarms = { AlarmTranslation.Only(request.Alarm, store.Status.Alarms) } };
-            }
-
-            var response = new Wire.AlarmResponse { Header = headers.WithoutRevision() };
-            bool raises = request.Action == Wire.AlarmRequest.Types.AlarmAction.Activate;
-            foreach (AlarmKind kind in AlarmTranslation.Kinds(request.Alarm, raises))
-            {
-                AlarmResult result = raises
-                    ? await store.RaiseAlarmAsync(kind, request.MemberID, CancellationToken.None).ConfigureAwait(false)
-                    : await store.DisarmAlarmAsync(kind, request.MemberID, CancellationToken.None).ConfigureAwait(false);
-                response.Header = headers.At(result.Revision);
-                if (result.Alarm is { } alarm && response.Alarms.Count == 0)
-                {
-                    response.Alarms.Add(AlarmTranslation.Of(alarm));
-                }
-            }
-
-            return response;
+            Revision revision = await store.ReadBarrierAsync(CancellationToken.None).ConfigureAwait(false);
+            return new Wire.AlarmResponse { Header = headers.At(revision), Alarms = { AlarmTranslation.Only(request.Alarm, store.Status.Alarms) } };
         }
-        catch (LoomException exception)
+
+        var response = new Wire.AlarmResponse { Header = headers.WithoutRevision() };
+        bool raises = request.Action == Wire.AlarmRequest.Types.AlarmAction.Activate;
+        foreach (AlarmKind kind in AlarmTranslation.Kinds(request.Alarm, raises))
         {
-            throw EtcdError.From(exception);
+            AlarmResult result = raises
+                ? await store.RaiseAlarmAsync(kind, request.MemberID, CancellationToken.None).ConfigureAwait(false)
+                : await store.DisarmAlarmAsync(kind, request.MemberID, CancellationToken.None).ConfigureAwait(false);
+            response.Header = headers.At(result.Revision);
+            if (result.Alarm is { } alarm && response.Alarms.Count == 0)
+            {
+                response.Alarms.Add(AlarmTranslation.Of(alarm));
+            }
         }
+
+        return response;
     }
 
     /// <summary>
@@ -132,23 +104,16 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
     public override async Task Snapshot(Wire.SnapshotRequest request, IServerStreamWriter<Wire.SnapshotResponse> responseStream, ServerCallContext context)
     {
         ILoomStore store = callers.For(context);
-        try
+        await using LoomBackupStream backup = await store.OpenBackupAsync(context.CancellationToken).ConfigureAwait(false);
+        byte[] blob = new byte[SnapshotBlobBytes], next = new byte[SnapshotBlobBytes];
+        int length = await backup.ReadAtLeastAsync(blob, blob.Length, throwOnEndOfStream: false, context.CancellationToken).ConfigureAwait(false);
+        while (length > 0)
         {
-            await using LoomBackupStream backup = await store.OpenBackupAsync(context.CancellationToken).ConfigureAwait(false);
-            byte[] blob = new byte[SnapshotBlobBytes], next = new byte[SnapshotBlobBytes];
-            int length = await backup.ReadAtLeastAsync(blob, blob.Length, throwOnEndOfStream: false, context.CancellationToken).ConfigureAwait(false);
-            while (length > 0)
-            {
-                // The last one must say so: whoever reads by remaining bytes would end too early, or never.
-                int following = await backup.ReadAtLeastAsync(next, next.Length, throwOnEndOfStream: false, context.CancellationToken).ConfigureAwait(false);
-                long remaining = following == 0 ? 0 : Math.Max(following, backup.EstimatedBytes - backup.Position + following);
-                await SendAsync(responseStream, new Wire.SnapshotResponse { Blob = ByteString.CopyFrom(blob, 0, length), RemainingBytes = (ulong)remaining }, context.CancellationToken).ConfigureAwait(false);
-                (blob, next, length) = (next, blob, following);
-            }
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.FromUnmapped(exception);
+            // The last one must say so: whoever reads by remaining bytes would end too early, or never.
+            int following = await backup.ReadAtLeastAsync(next, next.Length, throwOnEndOfStream: false, context.CancellationToken).ConfigureAwait(false);
+            long remaining = following == 0 ? 0 : Math.Max(following, backup.EstimatedBytes - backup.Position + following);
+            await SendAsync(responseStream, new Wire.SnapshotResponse { Blob = ByteString.CopyFrom(blob, 0, length), RemainingBytes = (ulong)remaining }, context.CancellationToken).ConfigureAwait(false);
+            (blob, next, length) = (next, blob, following);
         }
     }
 
@@ -182,14 +147,7 @@ internal sealed class MaintenanceService(Callers callers, HeaderSource headers, 
             throw EtcdError.Refused(LoomErrorCode.BadMember);
         }
 
-        try
-        {
-            await store.TransferLeadershipAsync(request.TargetID, CancellationToken.None).ConfigureAwait(false);
-            return new Wire.MoveLeaderResponse();
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
-        }
+        await store.TransferLeadershipAsync(request.TargetID, CancellationToken.None).ConfigureAwait(false);
+        return new Wire.MoveLeaderResponse();
     }
 }

@@ -61,6 +61,7 @@ internal sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton(addresses);
         builder.Services.AddSingleton<HeaderSource>();
         builder.Services.AddSingleton(calls);
+        builder.Services.AddSingleton<EtcdCalls>();
         builder.Services.AddSingleton(_ => new NodeMetrics(store, settings.Name, calls));
         builder.Services.AddSingleton<Callers>();
         builder.Services.AddSingleton<LeaderLoss>();
@@ -84,6 +85,7 @@ internal sealed class NodeServer : IAsyncDisposable
             options.MaxReceiveMessageSize = settings.Limits.MaxMessageBytes;
             options.MaxSendMessageSize = null;
             options.Interceptors.Add<CallMetrics>();
+            options.Interceptors.Add<EtcdCalls>();
         });
         builder.Services.AddGrpcReflection();
         builder.WebHost.UseSockets(sockets => sockets.CreateBoundListenSocket = KeptAlive.Listen);

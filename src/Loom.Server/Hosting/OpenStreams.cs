@@ -19,8 +19,15 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime, LeaderLoss 
     private int count;
 
     /// <summary>Runs a stream until it ends, its client goes, the node stops, or there is no leader and the client asked for one; then it is told so.</summary>
-    /// <exception cref="RpcException">Unavailable: the node stops, or knows no leader. Or what the stream met.</exception>
-    public async Task RunAsync(ServerCallContext context, Func<CancellationTokenSource, Task> stream)
+    /// <exception cref="RpcException">Unavailable: the node stops, or knows no leader.</exception>
+    public Task RunAsync(ServerCallContext context, Func<CancellationTokenSource, Task> stream) => RunAsync(context, async ending =>
+    {
+        await stream(ending).ConfigureAwait(false);
+        return true;
+    });
+
+    /// <summary>As above, for a call that waits long for its one answer.</summary>
+    public async Task<T> RunAsync<T>(ServerCallContext context, Func<CancellationTokenSource, Task<T>> call)
     {
         Interlocked.Increment(ref count);
         context.GetHttpContext().Response.OnCompleted(() =>
@@ -32,11 +39,7 @@ internal sealed class OpenStreams(IHostApplicationLifetime lifetime, LeaderLoss 
         try
         {
             using var ending = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping, leaderless);
-            await stream(ending).ConfigureAwait(false);
-        }
-        catch (LoomException exception)
-        {
-            throw EtcdError.From(exception);
+            return await call(ending).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {

@@ -59,6 +59,23 @@ internal sealed class HasLeaderTests
         Assert.That(await again.ResponseStream.MoveNext(default), Is.True);
     }
 
+    /// <summary>etcd refuses before it looks which call it is: a member's own state, too.</summary>
+    [Test]
+    public async Task No_call_that_asks_is_answered_without_a_leader()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        node.Node.Leader = MemberId.None;
+        var maintenance = new Maintenance.MaintenanceClient(node.Channel);
+        Assert.That(await FaultAsync(async () => await maintenance.StatusAsync(new StatusRequest(), Asking)), Is.EqualTo(NoLeader));
+        Assert.That(await FaultAsync(async () => await maintenance.HashKVAsync(new HashKVRequest(), Asking)), Is.EqualTo(NoLeader));
+        Assert.That(await FaultAsync(async () => await new Auth.AuthClient(node.Channel).AuthStatusAsync(new AuthStatusRequest(), Asking)), Is.EqualTo(NoLeader));
+        Assert.That(await FaultAsync(async () => await new Cluster.ClusterClient(node.Channel).MemberListAsync(new MemberListRequest(), Asking)), Is.EqualTo(NoLeader));
+        Assert.That(await FaultAsync(async () => await new Election.ElectionClient(node.Channel).CampaignAsync(new CampaignRequest { Name = Key("e") }, Asking)), Is.EqualTo(NoLeader));
+        using AsyncServerStreamingCall<SnapshotResponse> snapshot = maintenance.Snapshot(new SnapshotRequest(), Asking);
+        Assert.That(await FaultAsync(async () => await snapshot.ResponseStream.MoveNext(default)), Is.EqualTo(NoLeader));
+        Assert.That(await FaultAsync(async () => await maintenance.StatusAsync(new StatusRequest())), Is.Empty, "who does not ask is answered");
+    }
+
     /// <summary>etcd looks at the value.</summary>
     [Test]
     public async Task Another_value_asks_for_nothing()
