@@ -16,7 +16,8 @@ internal sealed class CrossOrigin(ServeSettings settings)
 
     public Task RunAsync(HttpContext context, RequestDelegate next)
     {
-        if (context.Request.ContentType?.StartsWith("application/grpc", StringComparison.Ordinal) == true)
+        // Both: a page can name any content type, but no browser speaks HTTP/2 without TLS, where the list of host names holds.
+        if (HttpProtocol.IsHttp2(context.Request.Protocol) && context.Request.ContentType?.StartsWith("application/grpc", StringComparison.Ordinal) == true)
         {
             return next(context);
         }

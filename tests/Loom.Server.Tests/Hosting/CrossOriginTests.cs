@@ -41,6 +41,17 @@ internal sealed class CrossOriginTests
         Assert.That((await node.Kv.RangeAsync(new Loom.Server.Etcd.Protos.RangeRequest { Key = Google.Protobuf.ByteString.CopyFromUtf8("a") })).Count, Is.Zero, "gRPC is not asked");
     }
 
+    /// <summary>The JSON gateway takes any content type, and a page that reaches the node by a name of its own may send any.</summary>
+    [Test]
+    public async Task A_request_that_calls_itself_gRPC_is_none_on_HTTP_1()
+    {
+        await using TestNode node = await TestNode.StartAsync(settings => settings with { HostWhitelist = ["db.example"] });
+        using var http = new HttpClient();
+        using var content = new StringContent("""{"key":"YQ=="}""", new System.Net.Http.Headers.MediaTypeHeaderValue("application/grpc"));
+        using HttpResponseMessage response = await http.PostAsync(new Uri($"http://{node.Endpoint}/v3/kv/range"), content);
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.MisdirectedRequest));
+    }
+
     private static async Task<HttpResponseMessage> SendAsync(TestNode node, HttpMethod method, string path, string? origin, string? host = null)
     {
         using var http = new HttpClient();
