@@ -154,6 +154,13 @@ public sealed class ImmediateNode : IRaftNode
         }
     }
 
+    /// <summary>The state is found to be wrong (S5): as in a real node, barriers and proposals are refused, and the machine serves nothing.</summary>
+    public void Condemn()
+    {
+        Fault = _ => new RaftException(RaftErrorCode.Corruption, "the state of this member differs from that of the majority");
+        machine.Condemn();
+    }
+
     /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {

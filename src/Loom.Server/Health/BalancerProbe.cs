@@ -75,7 +75,7 @@ internal sealed class BalancerProbe(ILoomStore store, HealthProbe health)
         return reason is not null ? new(false, reason) : Leads() ? new(true, "leads") : new(false, $"{Leader()} leads");
     }
 
-    private BalancerAnswer? Refusal() => health.Stopping ? Stopping : health.SerializableRead() is { } unwell ? new BalancerAnswer(false, unwell) : null;
+    private BalancerAnswer? Refusal() => health.Stopping ? Stopping : health.LocalRead() is { } unwell ? new BalancerAnswer(false, unwell) : null;
 
     private TimeSpan Age() => Volatile.Read(ref currentAt) is > 0 and long at ? TimeSpan.FromMicroseconds((MonotonicClock.Nanoseconds - at) / 1000) : TimeSpan.MaxValue;
 

@@ -53,7 +53,7 @@ internal static class HealthEndpoints
         }
         else if (context.Request.Query["serializable"] == "true")
         {
-            reason = probe.SerializableRead() is { } unwell ? "RANGE ERROR:" + unwell : "";
+            reason = probe.LocalRead() is { } unwell ? "RANGE ERROR:" + unwell : "";
         }
         else if (!probe.HasLeader)
         {

@@ -10,6 +10,7 @@ internal sealed class HealthProbe(ILoomStore store)
 {
     /// <summary>Load balancers ask every second or two and want an answer, not etcd's 7 s of patience.</summary>
     private static readonly TimeSpan ReadTimeout = TimeSpan.FromSeconds(2);
+    private static readonly byte[] AnyKey = [0];
     private volatile bool stopping;
 
     /// <summary>Set when the node is asked to stop: load balancers should move on before the port closes.</summary>
@@ -47,7 +48,27 @@ internal sealed class HealthProbe(ILoomStore store)
     /// <summary>This member failed, or the cluster's replicas differ.</summary>
     public string? DataCorruption() => Failure ?? (store.Status.Alarms.Any(alarm => alarm.Kind == AlarmKind.Corrupt) ? "alarm activated: CORRUPT" : null);
 
+    /// <summary>Whether this member lives. One that waits for a state, or whose own is known to be wrong, does: it gets another one, and a restart would not hasten that.</summary>
     public string? SerializableRead() => Failure ?? (store.Status.Raft.Role == "stopped" ? "the store is stopped" : null);
+
+    /// <summary>Whether a local read is answered, now.</summary>
+    public string? LocalRead()
+    {
+        if (SerializableRead() is { } unwell)
+        {
+            return unwell;
+        }
+
+        try
+        {
+            _ = store.Get(AnyKey);
+            return null;
+        }
+        catch (LoomException exception)
+        {
+            return exception.Message;
+        }
+    }
 
     public ValueTask<string?> LinearizableReadAsync(CancellationToken cancellationToken) => LinearizableReadAsync(ReadTimeout, cancellationToken);
 

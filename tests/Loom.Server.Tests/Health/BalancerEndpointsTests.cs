@@ -52,6 +52,20 @@ internal sealed class BalancerEndpointsTests
         Assert.That((await GetAsync(node, "/lb/read?age=50ms")).Status, Is.EqualTo(200));
     }
 
+    /// <summary>It was confirmed a moment ago, and refuses every read now. It is alive: another state is on its way.</summary>
+    [Test]
+    public async Task A_member_whose_state_is_wrong_gets_no_traffic_and_no_restart()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        Assert.That((await GetAsync(node, "/lb/read?age=1h")).Status, Is.EqualTo(200));
+        node.Node.Condemn();
+        Assert.That((await GetAsync(node, "/lb/read?age=1h")).Body, Does.StartWith("no: LOOM"));
+        Assert.That((await GetAsync(node, "/lb/write")).Status, Is.EqualTo(503));
+        Assert.That((await GetAsync(node, "/health?serializable=true")).Body, Does.Contain("\"health\":\"false\",\"reason\":\"RANGE ERROR:LOOM"));
+        Assert.That((await GetAsync(node, "/readyz")).Status, Is.EqualTo(503));
+        Assert.That((await GetAsync(node, "/livez")).Status, Is.EqualTo(200));
+    }
+
     [Test]
     public async Task No_read_was_ever_confirmed()
     {
