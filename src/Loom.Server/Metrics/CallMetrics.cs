@@ -8,7 +8,7 @@ namespace Loom.Server.Metrics;
 
 /// <summary>
 /// Counts calls as go-grpc-prometheus does, which etcd uses: started and handled by service, method and code, and with <c>--metrics extensive</c> their times. Calls through the JSON gateway are calls too. Per call it is a
-/// look into a table and some increments.
+/// look into a table, some increments, and the sizes of both messages.
 /// </summary>
 internal sealed class CallMetrics(bool measuresTime) : Interceptor
 {

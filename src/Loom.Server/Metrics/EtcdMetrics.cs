@@ -10,7 +10,7 @@ namespace Loom.Server.Metrics;
 /// <summary>The names that etcd's dashboards and alerts (its mixin) read, from what this store knows of the same.</summary>
 internal sealed class EtcdMetrics(ILoomStore store, MeterReadings readings)
 {
-    // etcd's: from 0.1 ms, doubling, 14 of them.
+    // etcd's: from 0.1 ms, doubling, 16 of them.
     private static readonly double[] RoundTripBuckets = [.. Enumerable.Range(0, 16).Select(i => 0.0001 * (1 << i))];
     private readonly ConcurrentDictionary<ulong, HistogramCounts> roundTrips = new();
 

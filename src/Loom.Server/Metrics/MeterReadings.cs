@@ -115,9 +115,8 @@ internal sealed class MeterReadings : IDisposable
         {
             histogram.Record(value);
         }
-        else if (values.TryGetValue(instrument, out ConcurrentDictionary<string, double>? series) && series.Count < MaxSeries)
+        else if (values.TryGetValue(instrument, out ConcurrentDictionary<string, double>? series) && Labels(tags) is var labels && (series.ContainsKey(labels) || series.Count < MaxSeries))
         {
-            string labels = Labels(tags);
             _ = instrument.IsObservable ? series[labels] = value : series.AddOrUpdate(labels, value, (_, sum) => sum + value);
         }
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Google.Protobuf;
@@ -106,6 +107,24 @@ internal sealed partial class MetricsTests
         [
             """h_bucket{l="a\"b\\c\nd",le="0.1"} 2""", """h_bucket{l="a\"b\\c\nd",le="1"} 3""", """h_bucket{l="a\"b\\c\nd",le="+Inf"} 4""", """h_sum{l="a\"b\\c\nd"} 7.65""", """h_count{l="a\"b\\c\nd"} 4""",
         ]));
+    }
+
+    [Test]
+    public void An_instrument_with_too_many_series_gets_no_more_and_keeps_those_it_has()
+    {
+        const string Member = "readings-series";
+        using var meter = new Meter(new MeterOptions("Loom.Series") { Tags = [new("loom.member", Member)] });
+        Counter<long> counter = meter.CreateCounter<long>("loom.series");
+        using var readings = new MeterReadings(Member);
+        for (int round = 0; round < 2; round++)
+        {
+            for (int i = 0; i < 1000; i++)
+            {
+                counter.Add(1, new KeyValuePair<string, object?>("i", i));
+            }
+        }
+
+        Assert.That(readings.Total("loom.series"), Is.EqualTo(2 * 256));
     }
 
     private static async Task<string> ScrapeAsync(NodeServer server)
