@@ -32,7 +32,7 @@ internal sealed class AuthService(Callers callers, HeaderSource headers, Refused
         }
         catch (LoomException exception) when (exception.Code is LoomErrorCode.AuthenticationFailed or LoomErrorCode.NoPasswordUser)
         {
-            refused.Add(request.Name, context);
+            refused.Add(request.Name, context.Peer);
             throw;
         }
     });

@@ -1,4 +1,4 @@
-using Grpc.Core;
+using Loom.Server.Hosting;
 
 namespace Loom.Server.Etcd;
 
@@ -9,19 +9,16 @@ namespace Loom.Server.Etcd;
 internal sealed class RefusedLogins(ILogger<RefusedLogins> log)
 {
     private const int LongestName = 64;
-    private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(10);
 
-    private long quietUntil;
+    private readonly SeldomLine line = new();
     private long count;
 
-    public void Add(string user, ServerCallContext context)
+    public void Add(string user, string peer)
     {
         Interlocked.Increment(ref count);
-        long now = Environment.TickCount64;
-        long until = Volatile.Read(ref quietUntil);
-        if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + (long)QuietFor.TotalMilliseconds, until) == until)
+        if (line.TryTake())
         {
-            log.LogWarning("Refused {Count} logins since the last such line; now one as {User} from {Peer}", Interlocked.Exchange(ref count, 0), Plain(user), context.Peer);
+            log.LogWarning("Refused {Count} logins since the last such line; now one as {User} from {Peer}", Interlocked.Exchange(ref count, 0), Plain(user), peer);
         }
     }
 

@@ -21,11 +21,10 @@ internal sealed class TlsPort(TlsFiles files, ILogger log)
 
     // Go's server says this, so etcd does.
     private static readonly byte[] CleartextAnswer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"u8.ToArray();
-    private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(10);
     private const byte HandshakeRecord = 0x16;
 
     private readonly UnfinishedHandshakes<ConnectionContext> unfinished = new(MaxUnfinished);
-    private long quietUntil;
+    private readonly SeldomLine line = new();
 
     public int Unfinished => unfinished.Count;
 
@@ -117,9 +116,7 @@ internal sealed class TlsPort(TlsFiles files, ILogger log)
     /// <summary>A client that is set up wrongly tries again and again: one line in ten seconds is enough to find it.</summary>
     private void Complain(ConnectionContext connection, string trouble)
     {
-        long now = Environment.TickCount64;
-        long until = Interlocked.Read(ref quietUntil);
-        if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + (long)QuietFor.TotalMilliseconds, until) == until)
+        if (line.TryTake())
         {
             log.LogWarning("Refused a client at {Address}: {Trouble}", connection.RemoteEndPoint, trouble);
         }
