@@ -89,6 +89,35 @@ internal sealed class CheckpointDirectory : IDisposable
         }
     }
 
+    /// <summary>Keys that are written over and over, and a checkpoint.</summary>
+    public void Overwrite(int keys, int rounds, int bytes)
+    {
+        for (int i = 0; i < keys * rounds; i++)
+        {
+            Put(i % keys, bytes);
+        }
+
+        Checkpoint();
+    }
+
+    /// <summary>What a node does beside: trims, and takes the checkpoints that the machine wants. Returns the bytes of all files.</summary>
+    public long Settle(bool trims = true)
+    {
+        while (trims && Machine.TrimStep(1000))
+        {
+        }
+
+        if (Machine.WantsCheckpoint)
+        {
+            Checkpoint();
+        }
+
+        return FileBytes();
+    }
+
+    /// <summary>Of all files. They go only in checkpoints.</summary>
+    public long FileBytes() => System.IO.Directory.GetFiles(Path, "*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
+
     /// <summary>A checkpoint of what is applied; returns when it is durable.</summary>
     public void Checkpoint()
     {
